@@ -1,0 +1,29 @@
+//! Calls on the admin listener that a plugin answers.
+
+use http::Method;
+
+/// A call below `/<plugin>/` on the admin listener; already authorised.
+#[derive(Debug)]
+pub struct AdminCall<'a> {
+    /// GET or DELETE.
+    pub method: &'a Method,
+    /// Percent-decoded segments behind the plugin's own.
+    pub segments: &'a [String],
+    /// The query string without `?`; empty when there is none.
+    pub query: &'a str,
+}
+
+/// What to answer.
+#[derive(Debug, PartialEq)]
+pub enum AdminReply {
+    /// 200 with this JSON.
+    Json(serde_json::Value),
+    /// 204.
+    Done,
+    /// 404 with this explanation.
+    NotFound(String),
+    /// 405: the path exists, but not for this method.
+    MethodNotAllowed,
+    /// 503: the store did not answer.
+    Unavailable(String),
+}

@@ -1,0 +1,194 @@
+//! From a table of the file to a running plugin.
+
+use crate::{Clock, Plugin, RouteId};
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::fmt;
+use std::sync::Arc;
+use vestibule_meter::Registry;
+
+/// A plugin that can be built from its configuration.
+pub trait Build: Plugin + Sized {
+    /// TOML table, route key, metric prefix and log target; the folder has `-` for `_`.
+    const NAME: &'static str;
+    /// Its place in the order.
+    const STAGE: Stage;
+    /// Whether it runs when its table is absent.
+    const ON_BY_DEFAULT: bool = false;
+    /// Its table. Every key has a default; unknown keys are refused. Serialised, it is the effective configuration.
+    type Config: DeserializeOwned + Serialize + JsonSchema + Default;
+    /// Its key inside a `[[routes]]` entry; [`NoRoute`] when it has none.
+    type Route: DeserializeOwned + JsonSchema;
+    /// The stores it uses: `()` or `Arc<dyn Port>`.
+    type Store;
+
+    /// Builds it, or says everything that is wrong.
+    fn build(
+        config: Self::Config,
+        routes: &Routes<Self::Route>,
+        store: Self::Store,
+        deps: &Deps,
+    ) -> Result<Self, BuildErrors>;
+}
+
+/// The order of plugins, outermost first. Refusals are counted and audited; limits are keyed by who; a refused request
+/// claims no key; the stored reply already carries its tag.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Stage {
+    /// Gives the exchange its identity.
+    Trace,
+    /// Counts and times it.
+    Measure,
+    /// Writes down what must be provable.
+    Audit,
+    /// Says who calls.
+    Authenticate,
+    /// Says how often they may.
+    Limit,
+    /// Answers requests of its own.
+    Answer,
+    /// Answers repeated writes.
+    Replay,
+    /// Answers conditional requests.
+    Validate,
+}
+
+impl Stage {
+    /// Whether plugins of this stage watch before the edge rules decide. They never refuse.
+    pub const fn observes(self) -> bool {
+        matches!(self, Self::Trace | Self::Measure)
+    }
+}
+
+/// What the host gives every plugin.
+pub struct Deps {
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// Where metrics are registered. Families outlive a reload: asking again for a name gives the same family.
+    pub meter: Arc<Registry>,
+    /// Names of all routes by [`RouteId`], `unmatched` first.
+    pub route_names: Arc<[String]>,
+    /// Hides identifiers that are logged or stored.
+    pub secret: Arc<Secret>,
+}
+
+/// A key for hashing identifiers, so that logs and stores hold no address, subject or key.
+pub struct Secret([u8; 32]);
+
+impl Secret {
+    /// From `[store] secret_file`, or drawn at start.
+    pub fn new(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+    /// The key, for an HMAC.
+    pub fn bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+/// The type of [`Build::Route`] for plugins without a route key. No value of it exists.
+#[derive(Clone, Copy, Debug, serde::Deserialize, JsonSchema)]
+pub enum NoRoute {}
+
+/// The `[[routes]]` entries as one plugin sees them.
+#[derive(Debug)]
+pub struct Routes<R> {
+    entries: Vec<RouteEntry<R>>,
+}
+
+/// One entry.
+#[derive(Debug)]
+pub struct RouteEntry<R> {
+    /// Its id, from 1.
+    pub id: RouteId,
+    /// Its name.
+    pub name: String,
+    /// The plugin's key in it, when written.
+    pub key: Option<R>,
+}
+
+impl<R> Routes<R> {
+    /// The entries, in the order of the file.
+    pub fn new(entries: Vec<RouteEntry<R>>) -> Self {
+        Self { entries }
+    }
+
+    /// All entries, in the order of the file.
+    pub fn iter(&self) -> impl Iterator<Item = &RouteEntry<R>> {
+        self.entries.iter()
+    }
+
+    /// A table with one row a route, `unmatched` first; `row` gets `None` for `unmatched`.
+    pub fn table<T>(&self, mut row: impl FnMut(Option<&RouteEntry<R>>) -> T) -> Vec<T> {
+        let mut rows = Vec::with_capacity(self.entries.len() + 1);
+        rows.push(row(None));
+        rows.extend(self.entries.iter().map(|entry| row(Some(entry))));
+        rows
+    }
+}
+
+/// Where in the file something stands.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum KeyPath {
+    /// Below the plugin's own table, e.g. `["policies", "login", "limit"]`.
+    Table(Vec<String>),
+    /// Below the plugin's key of this route, e.g. `["0"]` for the first element of a list.
+    Route(RouteId, Vec<String>),
+}
+
+impl KeyPath {
+    /// Below the plugin's own table.
+    pub fn table<const N: usize>(segments: [&str; N]) -> Self {
+        Self::Table(segments.into_iter().map(str::to_owned).collect())
+    }
+    /// Below the plugin's key of `route`.
+    pub fn route<const N: usize>(route: RouteId, segments: [&str; N]) -> Self {
+        Self::Route(route, segments.into_iter().map(str::to_owned).collect())
+    }
+}
+
+/// One thing that is wrong with a configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BuildError {
+    /// Where.
+    pub at: KeyPath,
+    /// What, e.g. ``unknown policy `logn` ``.
+    pub message: String,
+    /// Stands under the underlined source: what was expected, and the nearest valid name.
+    pub label: String,
+}
+
+/// Everything that is wrong with a configuration.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BuildErrors {
+    errors: Vec<BuildError>,
+}
+
+impl BuildErrors {
+    /// Adds an error.
+    pub fn error(&mut self, at: KeyPath, message: impl Into<String>, label: impl Into<String>) {
+        self.errors.push(BuildError { at, message: message.into(), label: label.into() });
+    }
+
+    /// `value` when nothing was wrong, else all of it.
+    pub fn or<T>(self, value: impl FnOnce() -> T) -> Result<T, Self> {
+        if self.errors.is_empty() { Ok(value()) } else { Err(self) }
+    }
+
+    /// Whether nothing is wrong.
+    pub fn is_empty(&self) -> bool {
+        self.errors.is_empty()
+    }
+
+    /// The errors, in the order they were found.
+    pub fn into_errors(self) -> Vec<BuildError> {
+        self.errors
+    }
+}

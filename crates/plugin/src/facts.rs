@@ -1,0 +1,137 @@
+//! What one plugin states and another reads.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+/// Index of a `[[routes]]` entry; 0 is `unmatched`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Default)]
+pub struct RouteId(pub u16);
+
+impl RouteId {
+    /// The route of a request that matches no entry.
+    pub const UNMATCHED: Self = Self(0);
+
+    /// Position in a table with a row for `unmatched` in front.
+    pub fn index(self) -> usize {
+        usize::from(self.0)
+    }
+}
+
+/// Identity of this exchange in a trace (W3C Trace Context Level 2).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TraceContext {
+    /// 128 bits, never 0.
+    pub trace_id: u128,
+    /// The SERVER span's id, never 0.
+    pub span_id: u64,
+    /// `sampled` (bit 0) and `random` (bit 1).
+    pub flags: u8,
+}
+
+impl TraceContext {
+    /// The trace is recorded.
+    pub const SAMPLED: u8 = 1;
+    /// The low 56 bits of the trace id are random.
+    pub const RANDOM: u8 = 2;
+
+    /// Whether the trace is recorded.
+    pub fn is_sampled(&self) -> bool {
+        self.flags & Self::SAMPLED != 0
+    }
+}
+
+/// Where the request came from, with trusted proxies seen through.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum ClientAddress {
+    /// An IPv4 address in full, or an IPv6 address cut to `prefix` bits.
+    Ip {
+        /// The address; bits beyond the prefix are zero.
+        ip: IpAddr,
+        /// Bits that count: 32 for IPv4, `[server] ipv6_prefix` for IPv6.
+        prefix: u8,
+    },
+    /// A Unix socket.
+    Local,
+}
+
+impl fmt::Display for ClientAddress {
+    /// `203.0.113.7`, `2001:db8:1:2::/64` or `local`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ip { ip: IpAddr::V4(ip), .. } => ip.fmt(f),
+            Self::Ip { ip: IpAddr::V6(ip), prefix: 128 } => ip.fmt(f),
+            Self::Ip { ip: IpAddr::V6(ip), prefix } => write!(f, "{ip}/{prefix}"),
+            Self::Local => f.write_str("local"),
+        }
+    }
+}
+
+/// Who calls, as verified by the auth plugin.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Principal {
+    /// The subject of a verified token.
+    Subject(Arc<str>),
+    /// The id of a known API key.
+    ApiKey(Arc<str>),
+}
+
+/// What is known about an exchange. Each fact has one writer.
+#[derive(Debug)]
+pub struct Facts {
+    route: RouteId,
+    address: ClientAddress,
+    trace: TraceContext,
+    principal: Option<Principal>,
+    tier: Option<Arc<str>>,
+    replayed: bool,
+}
+
+impl Facts {
+    /// The facts the host states: route, client address, and a trace context drawn for this exchange.
+    pub fn new(route: RouteId, address: ClientAddress, trace: TraceContext) -> Self {
+        Self { route, address, trace, principal: None, tier: None, replayed: false }
+    }
+
+    /// Which `[[routes]]` entry applies.
+    pub fn route(&self) -> RouteId {
+        self.route
+    }
+    /// The client's address.
+    pub fn address(&self) -> ClientAddress {
+        self.address
+    }
+    /// The trace this exchange belongs to.
+    pub fn trace(&self) -> &TraceContext {
+        &self.trace
+    }
+    /// Who calls; `None` is anonymous.
+    pub fn principal(&self) -> Option<&Principal> {
+        self.principal.as_ref()
+    }
+    /// The rate tier that applies.
+    pub fn tier(&self) -> Option<&Arc<str>> {
+        self.tier.as_ref()
+    }
+    /// Whether the reply is a stored one.
+    pub fn replayed(&self) -> bool {
+        self.replayed
+    }
+
+    /// Stated by the trace plugin when the caller brought a context.
+    pub fn set_trace(&mut self, trace: TraceContext) {
+        self.trace = trace;
+    }
+    /// Stated by the auth plugin.
+    pub fn set_principal(&mut self, principal: Principal) {
+        self.principal = Some(principal);
+    }
+    /// Stated by the rate-limit plugin.
+    pub fn set_tier(&mut self, tier: Arc<str>) {
+        self.tier = Some(tier);
+    }
+    /// Stated by the idempotency plugin.
+    pub fn set_replayed(&mut self) {
+        self.replayed = true;
+    }
+}

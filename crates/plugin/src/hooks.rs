@@ -1,0 +1,65 @@
+//! The two halves of a plugin: the long-lived one and the one of an exchange.
+
+use crate::{
+    AccessLine, AdminCall, AdminReply, End, Facts, Fields, Flow, Held, HeldFlow, Keep, RequestHead, ResponseHead,
+    RouteId, Soon,
+};
+use bytes::Bytes;
+
+/// The long-lived half: built once per configuration, shared by every exchange.
+pub trait Plugin: Send + Sync + 'static {
+    /// Attaches to one exchange. `None`: not ours; it costs nothing more.
+    fn attach(&self, request: &RequestHead<'_>, route: RouteId) -> Option<Box<dyn Hooks>>;
+
+    /// Answers a call on the admin listener below this plugin's own path; `None`: no such path.
+    fn admin<'a>(&'a self, _call: &'a AdminCall<'a>) -> Option<Soon<'a, AdminReply>> {
+        None
+    }
+}
+
+/// The per-exchange half. State lives in the implementor's own fields, never in a shared bag.
+///
+/// Hooks do not fail: what to do when a store is down is the operator's choice, so it is a [`Flow`].
+pub trait Hooks: Send + Sync {
+    /// Decides on the request head. Outermost first.
+    fn on_request<'a>(&'a mut self, _request: &'a mut RequestHead<'_>, _facts: &'a mut Facts) -> Soon<'a, Flow> {
+        Soon::Now(Flow::Continue)
+    }
+
+    /// Decides on the whole request body. Runs only after [`Flow::Hold`] with a `request_body` from this plugin.
+    fn on_request_body<'a>(&'a mut self, _body: &'a Bytes, _facts: &'a mut Facts) -> Soon<'a, Flow> {
+        Soon::Now(Flow::Continue)
+    }
+
+    /// The last word before the first upstream attempt, in both lanes: everything else has said yes.
+    fn on_forward<'a>(&'a mut self, _facts: &'a Facts) -> Soon<'a, Flow> {
+        Soon::Now(Flow::Continue)
+    }
+
+    /// Edits what the upstream sees. Runs once per attempt on a fresh copy of the client's head.
+    fn on_upstream_request(&mut self, _fields: &mut dyn Fields, _facts: &Facts) {}
+
+    /// Sees the upstream's final head and says how much of the body it needs. Runs only after [`Flow::Hold`];
+    /// `asked` is what this plugin asked for then.
+    fn on_held_head(&mut self, _response: &ResponseHead<'_>, asked: Keep, _facts: &Facts) -> Keep {
+        asked
+    }
+
+    /// Decides on the held response before its first byte leaves. Innermost first; runs only after [`Flow::Hold`].
+    fn on_held<'a>(
+        &'a mut self,
+        _response: &'a mut ResponseHead<'_>,
+        _body: Held<'a>,
+        _facts: &'a Facts,
+    ) -> Soon<'a, HeldFlow> {
+        Soon::Now(HeldFlow::Continue)
+    }
+
+    /// Edits the head of the final response, whoever wrote it. Innermost first; must not change the status.
+    fn on_response(&mut self, _response: &mut ResponseHead<'_>, _facts: &Facts) {}
+
+    /// The exchange is over. Exactly once for every attached hook, whatever happened. `line` is the access line.
+    fn on_end<'a>(&'a mut self, _end: &'a End<'a>, _facts: &'a Facts, _line: &'a mut AccessLine) -> Soon<'a, ()> {
+        Soon::Now(())
+    }
+}

@@ -1,0 +1,31 @@
+//! The contract between the Vestibule host and its plugins.
+//!
+//! A [`Plugin`] is built once per configuration; for each exchange it may attach a set of [`Hooks`], which hold
+//! whatever that one exchange needs in their own fields. Nothing here knows an async runtime, a proxy engine or a
+//! store: a plugin is values in, decisions out, and can be tested without a socket.
+
+mod access;
+mod admin;
+mod build;
+mod clock;
+mod end;
+mod facts;
+mod flow;
+mod head;
+mod hooks;
+mod problem;
+mod soon;
+pub mod units;
+
+pub use access::{AccessLine, Field};
+pub use admin::{AdminCall, AdminReply};
+pub use build::{Build, BuildError, BuildErrors, Deps, KeyPath, NoRoute, RouteEntry, Routes, Secret, Stage};
+pub use clock::{Clock, Monotonic, SystemClock};
+pub use end::{AnsweredBy, Attempt, AttemptResult, End, Ended};
+pub use facts::{ClientAddress, Facts, Principal, RouteId, TraceContext};
+pub use flow::{Detach, Flow, Held, HeldFlow, Hold, Keep, WhyFlowing};
+pub use head::{Fields, RequestHead, ResponseHead};
+pub use hooks::{Hooks, Plugin};
+pub use problem::{FullResponse, GrpcStatus, Problem, Response};
+pub use soon::Soon;
+pub use vestibule_meter as meter;

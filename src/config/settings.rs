@@ -1,0 +1,213 @@
+//! What runs: the host's settings, parsed and complete.
+
+use http::Method;
+use ipnet::IpNet;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Everything the host itself needs; plugins have their own.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// `[server]`
+    pub server: Server,
+    /// `[upstream]`
+    pub upstream: Upstream,
+    /// `[store]`
+    pub store: Store,
+    /// `[log]`
+    pub log: Log,
+    /// `[[routes]]`, in the order of the file.
+    pub routes: Vec<Route>,
+}
+
+/// `[server]`
+#[derive(Clone, Debug)]
+pub struct Server {
+    /// Addresses to listen on; at least one.
+    pub listen: Vec<SocketAddr>,
+    /// The admin listener; `None` is `"off"`.
+    pub admin: Option<SocketAddr>,
+    /// Bearer token of the admin listener.
+    pub admin_token: Option<SecretText>,
+    /// Certificate chain and key, PEM, already read and checked.
+    pub tls: Option<Tls>,
+    /// Worker threads, at least 1.
+    pub workers: usize,
+    /// Peers whose forwarding field is believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Which forwarding field that is.
+    pub forwarding_field: ForwardingField,
+    /// Bits of an IPv6 client address that count, 1 to 128.
+    pub ipv6_prefix: u8,
+    /// Methods that are served; never TRACE or CONNECT.
+    pub methods: Vec<Method>,
+    /// Whether route matching folds letters.
+    pub path_case: PathCase,
+    /// Most bytes of a request head.
+    pub max_header_bytes: usize,
+    /// Most bytes of a request body; `None`: no limit.
+    pub max_body_bytes: Option<u64>,
+    /// Bytes a second a request body must average after 5 s; 0: no floor.
+    pub min_body_rate: u64,
+    /// Total time for a request head.
+    pub header_timeout: Duration,
+    /// Between requests, and for a client that takes nothing.
+    pub idle_timeout: Duration,
+    /// Connections at once.
+    pub max_connections: usize,
+    /// Connections at once from one socket address; 0: no limit.
+    pub max_connections_per_client: usize,
+    /// Requests at once; 0: no limit.
+    pub max_requests: usize,
+    /// Name in Via; empty sends none.
+    pub via: String,
+    /// Longest drain after SIGTERM.
+    pub drain_timeout: Duration,
+    /// Whether a change of the file reloads it.
+    pub watch: bool,
+}
+
+/// A certificate chain and its key.
+#[derive(Clone, Debug)]
+pub struct Tls {
+    /// PEM, leaf first.
+    pub cert_file: PathBuf,
+    /// PEM.
+    pub key_file: PathBuf,
+}
+
+/// The forwarding field that a trusted peer writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ForwardingField {
+    /// `X-Forwarded-For`
+    XForwardedFor,
+    /// `Forwarded` (RFC 7239)
+    Forwarded,
+}
+
+/// How paths are compared with route templates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PathCase {
+    /// `/A` is not `/a`.
+    Sensitive,
+    /// ASCII letters are folded.
+    Insensitive,
+}
+
+/// `[upstream]`, also with a route's overrides applied.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Upstream {
+    /// Where it is.
+    pub target: Target,
+    /// The url as written, without userinfo, for people.
+    pub url: String,
+    /// To connect, TLS included.
+    pub connect_timeout: Duration,
+    /// For each read.
+    pub read_timeout: Duration,
+    /// For each write.
+    pub write_timeout: Duration,
+    /// Idle connections kept, over all targets. Host-wide: a route cannot override it.
+    pub idle_connections: usize,
+    /// PEM with the CAs to trust instead of the built-in ones.
+    pub ca_file: Option<PathBuf>,
+    /// Name that the certificate must carry; set whenever `target` is TLS.
+    pub server_name: String,
+    /// Path to probe; `None`: not probed.
+    pub health_path: Option<String>,
+    /// How often.
+    pub health_interval: Duration,
+}
+
+/// Where an upstream is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// TCP; the name is resolved when connecting.
+    Tcp {
+        /// Name or IP address, without brackets.
+        host: String,
+        /// Port.
+        port: u16,
+        /// What is spoken.
+        protocol: Protocol,
+    },
+    /// A Unix socket, HTTP/1.1.
+    Unix(PathBuf),
+}
+
+/// What is spoken to a TCP upstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// `http://`: HTTP/1.1.
+    Http,
+    /// `https://`: HTTP/2 or HTTP/1.1 by ALPN.
+    Https,
+    /// `h2c://`: HTTP/2 with prior knowledge.
+    H2c,
+}
+
+/// `[store]`
+#[derive(Clone, Debug)]
+pub struct Store {
+    /// Keys the HMAC over identifiers; drawn at start when not configured.
+    pub secret: [u8; 32],
+    /// Bound of the memory store in bytes.
+    pub memory_max: u64,
+}
+
+/// `[log]`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Log {
+    /// How a line is written.
+    pub format: LogFormat,
+    /// Least level.
+    pub level: tracing::Level,
+    /// One line a request.
+    pub access: bool,
+    /// How a caller appears.
+    pub client: LogClient,
+}
+
+/// How a log line is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// A JSON object.
+    Json,
+    /// For people.
+    Text,
+}
+
+/// How a caller appears in log lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogClient {
+    /// As a keyed hash.
+    Hash,
+    /// As the address.
+    Address,
+}
+
+/// One `[[routes]]` entry as the host sees it. Its id is its position plus one.
+#[derive(Clone, Debug)]
+pub struct Route {
+    /// Its unique name.
+    pub name: String,
+    /// Its path template, `{name}` and `{*name}` included.
+    pub path: String,
+    /// Methods it names; empty: all.
+    pub methods: Vec<Method>,
+    /// Whether WebSocket upgrades pass.
+    pub upgrade: bool,
+    /// Its own upstream settings, complete; `None`: the file's.
+    pub upstream: Option<Upstream>,
+}
+
+/// Text that is never shown.
+#[derive(Clone, zeroize::Zeroize, zeroize::ZeroizeOnDrop)]
+pub struct SecretText(pub String);
+
+impl std::fmt::Debug for SecretText {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("***")
+    }
+}
