@@ -69,8 +69,19 @@ pub struct Deps {
     pub meter: Arc<Registry>,
     /// Names of all routes by [`RouteId`], `unmatched` first.
     pub route_names: Arc<[String]>,
+    /// Address and port of the upstream of each route, by [`RouteId`], as the file names them.
+    pub upstreams: Arc<[ServerName]>,
     /// Hides identifiers that are logged or stored.
     pub secret: Arc<Secret>,
+}
+
+/// An upstream as the file names it, for labels: never what a name resolved to.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ServerName {
+    /// Host name, IP address without brackets, or the path of a Unix socket.
+    pub address: String,
+    /// The port, also when the scheme implied it; `None` for a Unix socket.
+    pub port: Option<u16>,
 }
 
 /// A key for hashing identifiers, so that logs and stores hold no address, subject or key.
