@@ -69,7 +69,7 @@ pub struct Server {
 }
 
 /// A certificate chain and its key.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tls {
     /// PEM, leaf first.
     pub cert_file: PathBuf,

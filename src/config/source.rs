@@ -1,0 +1,73 @@
+//! Where the configuration comes from.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// The file that is read when none is named, if it exists.
+pub const DEFAULT_FILE: &str = "vestibule.toml";
+
+/// Most bytes of a configuration file.
+pub const MAX_BYTES: u64 = 4 << 20;
+
+/// A file, what the command line overrides in it, and the environment its `${NAME}`s come from.
+#[derive(Clone)]
+pub struct Source {
+    path: Option<PathBuf>,
+    pub(super) upstream: Option<String>,
+    pub(super) listen: Option<String>,
+    environment: Arc<dyn Fn(&str) -> Option<String> + Send + Sync>,
+}
+
+impl Source {
+    /// `path` as given with `-c`; without one `./vestibule.toml` is read if it exists, else there are only defaults.
+    pub fn new(path: Option<PathBuf>) -> Self {
+        Self { path, upstream: None, listen: None, environment: Arc::new(|name| std::env::var(name).ok()) }
+    }
+
+    /// With `--upstream`.
+    pub fn with_upstream(mut self, url: Option<String>) -> Self {
+        self.upstream = url;
+        self
+    }
+
+    /// With `--listen`.
+    pub fn with_listen(mut self, address: Option<String>) -> Self {
+        self.listen = address;
+        self
+    }
+
+    /// With another environment than the process's.
+    pub fn with_environment(
+        mut self,
+        environment: impl Fn(&str) -> Option<String> + Send + Sync + 'static,
+    ) -> Self {
+        self.environment = Arc::new(environment);
+        self
+    }
+
+    /// The file, for messages and for a watcher.
+    pub fn path(&self) -> &Path {
+        self.path.as_deref().unwrap_or(Path::new(DEFAULT_FILE))
+    }
+
+    /// The text of the file; empty when there is none and none was named.
+    pub fn read(&self) -> io::Result<String> {
+        let file = match std::fs::File::open(self.path()) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound && self.path.is_none() => return Ok(String::new()),
+            Err(error) => return Err(error),
+        };
+        let mut bytes = Vec::new();
+        io::Read::read_to_end(&mut io::Read::take(file, MAX_BYTES + 1), &mut bytes)?;
+        if bytes.len() as u64 > MAX_BYTES {
+            return Err(io::Error::new(io::ErrorKind::FileTooLarge, "larger than 4MiB"));
+        }
+        String::from_utf8(bytes).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "not UTF-8"))
+    }
+
+    /// The value of an environment variable.
+    pub(super) fn variable(&self, name: &str) -> Option<String> {
+        (self.environment)(name)
+    }
+}

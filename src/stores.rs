@@ -1,0 +1,27 @@
+//! What outlives a reload: the stores, owned by the host and lent to plugins.
+
+use std::sync::Arc;
+use vestibule_store::Quotas;
+
+/// The stores of this process. Cloning shares them.
+#[derive(Clone)]
+pub struct Stores {
+    /// Debts of rate-limit policies.
+    pub quotas: Arc<dyn Quotas>,
+}
+
+/// Gives a plugin the store it asks for in [`vestibule_plugin::Build::Store`].
+pub trait Provide<T> {
+    /// A shared handle.
+    fn provide(&self) -> T;
+}
+
+impl Provide<()> for Stores {
+    fn provide(&self) {}
+}
+
+impl Provide<Arc<dyn Quotas>> for Stores {
+    fn provide(&self) -> Arc<dyn Quotas> {
+        Arc::clone(&self.quotas)
+    }
+}
