@@ -1,0 +1,8 @@
+//! What proxies must remember beyond one configuration, and share beyond one process, behind ports.
+//!
+//! A port is a trait that a plugin is built with; which store stands behind it is the operator's choice. State lives
+//! here and not in a plugin, so that it survives a reload.
+
+pub mod quotas;
+
+pub use quotas::{MemoryQuotas, Quotas};
