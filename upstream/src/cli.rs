@@ -1,0 +1,54 @@
+//! The command line: which of the few things this binary does is to be done now.
+
+use std::error::Error;
+use std::sync::Arc;
+
+use clap::{Parser, Subcommand};
+
+use crate::db::Database;
+use crate::metrics::Metrics;
+use crate::seed::{self, Scale};
+use crate::serve;
+use crate::settings::Settings;
+
+/// What was asked for. Settings come from the environment; see the README.
+#[derive(Debug, Parser)]
+#[command(name = "vestibule-upstream", version, about)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// One thing to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Migrates the database, then serves until SIGTERM or SIGINT, draining for up to 10 s
+    Serve,
+    /// Brings the database to the schema of this binary; refuses a newer one
+    Migrate,
+    /// Adds the demonstration data that is not there yet; running it twice changes nothing
+    Seed {
+        /// How many times 57 projects, 1 to 1000
+        #[arg(long, default_value = "1", value_parser = Scale::parse)]
+        scale: Scale,
+        /// Which deterministic set of data
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
+}
+
+/// Runs one command to its end.
+pub(crate) fn run(command: &Command, settings: &Settings) -> Result<(), Box<dyn Error>> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let metrics = Metrics::new()?;
+        let database = Arc::new(Database::open(&settings.database, &metrics).await?);
+        let outcome: Result<(), Box<dyn Error>> = match command {
+            Command::Migrate => Ok(()),
+            Command::Seed { scale, seed } => seed::sow(&database, *scale, *seed).await.map_err(Into::into),
+            Command::Serve => serve::serve(settings, &database, metrics).await.map_err(Into::into),
+        };
+        database.close().await;
+        outcome
+    })
+}
