@@ -1,15 +1,30 @@
-//! Entity tags and 304 for an application that sends none.
+#![doc = include_str!("../README.md")]
 
+mod conditional;
 mod config;
+mod date;
+mod decode;
+mod forward;
+mod hooks;
+mod list;
+mod metrics;
+mod reply;
+mod tag;
+#[cfg(test)]
+mod tests;
 
 pub use config::{Config, Overrides, RouteKey, Strength};
 
 use config::Policy;
+use hooks::{Conditional, Shared};
+use http::{Method, header};
+use metrics::Responses;
+use std::sync::Arc;
 use vestibule_plugin::{Build, BuildErrors, Deps, Hooks, Plugin, RequestHead, RouteId, Routes, Stage};
 
-/// The plugin.
+/// The plugin: one row a route, `None` where it is off.
 pub struct ETag {
-    routes: Vec<Option<Policy>>,
+    routes: Vec<Option<Arc<Shared>>>,
 }
 
 impl Build for ETag {
@@ -19,20 +34,29 @@ impl Build for ETag {
     type Route = RouteKey;
     type Store = ();
 
-    fn build(config: Config, routes: &Routes<RouteKey>, (): (), _deps: &Deps) -> Result<Self, BuildErrors> {
+    fn build(config: Config, routes: &Routes<RouteKey>, (): (), deps: &Deps) -> Result<Self, BuildErrors> {
         let mut errors = BuildErrors::default();
         config.check(&mut errors);
-        let routes = routes.table(|entry| match entry {
+        let policies: Vec<Option<Policy>> = routes.table(|entry| match entry {
             Some(entry) => config.on_route(entry, &mut errors),
             None => Some(config.policy()),
         });
-        errors.or(|| Self { routes })
+        errors.or(|| {
+            let responses = Responses::new(&deps.meter);
+            let share = |policy| Arc::new(Shared { policy, responses: responses.clone() });
+            Self { routes: policies.into_iter().map(|policy| policy.map(share)).collect() }
+        })
     }
 }
 
 impl Plugin for ETag {
-    fn attach(&self, _request: &RequestHead<'_>, route: RouteId) -> Option<Box<dyn Hooks>> {
-        let _policy = self.routes.get(route.index())?.as_ref()?;
-        None
+    fn attach(&self, request: &RequestHead<'_>, route: RouteId) -> Option<Box<dyn Hooks>> {
+        let shared = self.routes.get(route.index())?.as_ref()?;
+        let reads = matches!(*request.method, Method::GET | Method::HEAD);
+        // A request that may become a tunnel cannot be held.
+        if !reads || request.fields.map().contains_key(header::UPGRADE) {
+            return None;
+        }
+        Some(Box::new(Conditional::new(Arc::clone(shared), request.method.clone())))
     }
 }

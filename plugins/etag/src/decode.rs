@@ -1,0 +1,124 @@
+//! Content codings, undone piece by piece (RFC 9110 section 8.4.1, RFC 1952, RFC 7932, RFC 8878).
+//!
+//! Nothing is collected: a decoder's memory is its window, at most 16 MiB, and it stops at a bound on what it puts out.
+
+mod brotli;
+mod zstd;
+
+use flate2::bufread::MultiGzDecoder;
+use http::HeaderMap;
+use http::header::CONTENT_ENCODING;
+use std::io::Read;
+
+/// What a body is coded in.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Coding {
+    /// Nothing.
+    Identity,
+    /// One coding that can be undone here.
+    Known(Codec),
+    /// Another one, or several: the names in lower case with commas between them.
+    Unknown(Vec<u8>),
+}
+
+/// A coding that can be undone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Codec {
+    /// `gzip`, also `x-gzip`.
+    Gzip,
+    /// `br`.
+    Brotli,
+    /// `zstd`.
+    Zstd,
+}
+
+/// Why content could not be decoded. The two are told apart by tests alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Undecodable {
+    /// More content, or a larger window, than the bound.
+    TooLarge,
+    /// Not what the coding's specification says.
+    Corrupt,
+}
+
+/// The coding that `Content-Encoding` names.
+pub(crate) fn coding_of(fields: &HeaderMap) -> Coding {
+    let mut names = Vec::new();
+    for line in fields.get_all(CONTENT_ENCODING) {
+        for name in line.as_bytes().split(|&byte| byte == b',').map(<[u8]>::trim_ascii) {
+            if name.is_empty() || name.eq_ignore_ascii_case(b"identity") {
+                continue;
+            }
+            if !names.is_empty() {
+                names.push(b',');
+            }
+            names.extend(name.iter().map(u8::to_ascii_lowercase));
+        }
+    }
+    match &names[..] {
+        b"" => Coding::Identity,
+        b"gzip" | b"x-gzip" => Coding::Known(Codec::Gzip),
+        b"br" => Coding::Known(Codec::Brotli),
+        b"zstd" => Coding::Known(Codec::Zstd),
+        _ => Coding::Unknown(names),
+    }
+}
+
+impl Codec {
+    /// As registered with IANA.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Gzip => "gzip",
+            Self::Brotli => "br",
+            Self::Zstd => "zstd",
+        }
+    }
+
+    /// Gives the content of `coded` to `sink`, in pieces; at most `most` bytes of it.
+    pub(crate) fn decode(
+        self,
+        coded: &[u8],
+        most: u64,
+        sink: &mut dyn FnMut(&[u8]),
+    ) -> Result<(), Undecodable> {
+        let mut out = Bounded { left: most, sink };
+        match self {
+            Self::Gzip => gzip(coded, &mut out),
+            Self::Brotli => brotli::decode(coded, &mut out),
+            Self::Zstd => zstd::decode(coded, &mut out),
+        }
+    }
+}
+
+/// Where decoded pieces go, and how many more bytes may.
+struct Bounded<'a> {
+    left: u64,
+    sink: &'a mut dyn FnMut(&[u8]),
+}
+
+impl Bounded<'_> {
+    fn put(&mut self, piece: &[u8]) -> Result<(), Undecodable> {
+        self.left = self.left.checked_sub(piece.len() as u64).ok_or(Undecodable::TooLarge)?;
+        (self.sink)(piece);
+        Ok(())
+    }
+}
+
+/// Bytes decoded before they are hashed: small enough for the stack and the first-level cache.
+const PIECE: usize = 8 << 10;
+
+fn gzip(coded: &[u8], out: &mut Bounded<'_>) -> Result<(), Undecodable> {
+    let mut decoder = MultiGzDecoder::new(coded);
+    let mut piece = [0; PIECE];
+    loop {
+        match decoder.read(&mut piece) {
+            Ok(0) => return Ok(()),
+            Ok(n) => out.put(&piece[..n])?,
+            Err(_) => return Err(Undecodable::Corrupt),
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "decode/tests.rs"]
+mod tests;
