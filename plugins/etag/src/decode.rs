@@ -75,12 +75,7 @@ impl Codec {
     }
 
     /// Gives the content of `coded` to `sink`, in pieces; at most `most` bytes of it.
-    pub(crate) fn decode(
-        self,
-        coded: &[u8],
-        most: u64,
-        sink: &mut dyn FnMut(&[u8]),
-    ) -> Result<(), Undecodable> {
+    pub(crate) fn decode(self, coded: &[u8], most: u64, sink: &mut dyn FnMut(&[u8])) -> Result<(), Undecodable> {
         let mut out = Bounded { left: most, sink };
         match self {
             Self::Gzip => gzip(coded, &mut out),
@@ -121,4 +116,4 @@ fn gzip(coded: &[u8], out: &mut Bounded<'_>) -> Result<(), Undecodable> {
 
 #[cfg(test)]
 #[path = "decode/tests.rs"]
-mod tests;
+pub(crate) mod tests;

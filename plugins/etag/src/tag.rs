@@ -140,3 +140,7 @@ impl<'a> EntityTag<'a> {
 fn is_etagc(byte: u8) -> bool {
     matches!(byte, 0x21 | 0x23..=0x7E | 0x80..=0xFF)
 }
+
+#[cfg(test)]
+#[path = "tag/tests.rs"]
+mod tests;
