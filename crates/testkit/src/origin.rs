@@ -9,13 +9,13 @@ mod state;
 pub use received::Received;
 pub use reply::{Cut, Reply, Then};
 pub use state::Counts;
+pub(crate) use state::State;
 
 use crate::certs::{Alpn, Certs};
 use crate::task::AbortOnDrop;
 use crate::wire::Wire;
 use bytes::Bytes;
 use serve::{Script, serve};
-use state::State;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -3,6 +3,7 @@
 use crate::answer::Answer;
 use crate::certs::{Alpn, Certs};
 use crate::deadline::within;
+use crate::frames::Frame;
 use crate::wire::{Body, Framing, Head, Wire};
 use bytes::Bytes;
 use rustls::pki_types::ServerName;
@@ -105,6 +106,16 @@ impl Raw {
             read.extend_from_slice(&more);
         }
         read.into()
+    }
+
+    /// The next HTTP/2 frame; `None` when the connection ended before it was whole.
+    pub async fn frame(&mut self) -> Option<Frame> {
+        within("an HTTP/2 frame", async {
+            let header = self.wire.exactly(9).await?;
+            let (length, frame) = Frame::announced(header[..].try_into().expect("nine bytes"));
+            Some(Frame { payload: self.wire.exactly(length).await?, ..frame })
+        })
+        .await
     }
 
     /// Waits for the other side to end the connection and returns what came before.

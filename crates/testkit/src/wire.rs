@@ -136,6 +136,16 @@ impl Wire {
         self.buffer.split().freeze()
     }
 
+    /// The next `bytes` bytes; `None` when the stream ends before that.
+    pub(crate) async fn exactly(&mut self, bytes: usize) -> Option<Bytes> {
+        while self.buffer.len() < bytes {
+            if !matches!(self.fill().await, Ok(1..)) {
+                return None;
+            }
+        }
+        Some(self.buffer.split_to(bytes).freeze())
+    }
+
     pub(crate) async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.stream.write_all(bytes).await?;
         self.stream.flush().await

@@ -27,22 +27,22 @@ pub struct Counts {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct State {
+pub(crate) struct State {
     counts: watch::Sender<Counts>,
     requests: Mutex<VecDeque<Received>>,
 }
 
 impl State {
-    pub(super) fn counts(&self) -> Counts {
+    pub(crate) fn counts(&self) -> Counts {
         *self.counts.borrow()
     }
 
-    pub(super) fn count(&self, change: impl FnOnce(&mut Counts)) {
+    pub(crate) fn count(&self, change: impl FnOnce(&mut Counts)) {
         self.counts.send_modify(change);
     }
 
     /// Remembers a request whose head came; numbers it.
-    pub(super) fn arrived(&self, received: &mut Received) {
+    pub(crate) fn arrived(&self, received: &mut Received) {
         let mut requests = self.requests.lock();
         received.number = self.counts().hits + 1;
         if requests.len() == KEPT {
@@ -53,7 +53,7 @@ impl State {
     }
 
     /// Remembers how its body came.
-    pub(super) fn read(&self, received: &Received) {
+    pub(crate) fn read(&self, received: &Received) {
         let mut requests = self.requests.lock();
         let first = requests.front().map_or(1, |first| first.number);
         if let Some(kept) = received.number.checked_sub(first).and_then(|at| requests.get_mut(at)) {
@@ -64,15 +64,15 @@ impl State {
         }
     }
 
-    pub(super) fn requests(&self) -> Vec<Received> {
+    pub(crate) fn requests(&self) -> Vec<Received> {
         self.requests.lock().iter().cloned().collect()
     }
 
-    pub(super) fn last(&self) -> Option<Received> {
+    pub(crate) fn last(&self) -> Option<Received> {
         self.requests.lock().back().cloned()
     }
 
-    pub(super) async fn wait(&self, what: &str, mut until: impl FnMut(&Counts) -> bool) -> Counts {
+    pub(crate) async fn wait(&self, what: &str, mut until: impl FnMut(&Counts) -> bool) -> Counts {
         let mut counts = self.counts.subscribe();
         let reached = async {
             // The sender lives in `self`, so the channel cannot close while this waits.

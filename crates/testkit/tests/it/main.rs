@@ -1,4 +1,6 @@
 //! The testkit against itself: its client reads what its origin writes.
 
+mod h2;
 mod origin;
 mod proxy;
+mod relay;

@@ -1,0 +1,179 @@
+//! One connection to an HTTP/2 origin, and its streams.
+
+use super::reply::{End, H2Reply};
+use crate::fields::Fields;
+use crate::origin::{Received, State};
+use crate::wire::{BodyEnd, Io};
+use bytes::Bytes;
+use h2::server::SendResponse;
+use h2::{Reason, RecvStream};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
+use std::future::poll_fn;
+use std::sync::Arc;
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+
+/// Chooses replies.
+pub(super) type Choose = Arc<dyn Fn(&Received) -> H2Reply + Send + Sync>;
+
+/// When the reply is chosen.
+#[derive(Clone)]
+pub(super) enum Script {
+    /// Once the whole request is there.
+    AtEnd(Choose),
+    /// Once its head is there.
+    AtHead(Choose),
+}
+
+/// Serves until the connection ends; its streams end with it.
+pub(super) async fn serve(io: Box<dyn Io>, number: usize, script: &Script, state: &Arc<State>) {
+    let mut builder = h2::server::Builder::new();
+    builder.max_concurrent_streams(1000).initial_window_size(1 << 20).initial_connection_window_size(8 << 20);
+    let Ok(mut connection) = builder.handshake::<_, Bytes>(io).await else { return };
+    let going_away = Arc::new(Notify::new());
+    let mut streams = JoinSet::new();
+    let mut nth_on_connection = 0;
+    loop {
+        let accepted = tokio::select! {
+            accepted = connection.accept() => accepted,
+            () = going_away.notified() => {
+                connection.graceful_shutdown();
+                continue;
+            }
+        };
+        while streams.try_join_next().is_some() {}
+        let Some(Ok((request, respond))) = accepted else { return };
+        nth_on_connection += 1;
+        let mut received = head(&request);
+        (received.connection, received.nth_on_connection) = (number, nth_on_connection);
+        let (script, state, going_away) = (script.clone(), Arc::clone(state), Arc::clone(&going_away));
+        streams.spawn(stream(received, request.into_body(), respond, script, state, going_away));
+    }
+}
+
+fn head(request: &Request<RecvStream>) -> Received {
+    let uri = request.uri();
+    Received {
+        method: request.method().to_string(),
+        target: uri.path_and_query().map_or_else(|| "*".to_owned(), ToString::to_string),
+        version: "HTTP/2.0".to_owned(),
+        authority: uri.authority().map(ToString::to_string).unwrap_or_default(),
+        fields: Fields::from(request.headers()),
+        ..Received::default()
+    }
+}
+
+async fn stream(
+    mut received: Received,
+    mut body: RecvStream,
+    mut respond: SendResponse<Bytes>,
+    script: Script,
+    state: Arc<State>,
+    going_away: Arc<Notify>,
+) {
+    state.arrived(&mut received);
+    let reply = match script {
+        Script::AtHead(choose) => {
+            let reply = choose(&received);
+            let state = Arc::clone(&state);
+            tokio::spawn(async move { read_body(&mut received, &mut body, &state).await });
+            reply
+        }
+        Script::AtEnd(choose) => {
+            read_body(&mut received, &mut body, &state).await;
+            if received.body_end != BodyEnd::Complete {
+                state.count(|counts| counts.aborted += 1);
+                return;
+            }
+            choose(&received)
+        }
+    };
+    if reply.goes_away {
+        going_away.notify_one();
+    }
+    if perform(reply, &mut respond).await.is_err() {
+        state.count(|counts| counts.aborted += 1);
+    }
+}
+
+async fn read_body(received: &mut Received, body: &mut RecvStream, state: &State) {
+    let mut data = Vec::new();
+    received.body_end = loop {
+        match body.data().await {
+            Some(Ok(piece)) => {
+                // A stream that ended meanwhile has no window to give back.
+                let _ = body.flow_control().release_capacity(piece.len());
+                state.count(|counts| counts.body_bytes += piece.len() as u64);
+                data.extend_from_slice(&piece);
+            }
+            Some(Err(_)) => break BodyEnd::CutOff,
+            None => break BodyEnd::Complete,
+        }
+    };
+    if received.body_end == BodyEnd::Complete {
+        match body.trailers().await {
+            Ok(trailers) => received.trailers = trailers.as_ref().map(Fields::from).unwrap_or_default(),
+            Err(_) => received.body_end = BodyEnd::CutOff,
+        }
+    }
+    received.body = data.into();
+    state.read(received);
+}
+
+/// Does what the reply says; an error when the other side ended the stream meanwhile.
+async fn perform(reply: H2Reply, respond: &mut SendResponse<Bytes>) -> Result<(), h2::Error> {
+    let ready = async {
+        if let Some(gate) = &reply.once {
+            gate.opened().await;
+        }
+        tokio::time::sleep(reply.delay).await;
+    };
+    let mut reset = Box::pin(poll_fn(|cx| respond.poll_reset(cx)));
+    tokio::select! {
+        () = ready => {}
+        ended = &mut reset => return Err(ended.map_or_else(|error| error, h2::Error::from)),
+    }
+    if reply.end == End::Never {
+        return Err(reset.await.map_or_else(|error| error, h2::Error::from));
+    }
+    drop(reset);
+    let Some((status, fields)) = &reply.head else {
+        respond.send_reset(if let End::Reset(reason) = reply.end { reason } else { Reason::NO_ERROR });
+        return Ok(());
+    };
+    let mut response = Response::new(());
+    *response.status_mut() = http::StatusCode::from_u16(*status).expect("a script with a status of three digits");
+    *response.headers_mut() = map(fields);
+    let bare = reply.chunks.is_empty() && reply.trailers.is_empty() && reply.end == End::Orderly;
+    let mut send = respond.send_response(response, bare)?;
+    let last = reply.chunks.len().saturating_sub(1);
+    for (n, (delay, data)) in reply.chunks.into_iter().enumerate() {
+        tokio::select! {
+            () = tokio::time::sleep(delay) => {}
+            ended = poll_fn(|cx| send.poll_reset(cx)) => return Err(ended.map_or_else(|error| error, h2::Error::from)),
+        }
+        send.send_data(data, n == last && reply.trailers.is_empty() && reply.end == End::Orderly)?;
+    }
+    match reply.end {
+        End::Reset(reason) => {
+            // A reset discards what is still queued; one turn of the loop lets the connection send it.
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            send.send_reset(reason);
+        }
+        _ if !reply.trailers.is_empty() => send.send_trailers(map(&reply.trailers))?,
+        _ => {}
+    }
+    Ok(())
+}
+
+pub(crate) fn map(fields: &Fields) -> HeaderMap {
+    let field = |(name, value): (&str, &str)| {
+        let name: HeaderName = name.parse().unwrap_or_else(|_| panic!("no field name: {name:?}"));
+        let value: HeaderValue = value.parse().unwrap_or_else(|_| panic!("no field value: {value:?}"));
+        (name, value)
+    };
+    fields.iter().map(field).fold(HeaderMap::new(), |mut map, (name, value)| {
+        map.append(name, value);
+        map
+    })
+}
