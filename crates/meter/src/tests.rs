@@ -1,0 +1,5 @@
+//! What a scraper sees.
+
+mod bounds;
+mod formats;
+mod threads;
