@@ -1,7 +1,9 @@
 //! What is wrong with a configuration, for people and for `POST /reload`.
 
+use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 use serde::ser::{Serialize, SerializeStruct, Serializer};
 use std::fmt;
+use std::ops::Range;
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -10,6 +12,15 @@ pub enum Severity {
     Error,
     /// It can, but probably not as meant.
     Warning,
+}
+
+/// Whether terminal colours are used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Colour {
+    /// Plain text.
+    Never,
+    /// ANSI colours.
+    Always,
 }
 
 /// One thing to say about a configuration. Holds no secret: text and quoted source are masked when it is made.
@@ -27,31 +38,67 @@ pub struct Diagnostic {
     pub column: Option<usize>,
     /// Stands under the underlined source: what was expected, and the nearest valid name.
     pub label: String,
-    /// What to do about it, when that is not obvious.
-    pub help: Option<String>,
+    /// The offending line.
+    pub(super) excerpt: Option<Excerpt>,
+}
+
+/// A line of the file as it may be shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Excerpt {
+    /// The line, secrets masked.
+    pub(super) text: String,
+    /// The bytes of it to underline.
+    pub(super) span: Range<usize>,
+}
+
+impl Diagnostic {
+    /// As a compiler would print it, without a line end.
+    pub fn render(&self, colour: Colour) -> String {
+        let renderer = match colour {
+            Colour::Never => Renderer::plain(),
+            Colour::Always => Renderer::styled(),
+        };
+        let level = match self.severity {
+            Severity::Error => Level::ERROR,
+            Severity::Warning => Level::WARNING,
+        };
+        let title = level.clone().primary_title(&self.message);
+        let (Some(excerpt), Some(line), Some(column)) = (&self.excerpt, self.line, self.column) else {
+            let title = renderer.render(&[title.element(annotate_snippets::Origin::path(&self.file))]);
+            let label = if self.label.is_empty() { String::new() } else { format!("\n  = {}", self.label) };
+            return format!("{title}{label}");
+        };
+        let mark = AnnotationKind::Primary.span(excerpt.span.clone());
+        let mark = if self.label.is_empty() { mark } else { mark.label(&self.label) };
+        let snippet = Snippet::source(&excerpt.text).line_start(line).annotation(mark);
+        let drawn = renderer.render(&[title.element(snippet)]);
+        // The place is written here and not by the renderer, which would count columns in the masked line.
+        let (first, rest) = drawn.split_once('\n').unwrap_or((&drawn, ""));
+        let margin = " ".repeat(line.to_string().len());
+        let arrow = match colour {
+            Colour::Never => "-->",
+            Colour::Always => "\u{1b}[1m\u{1b}[94m-->\u{1b}[0m",
+        };
+        format!("{first}\n{margin}{arrow} {}:{line}:{column}\n{rest}", self.file)
+    }
 }
 
 impl Serialize for Diagnostic {
     /// The form of `POST /reload`: `message`, `file`, `line`, `column`, `help`.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let help = match &self.help {
-            Some(help) if self.label.is_empty() => help.clone(),
-            Some(help) => format!("{}; {help}", self.label),
-            None => self.label.clone(),
-        };
         let mut fields = serializer.serialize_struct("Diagnostic", 5)?;
         fields.serialize_field("message", &self.message)?;
         fields.serialize_field("file", &self.file)?;
         fields.serialize_field("line", &self.line)?;
         fields.serialize_field("column", &self.column)?;
-        fields.serialize_field("help", &help)?;
+        fields.serialize_field("help", &self.label)?;
         fields.end()
     }
 }
 
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
+        f.write_str(&self.render(Colour::Never))
     }
 }
 
@@ -69,11 +116,16 @@ impl Diagnostics {
     pub fn errors(&self) -> impl Iterator<Item = &Diagnostic> {
         self.0.iter().filter(|one| one.severity == Severity::Error)
     }
+
+    /// All of them, a blank line after each.
+    pub fn render(&self, colour: Colour) -> String {
+        self.0.iter().map(|one| one.render(colour) + "\n\n").collect()
+    }
 }
 
 impl fmt::Display for Diagnostics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|one| writeln!(f, "{one}\n"))
+        f.write_str(&self.render(Colour::Never))
     }
 }
 

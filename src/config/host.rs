@@ -1,6 +1,5 @@
 //! What the process lends to every configuration it loads.
 
-use crate::config::settings;
 use crate::stores::Stores;
 use std::sync::{Arc, OnceLock};
 use vestibule_plugin::meter::Registry;
@@ -28,8 +27,8 @@ impl HostDeps {
         Self::new(Arc::new(SystemClock::default()), Arc::new(Registry::default()))
     }
 
-    /// The stores, opened with `settings` by whoever asks first.
-    pub fn stores(&self, settings: &settings::Store) -> &Stores {
-        self.stores.get_or_init(|| Stores::open(settings, &self.clock))
+    /// The stores, opened by whoever asks first.
+    pub fn stores(&self) -> &Stores {
+        self.stores.get_or_init(|| Stores::memory(&self.clock))
     }
 }

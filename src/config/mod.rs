@@ -3,18 +3,46 @@
 //! File → tree with source positions → file types (as written) → [`Settings`] (as run) → plugins. Every stage reports
 //! all that is wrong with the parts the stage before it found sound, so one run shows every error.
 
+mod address;
 mod diagnostics;
+mod effective;
+mod env;
 mod host;
+mod load;
+mod log;
+mod mask;
+mod methods;
+mod nearest;
 pub mod plugin;
+mod refused;
+mod report;
+mod routes;
+mod schema;
+mod schema_walk;
+mod secret_file;
+mod secret_keys;
+mod section;
+mod server;
 pub mod settings;
 mod source;
+mod store;
+mod template;
+#[cfg(test)]
+mod tests;
+mod tls;
+mod tree;
+mod upstream;
+mod url;
 
-pub use diagnostics::{Diagnostic, Diagnostics, Severity};
+pub use diagnostics::{Colour, Diagnostic, Diagnostics, Severity};
 pub use host::HostDeps;
 pub use plugin::Built;
+pub use schema::schema;
 pub use settings::Settings;
-pub use source::Source;
+pub use source::{DEFAULT_FILE, Source};
+pub use template::shape;
 
+use crate::registry::PLUGINS;
 use std::sync::Arc;
 
 /// One configuration, ready to run.
@@ -35,8 +63,7 @@ pub struct Generation {
 
 /// Reads, checks and builds a configuration. Binds no port and makes no network call.
 pub fn load(source: &Source, host: &HostDeps) -> Result<Generation, Diagnostics> {
-    let _ = (source, host);
-    Err(Diagnostics::default())
+    load::load(source, host, PLUGINS)
 }
 
 /// The keys marked (restart) in which two configurations differ; a reload does not apply them.
@@ -47,7 +74,6 @@ pub fn restart_keys_changed(old: &Settings, new: &Settings) -> Vec<&'static str>
         ("server.admin", a.admin != b.admin),
         ("server.tls", a.tls != b.tls),
         ("server.workers", a.workers != b.workers),
-        ("store.memory_max", old.store.memory_max != new.store.memory_max),
     ]
     .into_iter()
     .filter_map(|(key, differs)| differs.then_some(key))

@@ -1,9 +1,12 @@
 //! Plugins with their types erased, so that the host can hold a list of them.
 
+use crate::config::tree::steps;
 use crate::stores::{Provide, Stores};
-use std::marker::PhantomData;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::de::DeserializeOwned;
 use std::sync::Arc;
-use vestibule_plugin::{Build, Plugin, Stage};
+use toml::Value as Toml;
+use vestibule_plugin::{Build, BuildError, BuildErrors, Deps, KeyPath, NoRoute, Plugin, RouteEntry, Routes, Stage};
 
 /// A plugin that is on.
 pub struct Built {
@@ -21,6 +24,11 @@ pub struct Entry {
     pub name: &'static str,
     /// Its place in the order.
     pub stage: Stage,
+    /// Whether it runs when its table is absent.
+    pub on_by_default: bool,
+    pub(super) table_schema: fn(&mut SchemaGenerator) -> Schema,
+    pub(super) route_schema: fn(&mut SchemaGenerator) -> Option<Schema>,
+    pub(super) assemble: fn(Parts<'_>) -> Assembled,
 }
 
 impl Entry {
@@ -29,7 +37,85 @@ impl Entry {
     where
         Stores: Provide<P::Store>,
     {
-        let _ = PhantomData::<P>;
-        Self { name: P::NAME, stage: P::STAGE }
+        Self {
+            name: P::NAME,
+            stage: P::STAGE,
+            on_by_default: P::ON_BY_DEFAULT,
+            table_schema: |generator| generator.subschema_for::<P::Config>(),
+            route_schema: |generator| {
+                let none = P::Route::schema_id() == NoRoute::schema_id();
+                (!none).then(|| generator.subschema_for::<P::Route>())
+            },
+            assemble: assemble::<P>,
+        }
     }
+}
+
+/// What a plugin is built from. `None` is a key that is absent or was refused.
+pub(super) struct Parts<'a> {
+    pub(super) table: Option<Toml>,
+    pub(super) routes: Vec<RouteEntry<Toml>>,
+    pub(super) stores: &'a Stores,
+    pub(super) deps: &'a Deps,
+}
+
+/// What came of it.
+#[derive(Default)]
+pub(super) struct Assembled {
+    /// The plugin, when nothing was wrong.
+    pub(super) plugin: Option<Arc<dyn Plugin>>,
+    /// Its table with every default, secrets included.
+    pub(super) effective: Option<Toml>,
+    /// What was wrong.
+    pub(super) errors: Vec<BuildError>,
+    /// What is probably not meant.
+    pub(super) warnings: Vec<BuildError>,
+}
+
+fn assemble<P: Build>(parts: Parts<'_>) -> Assembled
+where
+    Stores: Provide<P::Store>,
+{
+    let mut assembled = Assembled::default();
+    let config = match parts.table {
+        None => Some(P::Config::default()),
+        Some(table) => read(table, KeyPath::Table, &mut assembled.errors),
+    };
+    let entries = parts.routes.into_iter().map(|RouteEntry { id, name, key }| {
+        let key = key.and_then(|key| read(key, |path| KeyPath::Route(id, path), &mut assembled.errors));
+        RouteEntry { id, name, key }
+    });
+    let routes = Routes::new(entries.collect());
+    let Some(config) = config else { return assembled };
+    match Toml::try_from(&config) {
+        Ok(effective) => assembled.effective = Some(effective),
+        Err(error) => assembled.errors.push(BuildError {
+            at: KeyPath::Table(Vec::new()),
+            message: format!("[{}] cannot be shown", P::NAME),
+            label: error.to_string(),
+        }),
+    }
+    assembled.warnings = P::warnings(&config, &routes).into_errors();
+    match P::build(config, &routes, parts.stores.provide(), parts.deps) {
+        Ok(plugin) => assembled.plugin = Some(Arc::new(plugin)),
+        Err(errors) => assembled.errors.extend(BuildErrors::into_errors(errors)),
+    }
+    assembled
+}
+
+fn read<T: DeserializeOwned>(
+    value: Toml,
+    at: impl FnOnce(Vec<String>) -> KeyPath,
+    errors: &mut Vec<BuildError>,
+) -> Option<T> {
+    serde_path_to_error::deserialize(value)
+        .map_err(|error| {
+            let path = steps(error.path());
+            let message = match path.last() {
+                Some(key) => format!("`{key}` cannot be read"),
+                None => "this cannot be read".to_owned(),
+            };
+            errors.push(BuildError { at: at(path), message, label: error.inner().message().to_owned() });
+        })
+        .ok()
 }

@@ -38,10 +38,7 @@ impl Source {
     }
 
     /// With another environment than the process's.
-    pub fn with_environment(
-        mut self,
-        environment: impl Fn(&str) -> Option<String> + Send + Sync + 'static,
-    ) -> Self {
+    pub fn with_environment(mut self, environment: impl Fn(&str) -> Option<String> + Send + Sync + 'static) -> Self {
         self.environment = Arc::new(environment);
         self
     }

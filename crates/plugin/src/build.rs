@@ -30,6 +30,11 @@ pub trait Build: Plugin + Sized {
         store: Self::Store,
         deps: &Deps,
     ) -> Result<Self, BuildErrors>;
+
+    /// What is valid but probably not meant; shown by `check` and logged when the configuration is loaded.
+    fn warnings(_config: &Self::Config, _routes: &Routes<Self::Route>) -> BuildErrors {
+        BuildErrors::default()
+    }
 }
 
 /// The order of plugins, outermost first. Refusals are counted and audited; limits are keyed by who; a refused request

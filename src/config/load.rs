@@ -1,0 +1,308 @@
+//! The stages of loading, in order. Each looks only at what the stages before it found sound.
+
+use crate::config::address::arrives;
+use crate::config::effective::Effective;
+use crate::config::env::{Unfilled, fill};
+use crate::config::log::LogFile;
+use crate::config::plugin::{Assembled, Built, Entry, Parts};
+use crate::config::refused::Refused;
+use crate::config::report::Report;
+use crate::config::routes::{self, Draft};
+use crate::config::schema::{self, View};
+use crate::config::schema_walk::{Finding, walk};
+use crate::config::secret_keys::{self, Why};
+use crate::config::server::ServerFile;
+use crate::config::settings::{Server, Settings, Target, Upstream};
+use crate::config::store::StoreFile;
+use crate::config::tree::{self, Node, Place, Value};
+use crate::config::upstream::UpstreamFile;
+use crate::config::{Diagnostics, Generation, HostDeps, Source};
+use serde::Serialize;
+use std::sync::Arc;
+use toml::Value as Toml;
+use vestibule_plugin::{BuildError, Deps, KeyPath, RouteEntry, RouteId, Secret, ServerName};
+
+/// Reads, checks and builds a configuration for these plugins.
+pub(super) fn load(source: &Source, host: &HostDeps, plugins: &[Entry]) -> Result<Generation, Diagnostics> {
+    let file = source.path().display().to_string();
+    let (text, unreadable) = match source.read() {
+        Ok(text) => (text, None),
+        Err(error) => (String::new(), Some(error)),
+    };
+    let mut report = Report::new(file, &text);
+    if let Some(error) = unreadable {
+        report.error(&Place::Nowhere, "cannot read the configuration", error.to_string());
+        return Err(report.finish());
+    }
+    let schema = schema::of(plugins);
+    let Some((tree, refused)) = read_tree(&text, source, View::whole(&schema), &mut report) else {
+        return Err(report.finish());
+    };
+    let generation = Stages { tree: &tree, refused: &refused, plugins, host }.settle(View::whole(&schema), &mut report);
+    let has_errors = report.has_errors();
+    let diagnostics = report.finish();
+    if has_errors { Err(diagnostics) } else { Ok(Generation { warnings: diagnostics.0, ..generation }) }
+}
+
+/// The tree with everything filled in, and what the schema refuses of it; `None` when the text is no TOML.
+fn read_tree(text: &str, source: &Source, schema: View<'_>, report: &mut Report<'_>) -> Option<(Node, Refused)> {
+    let mut tree = match tree::parse(text) {
+        Ok(tree) => tree,
+        Err(errors) => {
+            report.quoting().unparsed(secret_keys::harmless(schema));
+            for (label, place) in errors {
+                report.error(&place, "this is no TOML", label);
+            }
+            return None;
+        }
+    };
+    for (table, key, flag, value) in
+        [("upstream", "url", "--upstream", &source.upstream), ("server", "listen", "--listen", &source.listen)]
+    {
+        if let (Some(value), Some(table)) = (value, tree.table_mut(table)) {
+            table.set(key, Node::string(value, Place::Flag(flag)));
+        }
+    }
+    let mut findings = Vec::new();
+    fill_in(&mut tree, &mut Vec::new(), source, report, &mut findings);
+    let unfilled: Vec<Vec<String>> = findings.iter().map(|finding| finding.path.clone()).collect();
+    secret_keys::visit(&mut tree, schema, &mut |why, node| {
+        node.each_scalar(&mut |scalar, place| {
+            let value = scalar.as_str().filter(|_| why == Why::Secret);
+            report.quoting().hide(place, value);
+        });
+    });
+    // What could not be filled in is not looked at further.
+    findings.extend(walk(&tree, schema).into_iter().filter(|finding| !unfilled.contains(&finding.path)));
+    for finding in &findings {
+        report.error(&finding.place, &finding.message, &finding.label);
+    }
+    Some((tree, Refused::new(&findings)))
+}
+
+/// Replaces `${NAME}` in every string below `node`.
+fn fill_in(
+    node: &mut Node,
+    path: &mut Vec<String>,
+    source: &Source,
+    report: &mut Report<'_>,
+    findings: &mut Vec<Finding>,
+) {
+    match &mut node.value {
+        Value::Table(entries) => {
+            for (key, value) in entries {
+                path.push(key.text.clone());
+                fill_in(value, path, source, report, findings);
+                path.pop();
+            }
+        }
+        Value::Array(items) => {
+            for (index, item) in items.iter_mut().enumerate() {
+                path.push(index.to_string());
+                fill_in(item, path, source, report, findings);
+                path.pop();
+            }
+        }
+        Value::Scalar(Toml::String(text)) => {
+            let (message, label) = match fill(text, |name| source.variable(name)) {
+                Ok(None) => return,
+                Ok(Some(filled)) => {
+                    report.quoting().filled(node.place.clone(), filled.values);
+                    *text = filled.text;
+                    return;
+                }
+                Err(Unfilled::Unset(name)) => (
+                    format!("the environment variable `{name}` is not set"),
+                    format!("set it, or write `${{{name}:-fallback}}`"),
+                ),
+                Err(Unfilled::Malformed) => (
+                    "this names no environment variable".to_owned(),
+                    "expected `${NAME}` or `${NAME:-fallback}`".to_owned(),
+                ),
+            };
+            findings.push(Finding { place: node.place.clone(), path: path.clone(), message, label });
+        }
+        Value::Scalar(_) => {}
+    }
+}
+
+/// What the later stages look at.
+struct Stages<'a> {
+    tree: &'a Node,
+    refused: &'a Refused,
+    plugins: &'a [Entry],
+    host: &'a HostDeps,
+}
+
+impl Stages<'_> {
+    /// The generation; only good when `report` has no errors afterwards.
+    fn settle(&self, schema: View<'_>, report: &mut Report<'_>) -> Generation {
+        let nothing = Node::empty();
+        let [server_node, upstream_node, store_node, log_node] =
+            ["server", "upstream", "store", "log"].map(|name| self.tree.get(name).unwrap_or(&nothing));
+        let mut effective = Effective::default();
+
+        let section = self.refused.section("server", server_node);
+        let file: ServerFile = section.read(report);
+        show(&mut effective, "server", &file, report);
+        let server = file.settle(&section, report);
+
+        let section = self.refused.section("upstream", upstream_node);
+        let file: UpstreamFile = section.read(report);
+        show(&mut effective, "upstream", &file, report);
+        let upstream = file.settle(&section, report);
+        forbid_loop(&upstream, &section.place(&["url"]), &server, report);
+
+        let section = self.refused.section("store", store_node);
+        let file: StoreFile = section.read(report);
+        show(&mut effective, "store", &file, report);
+        let has_secret = !(file.secret.is_empty() && file.secret_file.is_empty());
+        let store = file.settle(&section, self.host.drawn_secret, report);
+
+        let file: LogFile = self.refused.section("log", log_node).read(report);
+        show(&mut effective, "log", &file, report);
+        let log = file.settle();
+
+        let entries = self.tree.get("routes").map_or(&[][..], Node::items);
+        let drafts: Vec<Draft<'_>> = entries
+            .iter()
+            .enumerate()
+            .map(|(index, node)| {
+                let section = self.refused.route(index, node);
+                let file = section.only(&routes::HOST_KEYS).read(report);
+                Draft { section, file, refused_upstream: self.refused.route_upstream(index), node }
+            })
+            .collect();
+        let routes = routes::settle(&drafts, upstream_node, &server, report);
+        for (draft, route) in drafts.iter().zip(&routes) {
+            if let Some(own) = &route.upstream {
+                forbid_loop(own, &draft.node.place_of(&["upstream", "url"]), &server, report);
+            }
+        }
+        let settings = Settings { server, upstream, store, log, routes };
+
+        let route_names: Arc<[String]> = std::iter::once("unmatched".to_owned())
+            .chain(settings.routes.iter().map(|route| route.name.clone()))
+            .collect();
+        let deps = Deps {
+            clock: Arc::clone(&self.host.clock),
+            meter: Arc::clone(&self.host.meter),
+            route_names: Arc::clone(&route_names),
+            upstreams: std::iter::once(None)
+                .chain(settings.routes.iter().map(|route| route.upstream.as_ref()))
+                .map(|own| server_name(&own.unwrap_or(&settings.upstream).target))
+                .collect(),
+            secret: Arc::new(Secret::new(settings.store.secret)),
+        };
+        let plugins: Vec<Built> = self
+            .plugins
+            .iter()
+            .filter_map(|entry| self.plugin(entry, &drafts, &deps, &mut effective, report))
+            .collect();
+        if !drafts.is_empty() {
+            effective.add("routes", Toml::Array(drafts.iter().map(Draft::effective).collect()));
+        }
+
+        let token = settings.server.admin_token.as_ref().map(|token| token.0.as_bytes());
+        let key = Some(&settings.store.secret[..]).filter(|_| has_secret);
+        let hash = effective.hash(token.into_iter().chain(key));
+        let effective = effective.masked(schema);
+        Generation { settings, plugins, effective, hash, warnings: Vec::new(), route_names }
+    }
+
+    /// Builds a plugin that is on.
+    fn plugin(
+        &self,
+        entry: &Entry,
+        drafts: &[Draft<'_>],
+        deps: &Deps,
+        effective: &mut Effective,
+        report: &mut Report<'_>,
+    ) -> Option<Built> {
+        let table = self.tree.get(entry.name);
+        if table.is_none() && !entry.on_by_default {
+            forbid_orphans(entry, drafts, report);
+            return None;
+        }
+        if self.refused.has(entry.name) {
+            return None;
+        }
+        let routes = drafts.iter().zip(1..).map(|(draft, id)| RouteEntry {
+            id: RouteId(id),
+            name: draft.file.name.clone(),
+            key: draft.node.get(entry.name).filter(|_| draft.section.sound(&[entry.name])).map(Node::to_toml),
+        });
+        let Assembled { plugin, effective: shown, errors, warnings } = (entry.assemble)(Parts {
+            table: table.map(Node::to_toml),
+            routes: routes.collect(),
+            stores: self.host.stores(),
+            deps,
+        });
+        for BuildError { at, message, label } in &errors {
+            report.error(&self.locate(entry, drafts, at), message, label);
+        }
+        for BuildError { at, message, label } in &warnings {
+            report.warning(&self.locate(entry, drafts, at), message, label);
+        }
+        let enabled = shown.as_ref().and_then(|table| table.get("enabled")).and_then(Toml::as_bool);
+        if let Some(shown) = shown {
+            effective.add(entry.name, shown);
+        }
+        // One that is switched off by its own key is checked like any other, and does not run.
+        let plugin = plugin.filter(|_| enabled != Some(false))?;
+        Some(Built { name: entry.name, stage: entry.stage, plugin })
+    }
+
+    fn locate(&self, entry: &Entry, drafts: &[Draft<'_>], at: &KeyPath) -> Place {
+        match at {
+            KeyPath::Table(path) => self.tree.get(entry.name).map_or(Place::Nowhere, |table| table.place_of(path)),
+            KeyPath::Route(id, path) => {
+                let draft = id.index().checked_sub(1).and_then(|index| drafts.get(index));
+                let Some(draft) = draft else { return Place::Nowhere };
+                draft.node.get(entry.name).map_or(draft.node.place.clone(), |key| key.place_of(path))
+            }
+        }
+    }
+}
+
+fn show(effective: &mut Effective, name: &str, file: &impl Serialize, report: &mut Report<'_>) {
+    match Toml::try_from(file) {
+        Ok(table) => effective.add(name, table),
+        Err(error) => report.error(&Place::Nowhere, format!("[{name}] cannot be shown"), error.to_string()),
+    }
+}
+
+/// An upstream that is one of our own listeners: each request would come back, or reach the admin listener.
+fn forbid_loop(upstream: &Upstream, at: &Place, server: &Server, report: &mut Report<'_>) {
+    let Target::Tcp { host, port, .. } = &upstream.target else { return };
+    let own = server.listen.iter().map(|listener| ("listen", listener));
+    for (key, listener) in own.chain(server.admin.iter().map(|admin| ("admin", admin))) {
+        if arrives(host, *port, *listener) {
+            let label = format!("[server] {key} is `{listener}`; name the application's address");
+            return report.error(at, "the upstream is this proxy itself", label);
+        }
+    }
+}
+
+/// A key for a plugin that is off would silently do nothing; `false` asks for just that.
+fn forbid_orphans(entry: &Entry, drafts: &[Draft<'_>], report: &mut Report<'_>) {
+    for draft in drafts {
+        let key = draft.node.get(entry.name).filter(|key| !matches!(key.value, Value::Scalar(Toml::Boolean(false))));
+        if let Some(key) = key {
+            let name = entry.name;
+            report.error(
+                &key.place,
+                format!("`{name}` is off"),
+                format!("it is on when the file has a table [{name}]"),
+            );
+        }
+    }
+}
+
+/// An upstream as the file names it.
+fn server_name(target: &Target) -> ServerName {
+    match target {
+        Target::Tcp { host, port, .. } => ServerName { address: host.clone(), port: Some(*port) },
+        Target::Unix(path) => ServerName { address: path.display().to_string(), port: None },
+    }
+}

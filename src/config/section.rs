@@ -1,0 +1,84 @@
+//! One table of the file while it becomes settings.
+
+use crate::config::report::Report;
+use crate::config::tree::{Node, Place, steps};
+use serde::de::DeserializeOwned;
+use std::collections::BTreeSet;
+use std::time::Duration;
+use vestibule_plugin::units::Span;
+
+/// A table, and which of its keys the schema refused; those count as absent. An empty name is the table itself.
+pub(super) struct Section<'a> {
+    node: &'a Node,
+    refused: BTreeSet<String>,
+}
+
+impl<'a> Section<'a> {
+    /// Of this table.
+    pub(super) fn new(node: &'a Node, refused: BTreeSet<String>) -> Self {
+        Self { node, refused }
+    }
+
+    /// Where the value at `path` stands, else the table it would stand in.
+    pub(super) fn place(&self, path: &[&str]) -> Place {
+        self.node.place_of(path)
+    }
+
+    /// Whether what `keys` hold is what was meant; else rules about them would only repeat what was said.
+    pub(super) fn sound(&self, keys: &[&str]) -> bool {
+        !self.refused.contains("") && !keys.iter().any(|key| self.refused.contains(*key))
+    }
+
+    /// The same table with no other keys than these.
+    pub(super) fn only(&self, keys: &[&str]) -> Self {
+        let mut refused = self.refused.clone();
+        let others = self.node.entries().iter().map(|(key, _)| key.text.clone());
+        refused.extend(others.filter(|key| !keys.contains(&key.as_str())));
+        Self { node: self.node, refused }
+    }
+
+    /// The table as serde reads it; defaults where that fails.
+    pub(super) fn read<T: DeserializeOwned + Default>(&self, report: &mut Report<'_>) -> T {
+        if self.refused.contains("") {
+            return T::default();
+        }
+        let mut node = self.node.clone();
+        node.retain(|key| !self.refused.contains(key));
+        serde_path_to_error::deserialize(node.to_toml()).unwrap_or_else(|error| {
+            let path = steps(error.path());
+            let name = path.last().map_or("this", String::as_str);
+            report.error(&node.place_of(&path), format!("`{name}` cannot be read"), error.inner().message());
+            T::default()
+        })
+    }
+
+    /// A duration that must not be shorter than `floor`.
+    pub(super) fn duration(&self, key: &str, value: Span, floor: Duration, report: &mut Report<'_>) -> Duration {
+        if value.0 < floor {
+            let label = format!("expected at least {}", Span(floor));
+            report.error(&self.place(&[key]), format!("`{key}` cannot be {value}"), label);
+        }
+        value.0
+    }
+
+    /// A number that must lie in a range.
+    pub(super) fn number(&self, key: &str, value: u64, range: (u64, u64), report: &mut Report<'_>) -> usize {
+        self.bounded(key, value, range, &u64::to_string, report)
+    }
+
+    /// As [`Self::number`], with another way to write the bounds.
+    pub(super) fn bounded(
+        &self,
+        key: &str,
+        value: u64,
+        (least, most): (u64, u64),
+        written: &dyn Fn(&u64) -> String,
+        report: &mut Report<'_>,
+    ) -> usize {
+        if value < least || value > most {
+            let label = format!("expected {} to {}", written(&least), written(&most));
+            report.error(&self.place(&[key]), format!("`{key}` cannot be {}", written(&value)), label);
+        }
+        usize::try_from(value).unwrap_or(usize::MAX)
+    }
+}
