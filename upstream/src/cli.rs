@@ -11,9 +11,17 @@ use crate::seed::{self, Scale};
 use crate::serve;
 use crate::settings::Settings;
 
-/// What was asked for. Settings come from the environment; see the README.
+const VARIABLES: &str = "\
+Environment:
+  LISTEN           public API                             127.0.0.1:8000
+  INTERNAL_LISTEN  /livez and /metrics                    127.0.0.1:8001
+  DATABASE_URL     sqlite://PATH                          sqlite://./vestibule-upstream.db
+  LOG_FORMAT       json or text                           json
+  IDEMPOTENCY_TTL  1s to 365d, only told to clients       24h";
+
+/// What was asked for. Settings come from the environment.
 #[derive(Debug, Parser)]
-#[command(name = "vestibule-upstream", version, about)]
+#[command(name = "vestibule-upstream", version, about, after_help = VARIABLES)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,

@@ -1,7 +1,8 @@
 //! The routes of projects: read, decide in [`store`](super::store), show.
 
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::{FromRequestParts, Path, RawQuery, State};
 use axum::http::header::LOCATION;
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -39,8 +40,8 @@ async fn create(State(app): State<App>, JsonBody(body): JsonBody) -> Result<Resp
     Ok((StatusCode::CREATED, location, ItemHeaders(project.tag()), Json(project)).into_response())
 }
 
-async fn show(State(app): State<App>, Path(id): Path<String>, headers: HeaderMap) -> Result<Response, Problem> {
-    let project = store::find(&app.database, known(&id)?).await?.ok_or(Refusal::Absent)?;
+async fn show(State(app): State<App>, ItemId(id): ItemId, headers: HeaderMap) -> Result<Response, Problem> {
+    let project = store::find(&app.database, id).await?.ok_or(Refusal::Absent)?;
     let tag = ItemHeaders(project.tag());
     if preconditions(&headers).excludes(project.tag()) {
         return Ok((StatusCode::NOT_MODIFIED, tag, ()).into_response());
@@ -50,40 +51,43 @@ async fn show(State(app): State<App>, Path(id): Path<String>, headers: HeaderMap
 
 async fn replace(
     app: State<App>,
-    id: Path<String>,
+    id: ItemId,
     headers: HeaderMap,
     JsonBody(body): JsonBody,
 ) -> Result<Response, Problem> {
     change(app, id, headers, body::replacement(body)?).await
 }
 
-async fn patch(
-    app: State<App>,
-    id: Path<String>,
-    headers: HeaderMap,
-    JsonBody(body): JsonBody,
-) -> Result<Response, Problem> {
+async fn patch(app: State<App>, id: ItemId, headers: HeaderMap, JsonBody(body): JsonBody) -> Result<Response, Problem> {
     change(app, id, headers, body::merge_patch(body)?).await
 }
 
 async fn change(
     State(app): State<App>,
-    Path(id): Path<String>,
+    ItemId(id): ItemId,
     headers: HeaderMap,
     edit: Edit,
 ) -> Result<Response, Problem> {
-    let project = store::update(&app.database, known(&id)?, &preconditions(&headers), edit, Timestamp::now()).await?;
+    let project = store::update(&app.database, id, &preconditions(&headers), edit, Timestamp::now()).await?;
     Ok((ItemHeaders(project.tag()), Json(project)).into_response())
 }
 
-async fn delete(State(app): State<App>, Path(id): Path<String>, headers: HeaderMap) -> Result<Response, Problem> {
-    store::delete(&app.database, known(&id)?, &preconditions(&headers), Timestamp::now()).await?;
+async fn delete(State(app): State<App>, ItemId(id): ItemId, headers: HeaderMap) -> Result<Response, Problem> {
+    store::delete(&app.database, id, &preconditions(&headers), Timestamp::now()).await?;
     Ok((StatusCode::NO_CONTENT, private_no_cache()).into_response())
 }
 
-/// A path whose last part is no id names nothing.
-fn known(id: &str) -> Result<Id, Refusal> {
-    Id::parse(id).map_err(|_| Refusal::Absent)
+/// The id in the path of an item. A last part that is no id, or not even UTF-8, names nothing.
+struct ItemId(Id);
+
+impl<S: Send + Sync> FromRequestParts<S> for ItemId {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let text = Path::<String>::from_request_parts(parts, state).await.ok();
+        let id = text.and_then(|Path(text)| Id::parse(&text).ok());
+        Ok(Self(id.ok_or(Refusal::Absent)?))
+    }
 }
 
 impl From<Refusal> for Problem {
