@@ -53,10 +53,8 @@ impl Proxy {
         let mut hooks = self.attach(&method, RouteId(1), &mut fields).expect("attached");
         let mut facts = facts();
 
-        let asked = match now(hooks.on_request(&mut request_head(&method, &mut fields), &mut facts)) {
-            Flow::Hold(Hold { request_body: None, response, .. }) => response,
-            _ => panic!("reads are held"),
-        };
+        let flow = now(hooks.on_request(&mut request_head(&method, &mut fields), &mut facts));
+        let Flow::Hold(Hold { request_body: None, response: asked, .. }) = flow else { panic!("reads are held") };
         let mut seen = fields.clone();
         hooks.on_upstream_request(&mut seen, &facts);
         // A second attempt starts from the client's head and must come to the same.
