@@ -3,15 +3,24 @@
 //! All charges of one request go into one call, which charges every one of them or none. A bucket is named by its
 //! policy and its key text; nothing configured is stored, so a changed limit applies to the next call.
 
+pub mod gcra;
 mod limit;
 mod memory;
+mod overflow;
+mod refusals;
 pub mod sliding_log;
+mod slots;
+mod step;
+mod table;
 
+pub use gcra::Decision;
 pub use limit::{Algorithm, BadLimit, Limit, OnStoreError, Sharing, Terms};
 pub use memory::MemoryQuotas;
+pub use refusals::{Refusals, Refused, TopRefused};
 
 use arrayvec::ArrayVec;
 use std::fmt;
+use std::sync::Arc;
 use vestibule_plugin::{ClientAddress, Soon};
 
 /// Most policies that may meet in one request.
@@ -33,11 +42,14 @@ pub trait Quotas: Send + Sync + 'static {
 
     /// Buckets held in this process.
     fn keys(&self) -> u64;
+
+    /// The buckets of a policy that this process refused most often, to count and to read. They outlive a reload.
+    fn refusals(&self, policy: &str) -> Arc<TopRefused>;
 }
 
 /// What one request asks for.
 pub struct Demand<'a> {
-    /// A charge for each policy, in their order.
+    /// A charge for each policy, in their order; no policy twice.
     pub charges: ArrayVec<Charge<'a>, MAX_CHARGES>,
     /// Who shares a bucket when there is no room for one more.
     pub address: ClientAddress,

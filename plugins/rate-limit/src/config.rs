@@ -1,8 +1,11 @@
 //! `[rate_limit]` and a route's `rate_limit`, as written.
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
+use serde::de::{MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 use vestibule_plugin::units::{Rate, Span};
 
@@ -166,13 +169,33 @@ pub enum TierEntry {
 }
 
 /// A route's `rate_limit`.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
-#[serde(untagged, expecting = "expected a list of policies or a table with policies, tiers and cost")]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[serde(untagged)]
 pub enum Route {
     /// Policies added to the tier's.
     Policies(Vec<String>),
     /// More than that.
     Table(RouteTable),
+}
+
+/// By hand, as an untagged enum would lose which key of the table is wrong.
+impl<'de> Deserialize<'de> for Route {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either;
+        impl<'de> Visitor<'de> for Either {
+            type Value = Route;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list of policies, or a table with policies, tiers and cost")
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Route, A::Error> {
+                Vec::deserialize(SeqAccessDeserializer::new(list)).map(Route::Policies)
+            }
+            fn visit_map<A: MapAccess<'de>>(self, table: A) -> Result<Route, A::Error> {
+                RouteTable::deserialize(MapAccessDeserializer::new(table)).map(Route::Table)
+            }
+        }
+        deserializer.deserialize_any(Either)
+    }
 }
 
 /// A route's `rate_limit` as a table.

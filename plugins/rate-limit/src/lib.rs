@@ -1,18 +1,44 @@
-//! Rate limits.
+#![doc = include_str!("../README.md")]
 
+mod admin;
+mod build;
 pub mod config;
+mod headers;
+mod hidden;
+mod hooks;
+mod key;
+mod metrics;
+mod nearest;
+mod notice;
+mod policy;
+mod shared;
+mod stamp;
+mod tiers;
 
 use config::{Config, Route};
+use hooks::Exchange;
+use shared::Shared;
 use std::sync::Arc;
-use vestibule_plugin::{Build, BuildErrors, Deps, Hooks, Plugin, RequestHead, RouteId, Routes, Stage};
+use vestibule_plugin::{
+    AdminCall, AdminReply, Build, BuildErrors, Deps, Hooks, Plugin, RequestHead, RouteId, Routes, Soon, Stage,
+};
 use vestibule_store::Quotas;
 
-/// The plugin.
-pub struct RateLimit {}
+/// Decides how often each caller may ask, and says so.
+pub struct RateLimit {
+    shared: Arc<Shared>,
+}
 
 impl Plugin for RateLimit {
-    fn attach(&self, _request: &RequestHead<'_>, _route: RouteId) -> Option<Box<dyn Hooks>> {
-        None
+    fn attach(&self, _: &RequestHead<'_>, route: RouteId) -> Option<Box<dyn Hooks>> {
+        if self.shared.is_free(route) {
+            return None;
+        }
+        Some(Box::new(Exchange::new(Arc::clone(&self.shared))))
+    }
+
+    fn admin<'a>(&'a self, call: &'a AdminCall<'a>) -> Option<Soon<'a, AdminReply>> {
+        admin::answer(&self.shared, call)
     }
 }
 
@@ -23,8 +49,10 @@ impl Build for RateLimit {
     type Route = Route;
     type Store = Arc<dyn Quotas>;
 
-    fn build(config: Config, _: &Routes<Route>, store: Arc<dyn Quotas>, _: &Deps) -> Result<Self, BuildErrors> {
-        store.reserve(config.capacity);
-        Ok(Self {})
+    fn build(config: Config, routes: &Routes<Route>, store: Arc<dyn Quotas>, deps: &Deps) -> Result<Self, BuildErrors> {
+        Ok(Self { shared: Arc::new(build::build(&config, routes, store, deps)?) })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,34 +1,157 @@
 //! Quotas of one process.
 
-use super::{Balance, Demand, Limit, Outage, Quotas, Taken};
+use super::overflow::network;
+use super::slots::Seat;
+use super::step::{Step, clamp, weigh};
+use super::table::{Area, Table};
+use super::{Balance, Charge, Decision, Demand, Left, Limit, MAX_CHARGES, Outage, Quotas, Refusals, Taken, TopRefused};
+use arc_swap::ArcSwap;
+use arrayvec::ArrayVec;
+use parking_lot::Mutex;
+use siphasher::sip128::{Hasher128, SipHasher13};
+use std::hash::Hasher;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use vestibule_plugin::{Clock, Soon};
 
-/// Quotas that live and die with this process.
+/// Keys there is room for until [`Quotas::reserve`] says how many are wanted.
+const INITIAL_KEYS: usize = 1_024;
+
+/// Quotas that live and die with this process, in a table of fixed size: 64 bytes a key.
 pub struct MemoryQuotas {
     clock: Arc<dyn Clock>,
+    /// Drawn at start, so that nobody can choose keys that meet in one set.
+    seed: SipHasher13,
+    table: ArcSwap<Table>,
+    resizing: Mutex<()>,
+    keys: AtomicU64,
+    refusals: Refusals,
 }
 
 impl MemoryQuotas {
     /// Empty; takes its time from `clock`.
     pub fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { clock }
+        Self {
+            clock,
+            seed: SipHasher13::new_with_keys(rand::random(), rand::random()),
+            table: ArcSwap::from_pointee(Table::new(INITIAL_KEYS)),
+            resizing: Mutex::new(()),
+            keys: AtomicU64::new(0),
+            refusals: Refusals::default(),
+        }
+    }
+
+    fn decide(&self, demand: &Demand<'_>) -> Taken {
+        let hashes = self.bucket_hashes(&demand.charges);
+        let now = self.clock.now().0;
+        // A table is retired only while its successor is put in place, so the second turn is the last but for another
+        // reload.
+        loop {
+            let table = self.table.load();
+            if let Some(mut step) = Step::begin(&table, now, &demand.charges, &hashes) {
+                step.make_room(&demand.charges, || self.hash(&network(demand.address)));
+                let taken = step.conclude(&demand.charges);
+                if step.settled > 0 {
+                    self.keys.fetch_add(step.settled, Ordering::Relaxed);
+                }
+                return taken;
+            }
+        }
+    }
+
+    fn bucket_hashes(&self, charges: &[Charge<'_>]) -> ArrayVec<u128, MAX_CHARGES> {
+        let mut hashes = ArrayVec::new();
+        let mut last: Option<(&str, u128)> = None;
+        for charge in charges {
+            let partition = match last {
+                Some((key, hash)) if key == charge.key => hash,
+                _ => self.hash(charge.key.as_bytes()),
+            };
+            last = Some((charge.key, partition));
+            hashes.push(in_family(partition, charge.limit));
+        }
+        hashes
+    }
+
+    /// A hash that nobody outside can aim.
+    fn hash(&self, bytes: &[u8]) -> u128 {
+        let mut hasher = self.seed;
+        hasher.write(bytes);
+        hasher.finish128().as_u128()
+    }
+
+    /// Runs `visit` on the slot of a bucket, if it has one.
+    fn visit<T>(
+        &self,
+        limit: &Limit,
+        key: &str,
+        visit: impl FnOnce(&mut super::slots::Slots, usize, u64) -> T,
+    ) -> Option<T> {
+        let hash = in_family(self.hash(key.as_bytes()), limit);
+        let now = self.clock.now().0;
+        loop {
+            let table = self.table.load();
+            let mut slots = table.lock(table.region(Area::Own(limit.algorithm()), hash));
+            if !slots.retired {
+                return match slots.seat(hash, now, &[]) {
+                    Seat::Held(at) => Some(visit(&mut slots, at, now)),
+                    Seat::Vacant(_) | Seat::Full => None,
+                };
+            }
+        }
     }
 }
 
+/// The bucket of `limit` in a partition; never 0, which is a free slot.
+pub(super) fn in_family(partition: u128, limit: &Limit) -> u128 {
+    (partition ^ limit.family()).max(1)
+}
+
 impl Quotas for MemoryQuotas {
-    fn reserve(&self, _keys: usize) {}
-    fn take<'a>(&'a self, _demand: Demand<'a>) -> Soon<'a, Taken> {
-        let _ = self.clock.now();
-        Soon::Now(Taken { verdicts: arrayvec::ArrayVec::new() })
+    fn reserve(&self, keys: usize) {
+        let _alone = self.resizing.lock();
+        let old = self.table.load();
+        if old.capacity() != keys {
+            let new = Arc::new(Table::new(keys));
+            let moved = old.move_into(&new, self.clock.now().0, || self.table.store(Arc::clone(&new)));
+            self.keys.store(moved, Ordering::Relaxed);
+        }
     }
-    fn look<'a>(&'a self, limit: &'a Limit, _key: &'a str) -> Soon<'a, Result<Balance, Outage>> {
-        Soon::Now(Ok(Balance { remaining: limit.burst(), debt_ns: 0, wait_ns: 0 }))
+
+    fn take<'a>(&'a self, demand: Demand<'a>) -> Soon<'a, Taken> {
+        Soon::Now(self.decide(&demand))
     }
-    fn reset<'a>(&'a self, _limit: &'a Limit, _key: &'a str) -> Soon<'a, Result<(), Outage>> {
+
+    fn look<'a>(&'a self, limit: &'a Limit, key: &'a str) -> Soon<'a, Result<Balance, Outage>> {
+        let balance = self.visit(limit, key, |slots, at, now| {
+            clamp(slots, at, limit, now);
+            let weigh = |cost| weigh(slots, Seat::Held(at), limit, cost, now);
+            let wait_ns = match weigh(1) {
+                Decision::Admit { .. } => 0,
+                Decision::Refuse { wait_ns, .. } => wait_ns,
+            };
+            match weigh(0) {
+                Decision::Admit { debt_ns, left: Left { remaining, .. } } => Balance { remaining, debt_ns, wait_ns },
+                // Nothing asked is never refused.
+                Decision::Refuse { remaining, wait_ns } => Balance { remaining, debt_ns: wait_ns, wait_ns },
+            }
+        });
+        Soon::Now(Ok(balance.unwrap_or(Balance { remaining: limit.burst(), debt_ns: 0, wait_ns: 0 })))
+    }
+
+    fn reset<'a>(&'a self, limit: &'a Limit, key: &'a str) -> Soon<'a, Result<(), Outage>> {
+        self.visit(limit, key, |slots, at, _| slots.forgive(at));
         Soon::Now(Ok(()))
     }
+
     fn keys(&self) -> u64 {
-        0
+        self.keys.load(Ordering::Relaxed)
+    }
+
+    fn refusals(&self, policy: &str) -> Arc<TopRefused> {
+        self.refusals.of(policy)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,204 @@
+//! One region of the table: sets of eight slots, each slot a fixed number of words, found by a hash of 128 bits.
+//!
+//! Nothing here allocates after the region was made, and no call looks at more than one set.
+
+use super::sliding_log::{self, MAX_LOG};
+
+/// Slots in a set.
+const SET: usize = 8;
+/// Words in a cache line.
+const LINE: usize = 8;
+
+/// What is kept in a slot.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Kind {
+    /// A bucket: one cache line.
+    Bucket,
+    /// A bucket and the stamps of a sliding log behind it.
+    Log,
+}
+
+impl Kind {
+    const fn words(self) -> usize {
+        match self {
+            Self::Bucket => LINE,
+            // The log begins on the slot's last header word; rounded up to whole lines.
+            Self::Log => LINE + MAX_LOG,
+        }
+    }
+}
+
+/// Word of a slot's header: the low half of its hash, 0 when the slot is free.
+const HASH: usize = 0;
+/// When its debt is gone.
+const DUE: usize = 2;
+/// Until when it is refusing.
+const REFUSING: usize = 3;
+/// What its policy is, where slots are shared by policy.
+const FAMILY: usize = 4;
+/// Where a sliding log begins.
+const LOG: usize = 7;
+
+/// A region.
+pub(super) struct Slots {
+    kind: Kind,
+    sets: usize,
+    /// Where the first slot begins, so that slots are cache lines.
+    base: usize,
+    words: Vec<u64>,
+    /// Whether these slots were moved to a larger or smaller table.
+    pub(super) retired: bool,
+}
+
+/// Where a bucket is, or would be.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Seat {
+    /// It is in this slot.
+    Held(usize),
+    /// It is nowhere; this slot can be had for it.
+    Vacant(usize),
+    /// It is nowhere, and every slot of its set is refusing.
+    Full,
+}
+
+impl Slots {
+    /// `sets` free sets. Zeroed by the allocator, so that memory is touched only as it fills.
+    pub(super) fn new(kind: Kind, sets: usize) -> Self {
+        let words = vec![0_u64; sets * SET * kind.words() + LINE - 1];
+        let base = words.as_ptr().align_offset(LINE * size_of::<u64>()).min(LINE - 1);
+        Self { kind, sets, base, words, retired: false }
+    }
+
+    /// Finds the bucket, or the slot it can have: a free one, else one that owes nothing, else the one that owes least
+    /// and is not refusing. Slots in `taken` are spoken for.
+    pub(super) fn seat(&self, hash: u128, now: u64, taken: &[usize]) -> Seat {
+        let mut drained = None;
+        let mut least: Option<(u64, usize)> = None;
+        for at in self.set(hash) {
+            if self.hash(at) == hash {
+                return Seat::Held(at);
+            }
+            // Slots fill in the order they are probed and are never emptied, so nothing is held behind a free one.
+            if self.hash(at) == 0 && !taken.contains(&at) {
+                return Seat::Vacant(at);
+            }
+            if taken.contains(&at) || self.words[at + REFUSING] > now {
+                continue;
+            }
+            let due = self.words[at + DUE];
+            if due <= now {
+                drained = drained.or(Some(at));
+            } else if least.is_none_or(|(other, _)| due < other) {
+                least = Some((due, at));
+            }
+        }
+        match drained.or(least.map(|(_, at)| at)) {
+            Some(at) => Seat::Vacant(at),
+            None => Seat::Full,
+        }
+    }
+
+    /// As [`seat`](Self::seat), for buckets that are shared by those there is no room for: when every slot owes, the
+    /// bucket is shared with another of the same policy, and at last with whoever owes least. Its debt is inherited, so
+    /// that a fresh bucket is never handed out.
+    pub(super) fn shared_seat(&self, hash: u128, family: u64, now: u64, taken: &[usize]) -> Seat {
+        let mut vacant = None;
+        let mut same: Option<(u64, usize)> = None;
+        let mut other: Option<(u64, usize)> = None;
+        for at in self.set(hash) {
+            if self.hash(at) == hash {
+                return Seat::Held(at);
+            }
+            if taken.contains(&at) {
+                continue;
+            }
+            let due = self.words[at + DUE];
+            if due <= now {
+                vacant = vacant.or(Some(at));
+            } else {
+                let least = if self.words[at + FAMILY] == family { &mut same } else { &mut other };
+                if least.is_none_or(|(owed, _)| due < owed) {
+                    *least = Some((due, at));
+                }
+            }
+        }
+        match (vacant, same.or(other)) {
+            (Some(at), _) => Seat::Vacant(at),
+            (None, Some((_, at))) => Seat::Held(at),
+            (None, None) => Seat::Full,
+        }
+    }
+
+    /// Gives a slot to a bucket that owes nothing; whether the slot was free before.
+    pub(super) fn settle(&mut self, at: usize, hash: u128, family: u64) -> bool {
+        let was_free = self.hash(at) == 0;
+        let slot = &mut self.words[at..at + self.kind.words()];
+        slot.fill(0);
+        slot[HASH] = hash as u64;
+        slot[HASH + 1] = (hash >> 64) as u64;
+        slot[FAMILY] = family;
+        was_free
+    }
+
+    /// When the debt of a held bucket is gone.
+    pub(super) fn due(&self, at: usize) -> u64 {
+        self.words[at + DUE]
+    }
+    /// Says when it will be.
+    pub(super) fn set_due(&mut self, at: usize, due: u64) {
+        self.words[at + DUE] = due;
+    }
+    /// Keeps a bucket from being evicted before `until`.
+    pub(super) fn set_refusing(&mut self, at: usize, until: u64) {
+        self.words[at + REFUSING] = until;
+    }
+    /// The log of a held bucket of [`Kind::Log`]; an empty one for other kinds.
+    pub(super) fn log(&self, at: usize) -> &sliding_log::Words {
+        self.words[at..at + self.kind.words()]
+            .get(LOG..)
+            .and_then(|log| log.first_chunk())
+            .unwrap_or(&sliding_log::EMPTY)
+    }
+    /// The same, to write.
+    pub(super) fn log_mut(&mut self, at: usize) -> Option<&mut sliding_log::Words> {
+        self.words[at..at + self.kind.words()].get_mut(LOG..)?.first_chunk_mut()
+    }
+
+    /// Empties a held bucket of debt.
+    pub(super) fn forgive(&mut self, at: usize) {
+        self.set_due(at, 0);
+        self.set_refusing(at, 0);
+        if let Some(log) = self.log_mut(at) {
+            log[0] = 0;
+        }
+    }
+
+    /// The slots that owe something or refuse, each with its hash.
+    pub(super) fn owing(&self, now: u64) -> impl Iterator<Item = (u128, usize)> {
+        (0..self.sets * SET)
+            .map(|slot| self.base + slot * self.kind.words())
+            .filter(move |at| self.hash(*at) != 0 && self.words[*at + DUE].max(self.words[*at + REFUSING]) > now)
+            .map(|at| (self.hash(at), at))
+    }
+
+    /// Copies a slot of `other`, of the same kind, here; whether the slot was free before.
+    pub(super) fn copy(&mut self, at: usize, other: &Self, from: usize) -> bool {
+        let was_free = self.hash(at) == 0;
+        let words = self.kind.words();
+        self.words[at..at + words].copy_from_slice(&other.words[from..from + words]);
+        was_free
+    }
+
+    /// First words of the slots of a set, the hash's own first.
+    fn set(&self, hash: u128) -> impl Iterator<Item = usize> {
+        // High bits choose the set and low ones the slot; `Table` chose the region by the other half.
+        let set = ((u128::from((hash as u64) >> 8) * self.sets as u128) >> 56) as usize;
+        let home = hash as usize % SET;
+        let (first, words) = (self.base + set * SET * self.kind.words(), self.kind.words());
+        (0..SET).map(move |i| first + (home + i) % SET * words)
+    }
+
+    fn hash(&self, at: usize) -> u128 {
+        u128::from(self.words[at]) | u128::from(self.words[at + 1]) << 64
+    }
+}

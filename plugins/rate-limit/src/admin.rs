@@ -1,0 +1,84 @@
+//! `/rate-limit/{policy}` and `/rate-limit/{policy}/{key}` on the admin listener.
+
+use crate::policy::Policy;
+use crate::shared::Shared;
+use crate::stamp::rfc3339;
+use http::Method;
+use serde_json::json;
+use vestibule_plugin::{AdminCall, AdminReply, Soon};
+use vestibule_store::quotas::{Balance, Outage};
+
+/// Refused buckets in a report.
+const REPORTED: usize = 20;
+
+/// Answers a call; `None` when the path has neither shape.
+pub(crate) fn answer<'a>(shared: &'a Shared, call: &'a AdminCall<'a>) -> Option<Soon<'a, AdminReply>> {
+    let (name, key) = match call.segments {
+        [name] => (name, None),
+        [name, key] => (name, Some(key.as_str())),
+        _ => return None,
+    };
+    let Some(policy) = shared.policies.get(name) else {
+        return Some(Soon::Now(AdminReply::NotFound(format!("there is no policy `{name}`"))));
+    };
+    Some(match (key, call.method) {
+        (None, &Method::GET) => Soon::Now(AdminReply::Json(report(policy))),
+        (Some(key), &Method::GET) => look(shared, policy, key),
+        (Some(key), &Method::DELETE) => reset(shared, policy, key),
+        _ => Soon::Now(AdminReply::MethodNotAllowed),
+    })
+}
+
+/// What this process decided by `policy` since it started, and whom it refused most.
+fn report(policy: &Policy) -> serde_json::Value {
+    let refused: Vec<_> = policy
+        .refusals
+        .top(REPORTED)
+        .into_iter()
+        .map(|refused| json!({ "key": refused.name, "count": refused.count, "last": rfc3339(refused.last) }))
+        .collect();
+    let decided = &policy.metrics;
+    json!({
+        "policy": **policy.limit.name(),
+        "limit": policy.rate.to_string(),
+        "burst": policy.limit.burst(),
+        "shadow": !policy.is_enforced(),
+        "decisions": {
+            "allowed": decided.allowed.get(),
+            "denied": decided.denied.get(),
+            "shadow_denied": decided.shadow_denied.get(),
+        },
+        "refused": refused,
+    })
+}
+
+fn look<'a>(shared: &'a Shared, policy: &'a Policy, key: &'a str) -> Soon<'a, AdminReply> {
+    let reply = move |balance: Result<Balance, Outage>| match balance {
+        Err(outage) => AdminReply::Unavailable(outage.to_string()),
+        Ok(Balance { remaining, debt_ns, wait_ns }) => AdminReply::Json(json!({
+            "policy": **policy.limit.name(),
+            "key": key,
+            "limit": policy.rate.to_string(),
+            "burst": policy.limit.burst(),
+            "remaining": remaining,
+            "debt_ms": debt_ns.div_ceil(1_000_000),
+            "retry_after_ms": wait_ns.div_ceil(1_000_000),
+            "scope": "process",
+        })),
+    };
+    match shared.store.look(&policy.limit, key) {
+        Soon::Now(balance) => Soon::Now(reply(balance)),
+        Soon::Later(balance) => Soon::later(async move { reply(balance.await) }),
+    }
+}
+
+fn reset<'a>(shared: &'a Shared, policy: &'a Policy, key: &'a str) -> Soon<'a, AdminReply> {
+    let reply = |done: Result<(), Outage>| match done {
+        Err(outage) => AdminReply::Unavailable(outage.to_string()),
+        Ok(()) => AdminReply::Done,
+    };
+    match shared.store.reset(&policy.limit, key) {
+        Soon::Now(done) => Soon::Now(reply(done)),
+        Soon::Later(done) => Soon::later(async move { reply(done.await) }),
+    }
+}

@@ -1,0 +1,217 @@
+//! One exchange: decides on the head, answers a refusal, and tells the client where it stands.
+
+use crate::config::Headers;
+use crate::headers::{self, Standing};
+use crate::hidden::hidden;
+use crate::policy::{KeyTexts, Plan, Policy};
+use crate::shared::Shared;
+use crate::tiers::{Claimed, TierId};
+use http::{StatusCode, header};
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+use vestibule_plugin::{AccessLine, End, Facts, Field, Flow, Hooks, Problem, RequestHead, ResponseHead, RouteId, Soon};
+use vestibule_store::quotas::{Outcome, Source, Taken, Verdict};
+
+/// The hooks of one exchange.
+pub(crate) struct Exchange {
+    shared: Arc<Shared>,
+    asked: Option<Asked>,
+    decided: Option<Decided>,
+}
+
+/// What is asked of the store.
+struct Asked {
+    route: RouteId,
+    tier: TierId,
+    keys: KeyTexts,
+    is_grpc: bool,
+}
+
+/// What it said.
+struct Decided {
+    taken: Taken,
+    /// When, for fields that carry a time of day.
+    at: SystemTime,
+}
+
+impl Exchange {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared, asked: None, decided: None }
+    }
+
+    /// The plan that applied, and what came of it.
+    fn outcome(&self) -> Option<(&Asked, &Plan, &Decided)> {
+        let asked = self.asked.as_ref()?;
+        Some((asked, self.shared.plan(asked.route, asked.tier)?, self.decided.as_ref()?))
+    }
+}
+
+impl Hooks for Exchange {
+    fn on_request<'a>(&'a mut self, request: &'a mut RequestHead<'_>, facts: &'a mut Facts) -> Soon<'a, Flow> {
+        let shared = &*self.shared;
+        let tier = shared.tier(Claimed::of(facts));
+        facts.set_tier(Arc::clone(shared.tiers.name(tier)));
+        let route = facts.route();
+        let Some(plan) = shared.plan(route, tier) else { return Soon::Now(Flow::Continue) };
+        let keys = plan.key_texts(request, facts);
+        let asked = &*self.asked.insert(Asked { route, tier, keys, is_grpc: request.is_grpc() });
+        let decided = &mut self.decided;
+        let mut conclude = move |taken: Taken| {
+            let at = shared.clock.wall();
+            count(shared, plan, asked, &taken, at);
+            let flow = refusal(plan, asked, &taken);
+            *decided = Some(Decided { taken, at });
+            flow.map_or(Flow::Continue, Flow::respond)
+        };
+        match shared.store.take(plan.demand(&asked.keys, facts.address())) {
+            Soon::Now(taken) => Soon::Now(conclude(taken)),
+            Soon::Later(taken) => Soon::later(async move { conclude(taken.await) }),
+        }
+    }
+
+    fn on_response(&mut self, response: &mut ResponseHead<'_>, _: &Facts) {
+        let Some((_, plan, decided)) = self.outcome() else { return };
+        let dialect = self.shared.dialect;
+        let refused: Vec<_> = refusals(plan, &decided.taken).collect();
+        let mut added = Vec::new();
+        let standings = if refused.is_empty() {
+            headers::closest(admissions(plan, &decided.taken)).into_iter().collect()
+        } else {
+            added.push(header::RETRY_AFTER);
+            refused
+        };
+        if matches!(dialect, Headers::Ietf | Headers::Both)
+            && let Some(policies) = &plan.policy_field
+        {
+            response.fields.append(headers::POLICY, policies.clone());
+            added.push(headers::POLICY);
+            if let Some(value) = headers::limit(standings.iter().copied()) {
+                response.fields.append(headers::LIMIT, value);
+                added.push(headers::LIMIT);
+            }
+        }
+        if matches!(dialect, Headers::Github | Headers::Both)
+            && let Some(standing) = headers::longest(standings)
+            && headers::github(response.fields, standing, epoch_s(decided.at))
+        {
+            added.extend(headers::GITHUB);
+        }
+        headers::expose(response.fields, &added);
+    }
+
+    fn on_end<'a>(&'a mut self, _: &'a End<'a>, _: &'a Facts, line: &'a mut AccessLine) -> Soon<'a, ()> {
+        if let Some((asked, plan, decided)) = self.outcome() {
+            let tier = self.shared.tiers.name(asked.tier);
+            line.add("tier", || Field::Text(Cow::Owned(tier.to_string())));
+            line.add("rate_limit", || summary(&self.shared, plan, asked, &decided.taken));
+        }
+        Soon::Now(())
+    }
+}
+
+/// The policies of a plan with what each said.
+fn verdicts<'a>(plan: &'a Plan, taken: &'a Taken) -> impl Iterator<Item = (&'a Policy, &'a Verdict)> {
+    plan.policies().zip(&taken.verdicts)
+}
+
+/// The enforced policies that refused.
+fn refusals<'a>(plan: &'a Plan, taken: &'a Taken) -> impl Iterator<Item = Standing<'a>> {
+    verdicts(plan, taken).filter(|(policy, _)| policy.is_enforced()).filter_map(|(policy, verdict)| {
+        match verdict.outcome {
+            Outcome::Refused { remaining, wait_ns } => Some(Standing::refused(&policy.limit, remaining, wait_ns)),
+            Outcome::Charged(_) | Outcome::Spared => None,
+        }
+    })
+}
+
+/// The enforced policies that were charged.
+fn admissions<'a>(plan: &'a Plan, taken: &'a Taken) -> impl Iterator<Item = Standing<'a>> {
+    verdicts(plan, taken).filter(|(policy, _)| policy.is_enforced()).filter_map(|(policy, verdict)| {
+        match verdict.outcome {
+            Outcome::Charged(left) => Some(Standing::admitted(&policy.limit, left)),
+            Outcome::Refused { .. } | Outcome::Spared => None,
+        }
+    })
+}
+
+/// Counts what every policy decided.
+fn count(shared: &Shared, plan: &Plan, asked: &Asked, taken: &Taken, at: SystemTime) {
+    for (place, (policy, verdict)) in verdicts(plan, taken).enumerate() {
+        match verdict.outcome {
+            Outcome::Charged(left) => {
+                policy.metrics.allowed.inc();
+                if u128::from(left.remaining) * 5 < u128::from(policy.limit.burst()) {
+                    policy.metrics.near_limit.inc();
+                }
+            }
+            Outcome::Spared => policy.metrics.allowed.inc(),
+            Outcome::Refused { .. } => {
+                let counter = if policy.is_enforced() { &policy.metrics.denied } else { &policy.metrics.shadow_denied };
+                counter.inc();
+                let key = plan.key_text(place, &asked.keys);
+                policy.refusals.count(key, at, || hidden(&shared.secret, key));
+            }
+        }
+        if verdict.source == Source::Overflow {
+            policy.metrics.overflow.inc();
+            shared.note_overflow(policy);
+        }
+    }
+    shared.show_keys();
+}
+
+/// The answer to a refused request; `None` when no enforced policy refused.
+fn refusal(plan: &Plan, asked: &Asked, taken: &Taken) -> Option<Problem> {
+    let names: Vec<&str> = refusals(plan, taken).map(|standing| &**standing.limit.name()).collect();
+    let wait_ns = verdicts(plan, taken)
+        .filter_map(|(policy, verdict)| match verdict.outcome {
+            Outcome::Refused { wait_ns, .. } if policy.is_enforced() => Some(wait_ns),
+            Outcome::Refused { .. } | Outcome::Charged(_) | Outcome::Spared => None,
+        })
+        .max()?;
+    let seconds = headers::seconds(wait_ns);
+    let problem = Problem::new("quota-exceeded", StatusCode::TOO_MANY_REQUESTS, "Quota exceeded")
+        .registered("https://iana.org/assignments/http-problem-types#quota-exceeded")
+        .detail(format!(
+            "Refused by the limit `{}`. Try again in {seconds} second{}.",
+            names.join("` and `"),
+            if seconds == 1 { "" } else { "s" }
+        ))
+        .member("violated-policies", names)
+        .retry_after(Duration::from_nanos(wait_ns));
+    Some(if asked.is_grpc { problem.field(headers::GRPC_PUSHBACK, headers::milliseconds(wait_ns)) } else { problem })
+}
+
+/// The field of the access line: what was decided, and by which policy. Of a refused caller also the bucket's name.
+fn summary(shared: &Shared, plan: &Plan, asked: &Asked, taken: &Taken) -> Field {
+    let waits = |enforced: bool| {
+        verdicts(plan, taken)
+            .enumerate()
+            .filter_map(move |(place, (policy, verdict))| match verdict.outcome {
+                Outcome::Refused { wait_ns, .. } if policy.is_enforced() == enforced => Some((wait_ns, place)),
+                Outcome::Refused { .. } | Outcome::Charged(_) | Outcome::Spared => None,
+            })
+            .reduce(|longest, next| if next.0 > longest.0 { next } else { longest })
+    };
+    let refused = waits(true).map(|(_, place)| ("denied", place));
+    let shadowed = || waits(false).map(|(_, place)| ("shadow_denied", place));
+    if let Some((outcome, place)) = refused.or_else(shadowed) {
+        let policy = plan.policies().nth(place).map(|policy| policy.limit.name().to_string()).unwrap_or_default();
+        return Field::Parts(vec![
+            ("outcome", Cow::Borrowed(outcome)),
+            ("policy", Cow::Owned(policy)),
+            ("h", Cow::Owned(hidden(&shared.secret, plan.key_text(place, &asked.keys)))),
+        ]);
+    }
+    let mut parts = vec![("outcome", Cow::Borrowed("allowed"))];
+    if let Some(closest) = headers::closest(admissions(plan, taken)) {
+        parts.push(("policy", Cow::Owned(closest.limit.name().to_string())));
+    }
+    Field::Parts(parts)
+}
+
+/// Seconds since 1970; 0 before.
+fn epoch_s(at: SystemTime) -> u64 {
+    at.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}

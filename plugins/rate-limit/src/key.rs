@@ -1,0 +1,151 @@
+//! Who is counted: the parts of a policy's `key`, and the canonical text they give for a request.
+//!
+//! One key text is one bucket, so no spelling of a path or credential, and no value a client invents, can look like
+//! another kind of key: everything outside a small alphabet is percent-encoded.
+
+use crate::config::Key;
+use http::HeaderName;
+use std::fmt::{self, Write};
+use vestibule_plugin::{Facts, Principal, RequestHead};
+
+/// A policy's key.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct KeySpec(Vec<Part>);
+
+/// One kind of key.
+#[derive(Clone, PartialEq, Eq, Debug)]
+enum Part {
+    Client,
+    Address,
+    Subject,
+    Global,
+    Header(HeaderName),
+}
+
+/// Why a key does not parse: which element of the list, and what is wrong with it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct BadKey {
+    /// Position in the list; `None` for a key that is none.
+    pub(crate) element: Option<usize>,
+    /// What it was.
+    pub(crate) written: String,
+}
+
+/// What a key may be.
+pub(crate) const EXPECTED: &str = "expected client, address, subject, global, \"header:NAME\", or a list of them";
+
+impl KeySpec {
+    /// Reads a key as it stands in the file.
+    pub(crate) fn parse(key: &Key) -> Result<Self, BadKey> {
+        let (words, is_list) = match key {
+            Key::One(word) => (std::slice::from_ref(word), false),
+            Key::Many(words) => (words.as_slice(), true),
+        };
+        if words.is_empty() {
+            return Err(BadKey { element: None, written: String::new() });
+        }
+        let parts = words.iter().enumerate().map(|(i, word)| {
+            Part::parse(word).ok_or_else(|| BadKey { element: is_list.then_some(i), written: word.clone() })
+        });
+        parts.collect::<Result<_, _>>().map(Self)
+    }
+
+    /// Whether a client alone decides which bucket it is counted in.
+    pub(crate) fn is_chosen_by_client(&self) -> bool {
+        self.0.iter().all(|part| matches!(part, Part::Header(_)))
+    }
+
+    /// The key text of a request.
+    pub(crate) fn text(&self, request: &RequestHead<'_>, facts: &Facts) -> String {
+        let mut text = String::with_capacity(48);
+        for (i, part) in self.0.iter().enumerate() {
+            if i > 0 {
+                text.push(';');
+            }
+            // Writing to a String does not fail.
+            let _ = part.write(&mut text, request, facts);
+        }
+        text
+    }
+}
+
+impl fmt::Display for KeySpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, part) in self.0.iter().enumerate() {
+            if i > 0 {
+                f.write_char(';')?;
+            }
+            match part {
+                Part::Client => f.write_str("client")?,
+                Part::Address => f.write_str("address")?,
+                Part::Subject => f.write_str("subject")?,
+                Part::Global => f.write_str("global")?,
+                Part::Header(name) => write!(f, "header:{name}")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Part {
+    fn parse(word: &str) -> Option<Self> {
+        match word {
+            "client" => Some(Self::Client),
+            "address" => Some(Self::Address),
+            "subject" => Some(Self::Subject),
+            "global" => Some(Self::Global),
+            _ => HeaderName::from_bytes(word.strip_prefix("header:")?.as_bytes()).ok().map(Self::Header),
+        }
+    }
+
+    fn write(&self, text: &mut String, request: &RequestHead<'_>, facts: &Facts) -> fmt::Result {
+        let address = facts.address();
+        match (self, facts.principal()) {
+            (Self::Client | Self::Subject, Some(Principal::Subject(subject))) => {
+                text.push_str("sub=");
+                encode(text, subject.as_bytes());
+                Ok(())
+            }
+            (Self::Client, Some(Principal::ApiKey(id))) => {
+                text.push_str("key=");
+                encode(text, id.as_bytes());
+                Ok(())
+            }
+            (Self::Client | Self::Address, _) => write!(text, "addr={address}"),
+            // The comma keeps it apart from every subject: theirs is encoded.
+            (Self::Subject, _) => write!(text, "sub,addr={address}"),
+            (Self::Global, _) => text.write_str("global"),
+            (Self::Header(name), _) => {
+                let mut lines = request.fields.map().get_all(name).iter();
+                let Some(first) = lines.next() else { return write!(text, "header:{name},addr={address}") };
+                write!(text, "header:{name}=")?;
+                encode(text, first.as_bytes().trim_ascii());
+                for line in lines {
+                    encode(text, b", ");
+                    encode(text, line.as_bytes().trim_ascii());
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Appends `bytes`, those outside `A-Z a-z 0-9 - . _ ~ : / @` percent-encoded.
+fn encode(text: &mut String, bytes: &[u8]) {
+    const HEX: &[u8; 16] = b"0123456789ABCDEF";
+    for byte in bytes {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b':' | b'/' | b'@' => {
+                text.push(char::from(*byte));
+            }
+            _ => {
+                text.push('%');
+                text.push(char::from(HEX[usize::from(byte >> 4)]));
+                text.push(char::from(HEX[usize::from(byte & 15)]));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

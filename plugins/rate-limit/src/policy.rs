@@ -1,0 +1,100 @@
+//! Policies, and which of them apply together.
+
+use crate::headers;
+use crate::key::KeySpec;
+use crate::metrics::PolicyMetrics;
+use arrayvec::ArrayVec;
+use http::HeaderValue;
+use std::sync::Arc;
+use vestibule_plugin::units::Rate;
+use vestibule_plugin::{ClientAddress, Facts, RequestHead};
+use vestibule_store::quotas::{Charge, Demand, Force, Limit, MAX_CHARGES, TopRefused};
+
+/// A named limit.
+pub(crate) struct Policy {
+    pub(crate) limit: Limit,
+    /// The limit as written.
+    pub(crate) rate: Rate,
+    pub(crate) key: KeySpec,
+    /// Units of a request, where its route does not multiply them.
+    pub(crate) cost: u64,
+    pub(crate) force: Force,
+    pub(crate) metrics: PolicyMetrics,
+    pub(crate) refusals: Arc<TopRefused>,
+}
+
+impl Policy {
+    pub(crate) fn is_enforced(&self) -> bool {
+        self.force == Force::Enforced
+    }
+}
+
+/// The policies of one tier on one route, in order.
+pub(crate) struct Plan {
+    /// At most [`MAX_CHARGES`].
+    entries: Vec<PlanEntry>,
+    /// The different keys among them.
+    keys: Vec<KeySpec>,
+    /// `RateLimit-Policy`; `None` when none is enforced.
+    pub(crate) policy_field: Option<HeaderValue>,
+}
+
+/// A policy in a plan.
+pub(crate) struct PlanEntry {
+    pub(crate) policy: Arc<Policy>,
+    /// Index in `Plan::keys`.
+    key: usize,
+    cost: u64,
+}
+
+/// The key texts of one request, in the order of its plan's keys.
+pub(crate) type KeyTexts = ArrayVec<String, MAX_CHARGES>;
+
+impl Plan {
+    /// `None` when there is nothing to decide. `policies` are at most [`MAX_CHARGES`], each once.
+    pub(crate) fn new(policies: &[Arc<Policy>], route_cost: u64) -> Option<Self> {
+        if policies.is_empty() {
+            return None;
+        }
+        let mut keys: Vec<KeySpec> = Vec::new();
+        let entries = policies
+            .iter()
+            .map(|policy| {
+                let key = keys.iter().position(|key| *key == policy.key).unwrap_or_else(|| {
+                    keys.push(policy.key.clone());
+                    keys.len() - 1
+                });
+                PlanEntry { policy: Arc::clone(policy), key, cost: policy.cost.saturating_mul(route_cost) }
+            })
+            .collect();
+        let enforced = policies.iter().filter(|policy| policy.is_enforced());
+        let policy_field = headers::policy(enforced.map(|policy| &policy.limit));
+        Some(Self { entries, keys, policy_field })
+    }
+
+    /// The policies, in order.
+    pub(crate) fn policies(&self) -> impl Iterator<Item = &Policy> {
+        self.entries.iter().map(|entry| &*entry.policy)
+    }
+
+    /// Who is counted.
+    pub(crate) fn key_texts(&self, request: &RequestHead<'_>, facts: &Facts) -> KeyTexts {
+        self.keys.iter().map(|key| key.text(request, facts)).collect()
+    }
+
+    /// The key text of the policy at this place in the order.
+    pub(crate) fn key_text<'a>(&self, place: usize, texts: &'a KeyTexts) -> &'a str {
+        &texts[self.entries[place].key]
+    }
+
+    /// What a request with these key texts asks for.
+    pub(crate) fn demand<'a>(&'a self, texts: &'a KeyTexts, address: ClientAddress) -> Demand<'a> {
+        let charges = self.entries.iter().map(|entry| Charge {
+            limit: &entry.policy.limit,
+            key: &texts[entry.key],
+            cost: entry.cost,
+            force: entry.policy.force,
+        });
+        Demand { charges: charges.collect(), address }
+    }
+}

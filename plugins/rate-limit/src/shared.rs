@@ -1,0 +1,72 @@
+//! What all exchanges of one configuration share.
+
+use crate::config::Headers;
+use crate::metrics::PluginMetrics;
+use crate::notice::Notice;
+use crate::policy::{Plan, Policy};
+use crate::tiers::{Claimed, TierId, Tiers};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use vestibule_plugin::{Clock, RouteId, Secret};
+use vestibule_store::Quotas;
+
+/// A built configuration.
+pub(crate) struct Shared {
+    pub(crate) store: Arc<dyn Quotas>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) secret: Arc<Secret>,
+    pub(crate) dialect: Headers,
+    pub(crate) policies: BTreeMap<String, Arc<Policy>>,
+    pub(crate) tiers: Tiers,
+    /// A row a route, `unmatched` first; in it a plan a tier.
+    pub(crate) plans: Vec<Vec<Option<Plan>>>,
+    pub(crate) metrics: PluginMetrics,
+    pub(crate) unknown_tier: Notice,
+    pub(crate) overflow: Notice,
+}
+
+impl Shared {
+    /// What applies to callers of a tier on a route.
+    pub(crate) fn plan(&self, route: RouteId, tier: TierId) -> Option<&Plan> {
+        self.plans.get(route.index())?.get(tier.0)?.as_ref()
+    }
+
+    /// Whether nobody has a limit on this route.
+    pub(crate) fn is_free(&self, route: RouteId) -> bool {
+        self.plans.get(route.index()).is_none_or(|row| row.iter().all(Option::is_none))
+    }
+
+    /// The tier of a caller; one that does not exist is counted.
+    pub(crate) fn tier(&self, claimed: Claimed<'_>) -> TierId {
+        let resolved = self.tiers.resolve(claimed);
+        if resolved.unknown {
+            self.metrics.unknown_tier.inc();
+            if self.unknown_tier.is_due(self.clock.now()) {
+                // The name is the client's credential's, so it is not logged.
+                let tier = &**self.tiers.name(resolved.tier);
+                tracing::warn!(target: "rate_limit", default_tier = tier, "a credential names an unknown tier");
+            }
+        }
+        resolved.tier
+    }
+
+    /// Says, now and then, that the table is full.
+    pub(crate) fn note_overflow(&self, policy: &Policy) {
+        if self.overflow.is_due(self.clock.now()) {
+            tracing::warn!(
+                target: "rate_limit",
+                policy = &**policy.limit.name(),
+                keys = self.store.keys(),
+                "no room for another key, clients share the bucket of their network; raise capacity"
+            );
+        }
+    }
+
+    /// Shows how many keys are held, when that changed.
+    pub(crate) fn show_keys(&self) {
+        let keys = i64::try_from(self.store.keys()).unwrap_or(i64::MAX);
+        if self.metrics.keys.get() != keys {
+            self.metrics.keys.set(keys);
+        }
+    }
+}
