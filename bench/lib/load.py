@@ -1,0 +1,74 @@
+"""Load generators and what they print."""
+
+import os
+import re
+import subprocess
+
+from .contender import Broken, CONFIG
+
+UNITS = {"us": 1, "ms": 1_000, "s": 1_000_000, "m": 60_000_000}
+
+
+def pinned(cores):
+    """Runs a child on these cores only."""
+    return None if cores is None else lambda: os.sched_setaffinity(0, cores)
+
+
+def run(command, cores, timeout):
+    """The output of a tool that must succeed."""
+    done = subprocess.run(
+        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout, preexec_fn=pinned(cores)
+    )
+    if done.returncode != 0:
+        raise Broken(f"{' '.join(command)}: exit {done.returncode}\n{done.stdout}{done.stderr}")
+    return done.stdout
+
+
+def number(pattern, text, default=None):
+    """The first group as a number."""
+    found = re.search(pattern, text)
+    if found is None and default is None:
+        raise Broken(f"no {pattern!r} in:\n{text}")
+    return float(found.group(1)) if found else default
+
+
+def percentile_us(text, percent):
+    """A line such as `     99%    2.34ms` in microseconds."""
+    found = re.search(rf"^\s+{percent}%\s+([\d.]+)(us|ms|s|m)\s*$", text, re.MULTILINE)
+    if found is None:
+        raise Broken(f"no {percent}% in:\n{text}")
+    return float(found.group(1)) * UNITS[found.group(2)]
+
+
+def wrk(port, seconds, connections, cores, script=None, argument=None):
+    """Requests one after another on each of so many kept connections, for so many seconds."""
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "--timeout", "10s"]
+    if script is not None:
+        command += ["-s", os.path.join(CONFIG, script)]
+    command.append(f"http://127.0.0.1:{port}/")
+    if argument is not None:
+        command += ["--", str(argument)]
+    text = run(command, cores, seconds + 60)
+    socket_errors = re.search(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", text)
+    errors = sum(int(count) for count in socket_errors.groups()) if socket_errors else 0
+    return {
+        "requests": int(number(r"(\d+) requests in", text)),
+        "per_second": number(r"Requests/sec:\s+([\d.]+)", text),
+        "p50_us": percentile_us(text, 50),
+        "p99_us": percentile_us(text, 99),
+        "errors": errors,
+        "refused": int(number(r"Non-2xx or 3xx responses: (\d+)", text, 0)),
+    }
+
+
+def h2load(port, requests, connections, streams, cores):
+    """Requests over TLS and HTTP/2, so many streams at once on each connection."""
+    command = ["h2load", f"-n{requests}", f"-c{connections}", f"-m{streams}", "-t1", f"https://127.0.0.1:{port}/"]
+    text = run(command, cores, 120)
+    return {
+        "requests": requests,
+        "succeeded": int(number(r"(\d+) succeeded", text)),
+        "errors": requests - int(number(r"status codes: (\d+) 2xx", text)),
+        "per_second": number(r"([\d.]+) req/s", text),
+        "protocol": re.search(r"Application protocol: (\S+)", text).group(1),
+    }

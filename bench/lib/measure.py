@@ -1,0 +1,124 @@
+"""The measurements: alternating rounds of all contenders, and single checks of one."""
+
+import os
+import re
+import resource
+import statistics
+import subprocess
+import time
+import urllib.request
+
+from . import contender, load, machine
+
+CONNECTIONS = 64
+WARM_SECONDS = 1
+STARTS = 10
+
+
+class Bench:
+    """One run: where files go, the origin, and which core is whose."""
+
+    def __init__(self, directory, origin, contender_core, other_cores, seconds):
+        self.directory, self.origin, self.seconds = directory, origin, seconds
+        self.core, self.cores = contender_core, other_cores
+
+    def start(self, one):
+        """Starts a contender before the origin."""
+        return one.start(self.directory, self.origin.port, self.core)
+
+    def sample(self, one):
+        """One measurement of one contender, from its start to its end."""
+        with self.start(one) as running:
+            time.sleep(0.3)
+            idle = machine.rss_bytes(running.pid)
+            load.wrk(running.port, WARM_SECONDS, CONNECTIONS, self.cores)
+            before = self.clocks(running)
+            result = load.wrk(running.port, self.seconds, CONNECTIONS, self.cores)
+            after = self.clocks(running)
+            ours, origin, generator, machine_busy, wall = [b - a for a, b in zip(before, after)]
+            others = max(0.0, machine_busy - ours - origin - generator) / wall
+            return result | {
+                "cpu_us": ours / result["requests"] * 1e6,
+                "idle_rss": idle,
+                "rss": machine.rss_bytes(running.pid),
+                "others_cores": others,
+            }
+
+    def clocks(self, running):
+        """CPU seconds of the contender, the origin, finished children and the machine; wall seconds."""
+        children = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return (
+            machine.cpu_seconds(running.pid),
+            machine.cpu_seconds(self.origin.pid),
+            children.ru_utime + children.ru_stime,
+            machine.busy_seconds(),
+            time.perf_counter(),
+        )
+
+    def start_times(self, one):
+        """Milliseconds from exec to the first 200, several times."""
+        times = []
+        for _ in range(STARTS):
+            with self.start(one) as running:
+                times.append(running.start_seconds * 1e3)
+        return {"median_ms": statistics.median(times), "max_ms": max(times)}
+
+    def many_connections(self, one, connections=1000):
+        """Kept connections at once; `errors` must be 0."""
+        with self.start(one) as running:
+            result = load.wrk(running.port, self.seconds, connections, self.cores)
+            return result | {"connections": connections, "rss": machine.rss_bytes(running.pid)}
+
+    def http2(self, one, connections=2, streams=100):
+        """Streams at once over TLS; `errors` must be 0."""
+        certificate(self.directory)
+        with self.start(one) as running:
+            return load.h2load(running.port, 20_000, connections, streams, self.cores) | {
+                "streams": connections * streams,
+                "rss": machine.rss_bytes(running.pid),
+            }
+
+    def limiter_keys(self, one, keys):
+        """Memory before and after so many callers were seen, each once."""
+        with self.start(one) as running:
+            # The same load from a single caller first, so that buffers and pools are not counted as keys.
+            load.wrk(running.port, max(2, self.seconds), CONNECTIONS, self.cores)
+            before, seen, offset, errors, refused = machine.rss_bytes(running.pid), 0, 0, 0, 0
+            began = time.perf_counter()
+            while seen < keys:
+                result = load.wrk(running.port, 5, CONNECTIONS, self.cores, "keys.lua", offset)
+                seen += result["requests"]
+                errors += result["errors"]
+                refused += result["refused"]
+                # Requests under way at the end were sent but not counted; they are never sent again.
+                offset = seen + 10 * CONNECTIONS
+                if time.perf_counter() - began > 600:
+                    raise contender.Broken(f"only {seen} keys in ten minutes")
+            after = machine.rss_bytes(running.pid)
+            return {
+                "keys": seen,
+                "rss_before": before,
+                "rss_after": after,
+                "bytes_per_key": (after - before) / seen,
+                "errors": errors,
+                "refused": refused,
+                "held": metric(running.admin, "vestibule_rate_limit_keys"),
+            }
+
+
+def metric(admin, name):
+    """The sum of the samples of a metric, or None when there is none."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{admin}/metrics", timeout=10) as answer:
+        text = answer.read().decode()
+    values = re.findall(rf"^{re.escape(name)}(?:\{{.*\}})? (\S+)", text, re.MULTILINE)
+    return sum(map(float, values)) if values else None
+
+
+def certificate(directory):
+    """A self-signed certificate for localhost as cert.pem and key.pem."""
+    if os.path.exists(f"{directory}/cert.pem"):
+        return
+    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost".split()
+    files = ["-addext", "subjectAltName=DNS:localhost", "-keyout", f"{directory}/key.pem", "-out", f"{directory}/cert.pem"]
+    subprocess.run(command + files, check=True, capture_output=True)
+    os.chmod(f"{directory}/key.pem", 0o600)

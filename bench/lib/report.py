@@ -1,0 +1,137 @@
+"""Medians, ratios, and the three forms of the result: terminal, Markdown, JSON."""
+
+import json
+import os
+import statistics
+
+FIGURES = ["per_second", "p50_us", "p99_us", "cpu_us", "rss", "idle_rss", "others_cores"]
+# A round in which strangers used more than this share of a core says little.
+DISTURBED = 0.1
+
+
+def summary(rounds):
+    """Median, least and greatest of each figure, and what went wrong."""
+    figures = {
+        figure: {
+            "median": statistics.median(sample[figure] for sample in rounds),
+            "min": min(sample[figure] for sample in rounds),
+            "max": max(sample[figure] for sample in rounds),
+        }
+        for figure in FIGURES
+    }
+    return figures | {
+        "errors": sum(sample["errors"] + sample["refused"] for sample in rounds),
+        "disturbed_rounds": sum(sample["others_cores"] > DISTURBED for sample in rounds),
+    }
+
+
+def ratios(samples, base):
+    """CPU a request against the base, round by round: both sides of a ratio come from the same round."""
+    return {
+        name: [one["cpu_us"] / other["cpu_us"] for one, other in zip(rounds, samples[base])]
+        for name, rounds in samples.items()
+    }
+
+
+def mib(count):
+    """Bytes as MiB."""
+    return f"{count / 2**20:.1f}"
+
+
+def rows(result):
+    """The table: a header and a row a contender."""
+    yield ["", "req/s", "p50 µs", "p99 µs", "CPU µs/req", "× bare (min–max)", "RSS MiB", "idle MiB", "errors", "what"]
+    for name, entry in result["contenders"].items():
+        if "skipped" in entry:
+            yield [name, *["–"] * 8, entry["skipped"]]
+            continue
+        sums, factor = entry["summary"], entry.get("cpu_ratio")
+        ratio = f"{factor['median']:.2f} ({factor['min']:.2f}–{factor['max']:.2f})" if factor else "–"
+        yield [
+            name,
+            f"{sums['per_second']['median']:,.0f}",
+            f"{sums['p50_us']['median']:,.0f}",
+            f"{sums['p99_us']['median']:,.0f}",
+            f"{sums['cpu_us']['median']:.1f}",
+            ratio,
+            mib(sums["rss"]["median"]),
+            mib(sums["idle_rss"]["median"]),
+            str(sums["errors"]),
+            entry["says"],
+        ]
+
+
+def checks(result):
+    """A line a check."""
+    for name, check in result["checks"].items():
+        if "skipped" in check:
+            yield f"{name}: skipped, {check['skipped']}"
+        elif "failed" in check:
+            yield f"{name}: FAILED, {check['failed']}"
+        elif name.startswith("start"):
+            yield f"{name}: {check['median_ms']:.1f} ms from exec to the first 200 (median), {check['max_ms']:.1f} ms at most"
+        elif "bytes_per_key" in check:
+            held = "" if check["held"] is None else f", {check['held']:,.0f} held"
+            growth = mib(check["rss_after"] - check["rss_before"])
+            yield (
+                f"{name}: {check['bytes_per_key']:.0f} B of RSS a key over {check['keys']:,} keys{held} "
+                f"({mib(check['rss_before'])} → {mib(check['rss_after'])} MiB, + {growth}), "
+                f"{check['errors'] + check['refused']} errors"
+            )
+        else:
+            count = check.get("connections") or check.get("streams")
+            kind = "connections" if "connections" in check else f"streams ({check['protocol']})"
+            failed = check["errors"] + check.get("refused", 0)
+            yield f"{name}: {count} {kind}, {check['per_second']:,.0f} req/s, {failed} errors, {mib(check['rss'])} MiB"
+
+
+def notes(result):
+    """The machine and how it was used."""
+    machine, settings = result["machine"], result["settings"]
+    load = ", ".join(f"{value:.2f}" for value in machine["load_before"])
+    yield f"{machine['cpu']}, {machine['cores']} cores, {machine['memory_mib']} MiB, Linux {machine['kernel']}, load {load}"
+    yield (
+        f"{settings['rounds']} rounds of {settings['seconds']} s, alternating; {settings['connections']} kept connections; "
+        f"1 KiB replies; one worker each; {settings['placement']}"
+    )
+    disturbed = {
+        name: entry["summary"]["disturbed_rounds"]
+        for name, entry in result["contenders"].items()
+        if entry.get("summary", {}).get("disturbed_rounds")
+    }
+    if disturbed:
+        list_ = ", ".join(f"{name} {count}" for name, count in disturbed.items())
+        yield f"DISTURBED: other processes used over {DISTURBED:.0%} of a core in rounds of: {list_}. Run it again when idle."
+
+
+def terminal(result):
+    """Aligned columns."""
+    table = list(rows(result))
+    widths = [max(len(row[column]) for row in table) for column in range(len(table[0]))]
+    lines = []
+    for row in table:
+        cells = [
+            cell.ljust(width) if column in (0, len(row) - 1) else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths))
+        ]
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join([*notes(result), "", *lines, "", *checks(result)])
+
+
+def markdown(result):
+    """A table and two lists."""
+    table = list(rows(result))
+    align = [":--", *["--:"] * (len(table[0]) - 2), ":--"]
+    lines = ["# Bench", "", *[f"- {note}" for note in notes(result)], ""]
+    lines += ["| " + " | ".join(row) + " |" for row in [table[0], align, *table[1:]]]
+    return "\n".join([*lines, "", *[f"- {check}" for check in checks(result)], ""])
+
+
+def write(result, directory):
+    """bench.json and bench.md."""
+    os.makedirs(directory, exist_ok=True)
+    with open(os.path.join(directory, "bench.json"), "w") as out:
+        json.dump(result, out, indent=1)
+        out.write("\n")
+    with open(os.path.join(directory, "bench.md"), "w") as out:
+        out.write(markdown(result))
