@@ -1,13 +1,11 @@
 //! The command line: what stops a start, what a command leaves behind.
 
-use std::convert::Infallible;
 use std::fs;
 
-use axum::body::{Body, Bytes};
-use axum::http::StatusCode;
-use http_body_util::channel::Channel;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use crate::service::Place;
 
@@ -91,17 +89,24 @@ async fn seeding_twice_changes_nothing() {
 async fn a_request_under_way_is_answered_before_the_end() {
     let place = Place::new();
     let service = place.serve();
-    let (first, rest) = (Bytes::from_static(b"{\"name\":\"a\","), Bytes::from_static(b"\"slug\":\"a\"}"));
-    let (mut sender, body) = Channel::<Bytes, Infallible>::new(2);
-    let client = service.public.clone();
-    let call = tokio::spawn(async move {
-        client.send("POST", "/api/v1/projects", &[("content-type", "application/json")], Body::new(body)).await
-    });
-    sender.send_data(first).await.expect("sent");
+    let mut connection = TcpStream::connect(&service.public.address).await.expect("a connection");
+    let body = "{\"name\":\"a\",\"slug\":\"a\"}";
+    let head = format!(
+        "POST /api/v1/projects HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    connection.write_all(head.as_bytes()).await.expect("sent");
+    // The interim answer says that the application waits for the body, so the request is under way.
+    let interim = "HTTP/1.1 100 Continue\r\n\r\n";
+    let mut received = vec![0; interim.len()];
+    connection.read_exact(&mut received).await.expect("an interim answer");
+    assert_eq!(received, interim.as_bytes());
+
     service.terminate();
-    sender.send_data(rest).await.expect("sent");
-    drop(sender);
-    assert_eq!(call.await.expect("an answer").status, StatusCode::CREATED);
+    connection.write_all(body.as_bytes()).await.expect("sent");
+    let mut answer = String::new();
+    connection.read_to_string(&mut answer).await.expect("an answer, then the end");
+    assert!(answer.starts_with("HTTP/1.1 201 Created\r\n"), "{answer}");
     let (status, lines) = service.ended();
     assert!(status.success());
     assert_eq!(lines.last().expect("lines")["msg"], "stopped");
