@@ -269,6 +269,88 @@ impl Wire {
     }
 }
 
+/// Two ends in one process, for tests of this file.
+#[cfg(test)]
+impl Io for tokio::io::DuplexStream {}
+
 fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
     haystack.windows(needle.len()).position(|window| window == needle)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Reads one head and its body from `bytes`, which come in pieces of `piece` bytes.
+    fn read(bytes: &[u8], piece: usize) -> (Head, Body, Bytes) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        runtime.block_on(async {
+            let (near, mut far) = tokio::io::duplex(piece);
+            let write = async {
+                far.write_all(bytes).await.expect("a reader");
+                drop(far);
+            };
+            let read = async {
+                let mut wire = Wire::new(near);
+                let head = wire.head().await.expect("a whole head").expect("a head");
+                let body = wire.body(Framing::of_request(&head.fields), &mut |_| {}).await;
+                let mut rest = wire.take_buffered().to_vec();
+                while let Ok(1..) = wire.fill().await {
+                    rest.extend_from_slice(&wire.take_buffered());
+                }
+                (head, body, rest.into())
+            };
+            tokio::join!(write, read).1
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn a_chunked_body_is_read_whole_and_nothing_past_it(
+            chunks in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..40), 0..6),
+            next in prop::collection::vec(any::<u8>(), 0..20),
+            piece in 1..50_usize,
+        ) {
+            let mut bytes = b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();
+            for chunk in &chunks {
+                bytes.extend_from_slice(format!("{:X};x=y\r\n", chunk.len()).as_bytes());
+                bytes.extend_from_slice(chunk);
+                bytes.extend_from_slice(b"\r\n");
+            }
+            bytes.extend_from_slice(b"0\r\na: b\r\n\r\n");
+            bytes.extend_from_slice(&next);
+            let (head, body, rest) = read(&bytes, piece);
+            prop_assert_eq!(head.start.as_str(), "POST / HTTP/1.1");
+            prop_assert_eq!(&body.data, &chunks.concat());
+            prop_assert_eq!((body.end, body.trailers.get("a")), (BodyEnd::Complete, Some("b")));
+            prop_assert_eq!(&rest[..], &next[..]);
+        }
+
+        #[test]
+        fn a_body_of_known_length_ends_there_or_is_cut_off(
+            data in prop::collection::vec(any::<u8>(), 0..60),
+            length in 0..60_usize,
+            piece in 1..50_usize,
+        ) {
+            let mut bytes = format!("PUT / HTTP/1.1\r\ncontent-length: {length}\r\n\r\n").into_bytes();
+            bytes.extend_from_slice(&data);
+            let (_, body, rest) = read(&bytes, piece);
+            let end = if data.len() >= length { BodyEnd::Complete } else { BodyEnd::CutOff };
+            prop_assert_eq!(body.end, end);
+            prop_assert_eq!([&body.data[..], &rest[..]].concat(), data);
+        }
+    }
+
+    #[test]
+    fn chunks_that_make_no_sense_are_told_from_missing_ones() {
+        let end = |chunks: &str| {
+            let message = format!("POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n{chunks}");
+            read(message.as_bytes(), 64).1.end
+        };
+        assert_eq!(end("x\r\n"), BodyEnd::Malformed);
+        assert_eq!(end("1\r\nab\r\n0\r\n\r\n"), BodyEnd::Malformed);
+        assert_eq!(end("5\r\nab"), BodyEnd::CutOff);
+        assert_eq!(end("1\r\na\r\n"), BodyEnd::CutOff);
+    }
 }

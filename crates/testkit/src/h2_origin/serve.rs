@@ -6,12 +6,16 @@ use crate::origin::{Received, State};
 use crate::wire::{BodyEnd, Io};
 use bytes::Bytes;
 use h2::server::SendResponse;
-use h2::{Reason, RecvStream};
+use h2::{Reason, RecvStream, SendStream};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
-use std::future::poll_fn;
+use std::future::{pending, poll_fn};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
+
+/// Long enough for a frame to leave before the reset that follows it.
+const FLUSH: Duration = Duration::from_millis(20);
 
 /// Chooses replies.
 pub(super) type Choose = Arc<dyn Fn(&Received) -> H2Reply + Send + Sync>;
@@ -122,21 +126,19 @@ async fn read_body(received: &mut Received, body: &mut RecvStream, state: &State
 
 /// Does what the reply says; an error when the other side ended the stream meanwhile.
 async fn perform(reply: H2Reply, respond: &mut SendResponse<Bytes>) -> Result<(), h2::Error> {
-    let ready = async {
+    let due = async {
         if let Some(gate) = &reply.once {
             gate.opened().await;
         }
         tokio::time::sleep(reply.delay).await;
+        if reply.end == End::Never {
+            pending::<()>().await;
+        }
     };
-    let mut reset = Box::pin(poll_fn(|cx| respond.poll_reset(cx)));
     tokio::select! {
-        () = ready => {}
-        ended = &mut reset => return Err(ended.map_or_else(|error| error, h2::Error::from)),
+        () = due => {}
+        ended = poll_fn(|cx| respond.poll_reset(cx)) => return Err(ended_by(ended)),
     }
-    if reply.end == End::Never {
-        return Err(reset.await.map_or_else(|error| error, h2::Error::from));
-    }
-    drop(reset);
     let Some((status, fields)) = &reply.head else {
         respond.send_reset(if let End::Reset(reason) = reply.end { reason } else { Reason::NO_ERROR });
         return Ok(());
@@ -145,25 +147,35 @@ async fn perform(reply: H2Reply, respond: &mut SendResponse<Bytes>) -> Result<()
     *response.status_mut() = http::StatusCode::from_u16(*status).expect("a script with a status of three digits");
     *response.headers_mut() = map(fields);
     let bare = reply.chunks.is_empty() && reply.trailers.is_empty() && reply.end == End::Orderly;
-    let mut send = respond.send_response(response, bare)?;
+    let send = respond.send_response(response, bare)?;
+    if bare { Ok(()) } else { send_body(reply, send).await }
+}
+
+async fn send_body(reply: H2Reply, mut send: SendStream<Bytes>) -> Result<(), h2::Error> {
+    let ends_with_data = reply.trailers.is_empty() && reply.end == End::Orderly;
     let last = reply.chunks.len().saturating_sub(1);
     for (n, (delay, data)) in reply.chunks.into_iter().enumerate() {
         tokio::select! {
             () = tokio::time::sleep(delay) => {}
-            ended = poll_fn(|cx| send.poll_reset(cx)) => return Err(ended.map_or_else(|error| error, h2::Error::from)),
+            ended = poll_fn(|cx| send.poll_reset(cx)) => return Err(ended_by(ended)),
         }
-        send.send_data(data, n == last && reply.trailers.is_empty() && reply.end == End::Orderly)?;
+        send.send_data(data, ends_with_data && n == last)?;
     }
     match reply.end {
         End::Reset(reason) => {
-            // A reset discards what is still queued; one turn of the loop lets the connection send it.
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            // A reset discards what is still queued, and the library tells nobody when it has sent a frame.
+            tokio::time::sleep(FLUSH).await;
             send.send_reset(reason);
+            Ok(())
         }
-        _ if !reply.trailers.is_empty() => send.send_trailers(map(&reply.trailers))?,
-        _ => {}
+        _ if ends_with_data => Ok(()),
+        _ => send.send_trailers(map(&reply.trailers)),
     }
-    Ok(())
+}
+
+/// The other side's reset, or the connection's end, as one error.
+fn ended_by(ended: Result<Reason, h2::Error>) -> h2::Error {
+    ended.map_or_else(|error| error, h2::Error::from)
 }
 
 pub(crate) fn map(fields: &Fields) -> HeaderMap {
