@@ -116,7 +116,7 @@ impl<S: Series> Family<S> {
     }
 
     /// As [`with`](Self::with), and whether these values have a series of their own.
-    pub fn resolve(&self, values: &[&str]) -> (S, bool) {
+    pub(crate) fn resolve(&self, values: &[&str]) -> (S, bool) {
         let inner = &*self.0;
         debug_assert_eq!(values.len(), inner.desc.labels.len(), "label values of {}", inner.desc.name);
         {

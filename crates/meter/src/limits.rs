@@ -25,6 +25,8 @@ pub(crate) struct Budget {
     exemplars: AtomicBool,
     max: AtomicU32,
     taken: AtomicU32,
+    /// Whether somebody has said what the limits are.
+    said: AtomicBool,
 }
 
 impl Default for Budget {
@@ -51,6 +53,14 @@ impl Budget {
         self.enabled.store(limits.enabled, Ordering::Relaxed);
         self.max.store(limits.max_series, Ordering::Relaxed);
         self.exemplars.store(limits.exemplars, Ordering::Relaxed);
+    }
+
+    pub(crate) fn prepare(&self, limits: Limits) {
+        if self.said.swap(true, Ordering::Relaxed) {
+            self.max.fetch_max(limits.max_series, Ordering::Relaxed);
+        } else {
+            self.set(limits);
+        }
     }
 
     /// Takes `lines`, all or none.

@@ -104,7 +104,13 @@ impl Registry {
         }
     }
 
-    /// Puts limits in force. Cheap when nothing changes.
+    /// Makes room for a configuration that is being built: the first one's limits are in force at once; of a later one,
+    /// which may still fail, only a higher bound counts.
+    pub fn prepare(&self, limits: Limits) {
+        self.budget.prepare(limits);
+    }
+
+    /// Puts limits in force. Cheap when nothing changes, so the configuration that serves may say it on every request.
     pub fn set_limits(&self, limits: Limits) {
         self.budget.set(limits);
     }

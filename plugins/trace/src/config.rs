@@ -1,7 +1,10 @@
 //! The `[trace]` table.
 
+use crate::sampling::Share;
+use http::HeaderName;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use vestibule_plugin::{BuildErrors, KeyPath};
 
 /// Carries trace context from the caller to the upstream and names each exchange.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
@@ -47,4 +50,71 @@ pub enum Format {
     B3,
     /// The `x-b3-*` fields.
     B3Multi,
+}
+
+impl Format {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::TraceContext => "tracecontext",
+            Self::Baggage => "baggage",
+            Self::B3 => "b3",
+            Self::B3Multi => "b3multi",
+        }
+    }
+}
+
+/// Response fields that frame the message or belong to the connection; a trace id there would break it.
+const FRAMING: [&str; 9] = [
+    "connection",
+    "content-length",
+    "content-type",
+    "content-encoding",
+    "keep-alive",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+/// A table that makes sense.
+pub(crate) struct Checked {
+    pub(crate) response_header: Option<HeaderName>,
+    pub(crate) share: Share,
+}
+
+impl Config {
+    /// Checks what the types of the table cannot say.
+    pub(crate) fn check(&self) -> Result<Checked, BuildErrors> {
+        let mut errors = BuildErrors::default();
+        for (at, format) in self.propagate.iter().enumerate() {
+            if self.propagate[..at].contains(format) {
+                let at = KeyPath::Table(vec!["propagate".into(), at.to_string()]);
+                errors.error(at, format!("`{}` is named twice", format.as_str()), "name each format once");
+            }
+        }
+        let share = Share::new(self.sample);
+        if share.is_none() {
+            let message = format!("`{}` is no share", self.sample);
+            errors.error(KeyPath::table(["sample"]), message, "expected a number from 0.0 to 1.0");
+        }
+        let response_header = match self.response_header.as_str() {
+            "" => Ok(None),
+            name => name.parse::<HeaderName>().map(Some),
+        };
+        let usable = response_header
+            .as_ref()
+            .is_ok_and(|name| name.as_ref().is_none_or(|name| !FRAMING.contains(&name.as_str())));
+        if !usable {
+            let message = format!("`{}` cannot carry the trace id", self.response_header);
+            errors.error(
+                KeyPath::table(["response_header"]),
+                message,
+                "expected the name of a field that does not frame the response, such as \"x-trace-id\", or \"\" for none",
+            );
+        }
+        match (share, response_header) {
+            (Some(share), Ok(response_header)) if errors.is_empty() => Ok(Checked { response_header, share }),
+            _ => Err(errors),
+        }
+    }
 }

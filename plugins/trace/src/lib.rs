@@ -1,18 +1,39 @@
-//! Trace context.
+#![doc = include_str!("../README.md")]
 
+pub mod b3;
+pub mod baggage;
 mod config;
+mod hex;
+mod hooks;
+mod ids;
+mod incoming;
+mod list;
+mod metrics;
+mod names;
+mod sampling;
+#[cfg(test)]
+mod tests;
+pub mod traceparent;
+pub mod tracestate;
 
 pub use config::{Config, Format};
-use vestibule_plugin::{
-    Build, BuildErrors, Deps, Hooks, NoRoute, Plugin, RequestHead, RouteId, Routes, Stage,
-};
+
+use config::Checked;
+use hooks::{Exchange, Shared, Trust};
+use metrics::Contexts;
+use std::sync::Arc;
+use vestibule_plugin::{Build, BuildErrors, Deps, Hooks, NoRoute, Plugin, RequestHead, RouteId, Routes, Stage};
 
 /// Gives every exchange its place in a trace.
-pub struct Trace;
+pub struct Trace {
+    /// `None` when it is switched off.
+    shared: Option<Arc<Shared>>,
+}
 
 impl Plugin for Trace {
     fn attach(&self, _request: &RequestHead<'_>, _route: RouteId) -> Option<Box<dyn Hooks>> {
-        None
+        let shared = self.shared.as_ref()?;
+        Some(Box::new(Exchange::new(Arc::clone(shared))))
     }
 }
 
@@ -24,7 +45,11 @@ impl Build for Trace {
     type Route = NoRoute;
     type Store = ();
 
-    fn build(_config: Config, _routes: &Routes<NoRoute>, _store: (), _deps: &Deps) -> Result<Self, BuildErrors> {
-        Ok(Self)
+    fn build(config: Config, _routes: &Routes<NoRoute>, (): (), deps: &Deps) -> Result<Self, BuildErrors> {
+        let Checked { response_header, share } = config.check()?;
+        let contexts = Contexts::new(&deps.meter);
+        let trust = if config.trust_incoming { Trust::Callers } else { Trust::Nobody };
+        let shared = || Arc::new(Shared { formats: config.propagate, trust, response_header, share, contexts });
+        Ok(Self { shared: config.enabled.then(shared) })
     }
 }

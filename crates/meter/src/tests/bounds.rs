@@ -114,3 +114,17 @@ fn series_stay_when_the_bound_is_lowered_and_new_ones_come_when_it_is_raised() {
     registry.set_limits(Limits { max_series: 2000, ..Limits::default() });
     assert!(counts.resolve(&["x", "z"]).1);
 }
+
+#[test]
+fn a_configuration_that_may_fail_takes_nothing_away() {
+    let registry = Registry::default();
+    let limits = |enabled, max_series| Limits { enabled, max_series, exemplars: true };
+    registry.prepare(limits(true, 1000));
+    assert_eq!(registry.limits(), limits(true, 1000));
+    registry.prepare(limits(false, 1500));
+    assert_eq!(registry.limits(), limits(true, 1500));
+    registry.prepare(limits(false, 1200));
+    assert_eq!(registry.limits(), limits(true, 1500));
+    registry.set_limits(limits(false, 1200));
+    assert_eq!(registry.limits(), limits(false, 1200));
+}
