@@ -32,7 +32,13 @@ pub(crate) struct Budget {
 impl Default for Budget {
     fn default() -> Self {
         let Limits { enabled, max_series, exemplars } = Limits::default();
-        Self { enabled: enabled.into(), exemplars: exemplars.into(), max: max_series.into(), taken: AtomicU32::new(0) }
+        Self {
+            enabled: enabled.into(),
+            exemplars: exemplars.into(),
+            max: max_series.into(),
+            taken: AtomicU32::new(0),
+            said: AtomicBool::new(false),
+        }
     }
 }
 
