@@ -1,11 +1,19 @@
 //! The command line.
 
-use clap::{Parser, Subcommand};
-use std::path::PathBuf;
+mod check;
+mod init;
+mod run;
+mod schema;
 
-/// A proxy that stands in front of a web application and takes work off it.
+use crate::config::Source;
+use clap::{Args, Parser, Subcommand};
+use std::fmt::Display;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// A sidecar that traces, measures, limits and revalidates the requests to a web application
 #[derive(Parser, Debug)]
-#[command(name = "vestibule", disable_help_subcommand = true)]
+#[command(name = "vestibule", disable_help_subcommand = true, arg_required_else_help = true)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -17,14 +25,65 @@ pub struct Cli {
 pub enum Command {
     /// Serve until SIGTERM or SIGINT, then drain and stop
     Run {
-        /// Configuration file; without it ./vestibule.toml if present, else defaults
-        #[arg(short, long, value_name = "FILE")]
-        config: Option<PathBuf>,
-        /// Where the application is; overrides [upstream] url
+        /// Where the configuration comes from.
+        #[command(flatten)]
+        file: FileArgs,
+        /// Where the application is, e.g. http://127.0.0.1:3000; overrides [upstream] url
         #[arg(long, value_name = "URL")]
         upstream: Option<String>,
-        /// Address to listen on; overrides [server] listen
+        /// Address to serve on, e.g. 127.0.0.1:8080; overrides [server] listen
         #[arg(long, value_name = "ADDR")]
         listen: Option<String>,
     },
+    /// Check a configuration and build every plugin, without binding a port
+    ///
+    /// Says everything that is wrong on stderr, each with its line. Exits 0 when the configuration is valid, else 1.
+    Check {
+        /// Where the configuration comes from.
+        #[command(flatten)]
+        file: FileArgs,
+        /// Print the effective configuration, every default filled in and secrets masked
+        #[arg(long)]
+        print: bool,
+    },
+    /// Print the JSON Schema of the configuration file, for completion in editors
+    Schema,
+    /// Write an annotated configuration file in which every key stands at its default
+    Init {
+        /// Where the application is
+        #[arg(long, value_name = "URL")]
+        upstream: Option<String>,
+        /// The file to write; one that exists is never overwritten
+        #[arg(value_name = "FILE", default_value = crate::config::DEFAULT_FILE)]
+        file: PathBuf,
+    },
+}
+
+/// Which configuration is meant.
+#[derive(Args, Debug, Clone)]
+pub struct FileArgs {
+    /// Configuration file; without it ./vestibule.toml if it exists, else defaults
+    #[arg(short, long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+impl Cli {
+    /// Does it.
+    pub fn run(self) -> ExitCode {
+        match self.command {
+            Command::Run { file, upstream, listen } => {
+                run::run(Source::new(file.config).with_upstream(upstream).with_listen(listen))
+            }
+            Command::Check { file, print } => check::check(file.config, print).unwrap_or_else(failed),
+            Command::Schema => schema::schema().map_or_else(failed, |()| ExitCode::SUCCESS),
+            Command::Init { upstream, file } => {
+                init::init(&file, upstream.as_deref()).map_or_else(failed, |()| ExitCode::SUCCESS)
+            }
+        }
+    }
+}
+
+fn failed(why: impl Display) -> ExitCode {
+    eprintln!("error: {why}");
+    ExitCode::FAILURE
 }

@@ -75,8 +75,6 @@ pub(super) fn arrives(host: &str, port: u16, listener: SocketAddr) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-
     #[test]
     fn a_listener_is_reached_by_all_its_names() {
         let arrives = |host, listener: &str| super::arrives(host, 80, listener.parse().expect(listener));

@@ -3,6 +3,7 @@
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 use serde::ser::{Serialize, SerializeStruct, Serializer};
 use std::fmt;
+use std::io::IsTerminal;
 use std::ops::Range;
 
 /// How bad it is.
@@ -21,6 +22,13 @@ pub enum Colour {
     Never,
     /// ANSI colours.
     Always,
+}
+
+impl Colour {
+    /// Colours where somebody sees them.
+    pub fn for_stderr() -> Self {
+        if std::io::stderr().is_terminal() { Self::Always } else { Self::Never }
+    }
 }
 
 /// One thing to say about a configuration. Holds no secret: text and quoted source are masked when it is made.
@@ -52,6 +60,12 @@ pub(super) struct Excerpt {
 }
 
 impl Diagnostic {
+    /// An error that concerns `file` as a whole.
+    pub fn error(file: String, message: String) -> Self {
+        let (line, column, label, excerpt) = (None, None, String::new(), None);
+        Self { severity: Severity::Error, message, file, line, column, label, excerpt }
+    }
+
     /// As a compiler would print it, without a line end.
     pub fn render(&self, colour: Colour) -> String {
         let renderer = match colour {
@@ -120,6 +134,12 @@ impl Diagnostics {
     /// All of them, a blank line after each.
     pub fn render(&self, colour: Colour) -> String {
         self.0.iter().map(|one| one.render(colour) + "\n\n").collect()
+    }
+}
+
+impl From<Vec<Diagnostic>> for Diagnostics {
+    fn from(diagnostics: Vec<Diagnostic>) -> Self {
+        Self(diagnostics)
     }
 }
 

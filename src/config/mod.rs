@@ -66,6 +66,11 @@ pub fn load(source: &Source, host: &HostDeps) -> Result<Generation, Diagnostics>
     load::load(source, host, PLUGINS)
 }
 
+/// Whether `url` can be `[upstream] url`, else why not. Quotes nothing that may be a password.
+pub fn check_upstream(url: &str) -> Result<(), String> {
+    url::target(url).map(drop).map_err(|bad| format!("{}; {}", bad.message, bad.label))
+}
+
 /// The keys marked (restart) in which two configurations differ; a reload does not apply them.
 pub fn restart_keys_changed(old: &Settings, new: &Settings) -> Vec<&'static str> {
     let (a, b) = (&old.server, &new.server);

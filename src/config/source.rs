@@ -48,6 +48,14 @@ impl Source {
         self.path.as_deref().unwrap_or(Path::new(DEFAULT_FILE))
     }
 
+    /// The file as it is named to people; `defaults` when there is none.
+    pub fn name(&self) -> String {
+        match self.path.is_none() && !self.path().exists() {
+            true => "defaults".to_owned(),
+            false => self.path().display().to_string(),
+        }
+    }
+
     /// The text of the file; empty when there is none and none was named.
     pub fn read(&self) -> io::Result<String> {
         let file = match std::fs::File::open(self.path()) {
