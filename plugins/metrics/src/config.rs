@@ -2,6 +2,8 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use vestibule_plugin::meter::Limits;
+use vestibule_plugin::{BuildErrors, KeyPath};
 
 /// Counts and times every exchange.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
@@ -19,5 +21,24 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self { enabled: true, max_series: 2000, exemplars: true }
+    }
+}
+
+/// Least `max_series`: below it the overflow sets alone would fill a scrape.
+const LEAST_SERIES: u32 = 1000;
+
+impl Config {
+    /// The limits it asks for, if they make sense.
+    pub(crate) fn limits(&self) -> Result<Limits, BuildErrors> {
+        let Self { enabled, max_series, exemplars } = *self;
+        let mut errors = BuildErrors::default();
+        if max_series < LEAST_SERIES {
+            errors.error(
+                KeyPath::table(["max_series"]),
+                format!("`max_series = {max_series}` is too small"),
+                format!("expected at least {LEAST_SERIES} sample lines"),
+            );
+        }
+        errors.or(|| Limits { enabled, max_series, exemplars })
     }
 }

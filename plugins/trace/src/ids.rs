@@ -16,5 +16,5 @@ thread_local! {
 
 /// A new span id, never 0.
 pub(crate) fn span_id() -> u64 {
-    RNG.with_borrow_mut(|rng| rng.next_u64()).max(1)
+    RNG.with_borrow_mut(RngCore::next_u64).max(1)
 }

@@ -11,10 +11,8 @@ pub const MOST_MEMBERS: usize = 32;
 pub fn join<'a>(lines: impl IntoIterator<Item = &'a [u8]>) -> Option<Vec<u8>> {
     let mut members: [(&[u8], &[u8]); MOST_MEMBERS] = [(&[], &[]); MOST_MEMBERS];
     let mut kept = 0;
-    let mut seen = 0;
-    for member in lines.into_iter().flat_map(list::members) {
-        seen += 1;
-        let (key, _) = parse(member).filter(|_| seen <= MOST_MEMBERS)?;
+    for (before, member) in lines.into_iter().flat_map(list::members).enumerate() {
+        let (key, _) = parse(member).filter(|_| before < MOST_MEMBERS)?;
         if !members[..kept].iter().any(|(known, _)| *known == key) {
             members[kept] = (key, member);
             kept += 1;

@@ -1,0 +1,5 @@
+//! What a scraper sees of exchanges.
+
+mod build;
+mod exchanges;
+mod stage;
