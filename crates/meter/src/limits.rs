@@ -51,11 +51,7 @@ impl Budget {
         }
     }
 
-    /// Stores only what differs: callers may say the same thing on every request, from every core.
     pub(crate) fn set(&self, limits: Limits) {
-        if self.limits() == limits {
-            return;
-        }
         self.enabled.store(limits.enabled, Ordering::Relaxed);
         self.max.store(limits.max_series, Ordering::Relaxed);
         self.exemplars.store(limits.exemplars, Ordering::Relaxed);

@@ -110,7 +110,7 @@ impl Registry {
         self.budget.prepare(limits);
     }
 
-    /// Puts limits in force. Cheap when nothing changes, so the configuration that serves may say it on every request.
+    /// Puts the limits of the configuration that serves in force.
     pub fn set_limits(&self, limits: Limits) {
         self.budget.set(limits);
     }

@@ -11,6 +11,9 @@ pub trait Plugin: Send + Sync + 'static {
     /// Attaches to one exchange. `None`: not ours; it costs nothing more.
     fn attach(&self, request: &RequestHead<'_>, route: RouteId) -> Option<Box<dyn Hooks>>;
 
+    /// The configuration this was built from serves from now on. Once; one that is only checked, or fails, never gets here.
+    fn on_install(&self) {}
+
     /// Answers a call on the admin listener below this plugin's own path; `None`: no such path.
     fn admin<'a>(&'a self, _call: &'a AdminCall<'a>) -> Option<Soon<'a, AdminReply>> {
         None

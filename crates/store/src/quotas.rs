@@ -28,8 +28,9 @@ pub const MAX_CHARGES: usize = 8;
 
 /// Counts what callers use.
 pub trait Quotas: Send + Sync + 'static {
-    /// Makes room for `keys` buckets in this process. Debts are kept when the number changes.
-    fn reserve(&self, keys: usize);
+    /// Makes room for `keys` buckets in this process, or says that there is no memory for them. Debts are kept when the
+    /// number changes.
+    fn reserve(&self, keys: usize) -> Result<(), Outage>;
 
     /// Decides on all charges of one request: every enforced one is charged, or none is.
     fn take<'a>(&'a self, demand: Demand<'a>) -> Soon<'a, Taken>;

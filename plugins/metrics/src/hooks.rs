@@ -1,8 +1,9 @@
 //! One exchange: active from attaching to its end, then counted.
 
 use crate::series::Series;
+use std::mem;
 use std::sync::Arc;
-use vestibule_plugin::meter::{Exemplar, Gauge};
+use vestibule_plugin::meter::Exemplar;
 use vestibule_plugin::{AccessLine, Clock, End, Facts, Hooks, Soon};
 
 /// What all exchanges share.
@@ -14,29 +15,26 @@ pub(crate) struct Shared {
 
 pub(crate) struct Exchange {
     shared: Arc<Shared>,
-    active: Option<Active>,
+    progress: Progress,
 }
 
-/// Counts as one active request until it is dropped, even when the exchange is torn down without an end.
-struct Active(Gauge);
-
-impl Active {
-    fn new(gauge: &Gauge) -> Self {
-        gauge.add(1);
-        Self(gauge.clone())
-    }
-}
-
-impl Drop for Active {
-    fn drop(&mut self) {
-        self.0.add(-1);
-    }
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Progress {
+    Active,
+    Ended,
 }
 
 impl Exchange {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        let active = Some(Active::new(&shared.series.active));
-        Self { shared, active }
+        shared.series.active.add(1);
+        Self { shared, progress: Progress::Active }
+    }
+
+    /// No longer one of the active requests.
+    fn leave(&mut self) {
+        if mem::replace(&mut self.progress, Progress::Ended) == Progress::Active {
+            self.shared.series.active.add(-1);
+        }
     }
 
     /// For sampled traces only: nobody finds the others.
@@ -52,7 +50,7 @@ impl Exchange {
 
 impl Hooks for Exchange {
     fn on_end<'a>(&'a mut self, end: &'a End<'a>, facts: &'a Facts, _line: &'a mut AccessLine) -> Soon<'a, ()> {
-        self.active = None;
+        self.leave();
         let exemplar = self.exemplar(facts);
         let series = &self.shared.series;
         if let Some(requests) = series.request(end.method, end.status, facts.route()) {
@@ -67,5 +65,12 @@ impl Hooks for Exchange {
             }
         }
         Soon::Now(())
+    }
+}
+
+/// An exchange that is torn down without an end must not stay active for ever.
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        self.leave();
     }
 }

@@ -26,10 +26,13 @@ pub struct Metrics {
 
 impl Plugin for Metrics {
     fn attach(&self, _request: &RequestHead<'_>, _route: RouteId) -> Option<Box<dyn Hooks>> {
-        // Here and not where it is built: a reload that fails changes nothing.
-        self.meter.set_limits(self.limits);
         let shared = self.shared.as_ref()?;
         Some(Box::new(Exchange::new(Arc::clone(shared))))
+    }
+
+    /// Here and not where it is built: a reload that fails changes nothing.
+    fn on_install(&self) {
+        self.meter.set_limits(self.limits);
     }
 }
 

@@ -42,7 +42,10 @@ pub(crate) fn build(
         .into_iter()
         .filter_map(|(name, draft)| Some((name.clone(), Arc::new(policy(&name, draft?, &*store, deps)))))
         .collect();
-    store.reserve(config.capacity);
+    if let Err(outage) = store.reserve(config.capacity) {
+        errors.error(KeyPath::table(["capacity"]), outage.to_string(), "choose a smaller one");
+        return Err(errors);
+    }
     Ok(Shared {
         clock: Arc::clone(&deps.clock),
         secret: Arc::clone(&deps.secret),

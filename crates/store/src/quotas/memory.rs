@@ -34,7 +34,7 @@ impl MemoryQuotas {
         Self {
             clock,
             seed: SipHasher13::new_with_keys(rand::random(), rand::random()),
-            table: ArcSwap::from_pointee(Table::new(INITIAL_KEYS)),
+            table: ArcSwap::from_pointee(Table::new(INITIAL_KEYS).expect("3 MiB of address space, at start")),
             resizing: Mutex::new(()),
             keys: AtomicU64::new(0),
             refusals: Refusals::default(),
@@ -108,14 +108,16 @@ pub(super) fn in_family(partition: u128, limit: &Limit) -> u128 {
 }
 
 impl Quotas for MemoryQuotas {
-    fn reserve(&self, keys: usize) {
+    fn reserve(&self, keys: usize) -> Result<(), Outage> {
         let _alone = self.resizing.lock();
         let old = self.table.load();
         if old.capacity() != keys {
-            let new = Arc::new(Table::new(keys));
+            let table = Table::new(keys).map_err(|error| Outage(format!("no memory for {keys} keys: {error}")))?;
+            let new = Arc::new(table);
             let moved = old.move_into(&new, self.clock.now().0, || self.table.store(Arc::clone(&new)));
             self.keys.store(moved, Ordering::Relaxed);
         }
+        Ok(())
     }
 
     fn take<'a>(&'a self, demand: Demand<'a>) -> Soon<'a, Taken> {

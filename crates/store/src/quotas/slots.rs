@@ -3,6 +3,9 @@
 //! Nothing here allocates after the region was made, and no call looks at more than one set.
 
 use super::sliding_log::{self, MAX_LOG};
+use memmap2::MmapMut;
+use std::io;
+use zerocopy::FromBytes;
 
 /// Slots in a set.
 const SET: usize = 8;
@@ -43,9 +46,9 @@ const LOG: usize = 7;
 pub(super) struct Slots {
     kind: Kind,
     sets: usize,
-    /// Where the first slot begins, so that slots are cache lines.
-    base: usize,
-    words: Vec<u64>,
+    /// Zero pages that the kernel hands out as they are written, so that an empty table costs nothing. An allocator
+    /// may clear them itself: mimalloc does below 64 MiB.
+    memory: MmapMut,
     /// Whether these slots were moved to a larger or smaller table.
     pub(super) retired: bool,
 }
@@ -62,11 +65,19 @@ pub(super) enum Seat {
 }
 
 impl Slots {
-    /// `sets` free sets. Zeroed by the allocator, so that memory is touched only as it fills.
-    pub(super) fn new(kind: Kind, sets: usize) -> Self {
-        let words = vec![0_u64; sets * SET * kind.words() + LINE - 1];
-        let base = words.as_ptr().align_offset(LINE * size_of::<u64>()).min(LINE - 1);
-        Self { kind, sets, base, words, retired: false }
+    /// `sets` free sets; an error when there is no memory for them.
+    pub(super) fn new(kind: Kind, sets: usize) -> io::Result<Self> {
+        let memory = MmapMut::map_anon(sets * SET * kind.words() * size_of::<u64>())?;
+        Ok(Self { kind, sets, memory, retired: false })
+    }
+
+    fn words(&self) -> &[u64] {
+        // Pages are aligned, and whole words were asked for.
+        <[u64]>::ref_from_bytes(&self.memory).unwrap_or_default()
+    }
+
+    fn words_mut(&mut self) -> &mut [u64] {
+        <[u64]>::mut_from_bytes(&mut self.memory).unwrap_or_default()
     }
 
     /// Finds the bucket, or the slot it can have: a free one, else one that owes nothing, else the one that owes least
@@ -82,10 +93,10 @@ impl Slots {
             if self.hash(at) == 0 && !taken.contains(&at) {
                 return Seat::Vacant(at);
             }
-            if taken.contains(&at) || self.words[at + REFUSING] > now {
+            if taken.contains(&at) || self.words()[at + REFUSING] > now {
                 continue;
             }
-            let due = self.words[at + DUE];
+            let due = self.words()[at + DUE];
             if due <= now {
                 drained = drained.or(Some(at));
             } else if least.is_none_or(|(other, _)| due < other) {
@@ -112,11 +123,11 @@ impl Slots {
             if taken.contains(&at) {
                 continue;
             }
-            let due = self.words[at + DUE];
+            let due = self.words()[at + DUE];
             if due <= now {
                 vacant = vacant.or(Some(at));
             } else {
-                let least = if self.words[at + FAMILY] == family { &mut same } else { &mut other };
+                let least = if self.words()[at + FAMILY] == family { &mut same } else { &mut other };
                 if least.is_none_or(|(owed, _)| due < owed) {
                     *least = Some((due, at));
                 }
@@ -132,7 +143,8 @@ impl Slots {
     /// Gives a slot to a bucket that owes nothing; whether the slot was free before.
     pub(super) fn settle(&mut self, at: usize, hash: u128, family: u64) -> bool {
         let was_free = self.hash(at) == 0;
-        let slot = &mut self.words[at..at + self.kind.words()];
+        let words = self.kind.words();
+        let slot = &mut self.words_mut()[at..at + words];
         slot.fill(0);
         slot[HASH] = hash as u64;
         slot[HASH + 1] = (hash >> 64) as u64;
@@ -142,26 +154,27 @@ impl Slots {
 
     /// When the debt of a held bucket is gone.
     pub(super) fn due(&self, at: usize) -> u64 {
-        self.words[at + DUE]
+        self.words()[at + DUE]
     }
     /// Says when it will be.
     pub(super) fn set_due(&mut self, at: usize, due: u64) {
-        self.words[at + DUE] = due;
+        self.words_mut()[at + DUE] = due;
     }
     /// Keeps a bucket from being evicted before `until`.
     pub(super) fn set_refusing(&mut self, at: usize, until: u64) {
-        self.words[at + REFUSING] = until;
+        self.words_mut()[at + REFUSING] = until;
     }
     /// The log of a held bucket of [`Kind::Log`]; an empty one for other kinds.
     pub(super) fn log(&self, at: usize) -> &sliding_log::Words {
-        self.words[at..at + self.kind.words()]
+        self.words()[at..at + self.kind.words()]
             .get(LOG..)
             .and_then(|log| log.first_chunk())
             .unwrap_or(&sliding_log::EMPTY)
     }
     /// The same, to write.
     pub(super) fn log_mut(&mut self, at: usize) -> Option<&mut sliding_log::Words> {
-        self.words[at..at + self.kind.words()].get_mut(LOG..)?.first_chunk_mut()
+        let words = self.kind.words();
+        self.words_mut()[at..at + words].get_mut(LOG..)?.first_chunk_mut()
     }
 
     /// Empties a held bucket of debt.
@@ -176,8 +189,8 @@ impl Slots {
     /// The slots that owe something or refuse, each with its hash.
     pub(super) fn owing(&self, now: u64) -> impl Iterator<Item = (u128, usize)> {
         (0..self.sets * SET)
-            .map(|slot| self.base + slot * self.kind.words())
-            .filter(move |at| self.hash(*at) != 0 && self.words[*at + DUE].max(self.words[*at + REFUSING]) > now)
+            .map(|slot| slot * self.kind.words())
+            .filter(move |at| self.hash(*at) != 0 && self.words()[*at + DUE].max(self.words()[*at + REFUSING]) > now)
             .map(|at| (self.hash(at), at))
     }
 
@@ -185,7 +198,7 @@ impl Slots {
     pub(super) fn copy(&mut self, at: usize, other: &Self, from: usize) -> bool {
         let was_free = self.hash(at) == 0;
         let words = self.kind.words();
-        self.words[at..at + words].copy_from_slice(&other.words[from..from + words]);
+        self.words_mut()[at..at + words].copy_from_slice(&other.words()[from..from + words]);
         was_free
     }
 
@@ -194,11 +207,11 @@ impl Slots {
         // High bits choose the set and low ones the slot; `Table` chose the region by the other half.
         let set = ((u128::from((hash as u64) >> 8) * self.sets as u128) >> 56) as usize;
         let home = hash as usize % SET;
-        let (first, words) = (self.base + set * SET * self.kind.words(), self.kind.words());
+        let (first, words) = (set * SET * self.kind.words(), self.kind.words());
         (0..SET).map(move |i| first + (home + i) % SET * words)
     }
 
     fn hash(&self, at: usize) -> u128 {
-        u128::from(self.words[at]) | u128::from(self.words[at + 1]) << 64
+        u128::from(self.words()[at]) | u128::from(self.words()[at + 1]) << 64
     }
 }

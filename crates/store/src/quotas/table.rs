@@ -6,6 +6,7 @@
 use super::Algorithm;
 use super::slots::{Kind, Seat, Slots};
 use parking_lot::{Mutex, MutexGuard};
+use std::io;
 use std::ops::Range;
 
 /// Buckets of one algorithm that are shared by those there is no room for.
@@ -72,18 +73,20 @@ impl Area {
 }
 
 impl Table {
-    /// A free table with room for `capacity` buckets, rounded up to whole sets.
-    pub(super) fn new(capacity: usize) -> Self {
+    /// A free table with room for `capacity` buckets, rounded up to whole sets; an error when memory does not suffice.
+    pub(super) fn new(capacity: usize) -> io::Result<Self> {
         let mut regions = Vec::new();
-        let areas = Area::ALL.map(|area| {
+        let mut areas = [const { 0..0 }; 4];
+        for area in Area::ALL {
             let sets = area.slots(capacity).div_ceil(SLOTS_PER_SET).max(1);
             let count = (sets / MIN_SETS).clamp(1, MAX_REGIONS);
             let first = regions.len();
-            let region = || Region(Mutex::new(Slots::new(area.kind(), sets.div_ceil(count))));
-            regions.extend(std::iter::repeat_with(region).take(count));
-            first..regions.len()
-        });
-        Self { regions: regions.into(), areas, capacity }
+            for _ in 0..count {
+                regions.push(Region(Mutex::new(Slots::new(area.kind(), sets.div_ceil(count))?)));
+            }
+            areas[area.index()] = first..regions.len();
+        }
+        Ok(Self { regions: regions.into(), areas, capacity })
     }
 
     pub(super) fn capacity(&self) -> usize {

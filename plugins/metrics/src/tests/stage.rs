@@ -64,6 +64,10 @@ impl Stage {
         Ok(Self { plugin, meter })
     }
 
+    pub(super) fn install(&self) {
+        self.plugin.on_install();
+    }
+
     pub(super) fn attach(&self) -> Option<Box<dyn Hooks>> {
         let head = RequestHead {
             method: &Method::GET,

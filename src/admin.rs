@@ -1,0 +1,121 @@
+//! The admin listener: is it alive, is it ready, what does it count, what runs, and reload.
+
+mod gate;
+mod pages;
+
+use crate::config::settings::SecretText;
+use crate::host::Host;
+use crate::listener::CURRENT;
+use crate::reload::Reloader;
+use async_trait::async_trait;
+use bytes::Bytes;
+use gate::Gate;
+use http::header::{self, HeaderName, HeaderValue};
+use http::{Method, StatusCode};
+use pages::Page;
+use pingora::Result;
+use pingora::apps::{HttpPersistentSettings, HttpServerApp, ReusedHttpStream};
+use pingora::http::ResponseHeader;
+use pingora::protocols::http::ServerSession;
+use pingora::server::ShutdownWatch;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Connections to the admin listener at once.
+pub const MAX_CONNECTIONS: usize = 64;
+/// Largest body of a request; none is needed.
+const MAX_BODY: usize = 64 * 1024;
+
+/// What the admin listener serves.
+pub struct Admin {
+    host: Arc<Host>,
+    reloader: Arc<Reloader>,
+    gate: Gate,
+    draining: Arc<AtomicBool>,
+}
+
+impl Admin {
+    /// On `address`, with a token or without.
+    pub fn new(
+        host: Arc<Host>,
+        reloader: Arc<Reloader>,
+        address: SocketAddr,
+        token: Option<SecretText>,
+        draining: Arc<AtomicBool>,
+    ) -> Self {
+        Self { host, reloader, gate: Gate::new(address, token), draining }
+    }
+
+    fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    async fn respond(&self, session: &mut ServerSession) -> Page {
+        let mut body = 0;
+        while let Ok(Some(chunk)) = session.read_request_body().await {
+            body += chunk.len();
+            if body > MAX_BODY {
+                session.set_keepalive(None);
+                return Page::refusal(StatusCode::PAYLOAD_TOO_LARGE, "a body is at most 64 KiB");
+            }
+        }
+        let head = session.req_header();
+        let path = head.uri.path().to_owned();
+        if let Some(refusal) = self.gate.judge(&path, head) {
+            return refusal;
+        }
+        let accept = head.headers.get(header::ACCEPT).and_then(|v| v.to_str().ok()).map(str::to_owned);
+        let query = head.uri.query().unwrap_or("").to_owned();
+        let method = head.method.clone();
+        pages::serve(self, &method, &path, &query, accept.as_deref()).await
+    }
+}
+
+#[async_trait]
+impl HttpServerApp for Admin {
+    async fn process_new_http(
+        self: &Arc<Self>,
+        mut session: ServerSession,
+        _shutdown: &ShutdownWatch,
+    ) -> Option<ReusedHttpStream> {
+        match session.read_request().await {
+            Ok(true) => {}
+            Ok(false) => return None,
+            Err(_) => {
+                let _ = write(&mut session, Page::refusal(StatusCode::BAD_REQUEST, "malformed request"), false).await;
+                session.shutdown().await;
+                return None;
+            }
+        }
+        CURRENT.with(|(connection, _)| {
+            connection.take_head();
+            connection.expect(crate::listener::connection::Expecting::Anything);
+        });
+        session.set_read_timeout(None);
+        let page = self.respond(&mut session).await;
+        let bodiless = session.req_header().method == Method::HEAD;
+        write(&mut session, page, bodiless).await.ok()?;
+        let settings = HttpPersistentSettings::for_session(&session);
+        let stream = session.finish().await.ok().flatten()?;
+        Some(ReusedHttpStream::from_reusable_stream(stream, settings))
+    }
+}
+
+async fn write(session: &mut ServerSession, page: Page, bodiless: bool) -> Result<()> {
+    let mut head = ResponseHeader::build(page.status, Some(5))?;
+    head.insert_header(header::CONTENT_LENGTH, HeaderValue::from(page.body.len()))?;
+    head.insert_header(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))?;
+    head.insert_header(HeaderName::from_static("x-content-type-options"), HeaderValue::from_static("nosniff"))?;
+    if let Some(content_type) = page.content_type {
+        head.insert_header(header::CONTENT_TYPE, HeaderValue::from_static(content_type))?;
+    }
+    for (name, value) in page.fields {
+        head.insert_header(name, value)?;
+    }
+    session.write_response_header(Box::new(head)).await?;
+    if !bodiless && !page.body.is_empty() {
+        session.write_response_body(Bytes::from(page.body), true).await?;
+    }
+    session.finish_body().await
+}

@@ -1,0 +1,112 @@
+//! Who may talk to the admin listener. Pure.
+
+use super::pages::Page;
+use crate::config::settings::SecretText;
+use http::header::{self, HeaderName, HeaderValue};
+use http::{HeaderMap, Method, StatusCode};
+use pingora::http::RequestHeader;
+use std::net::{IpAddr, SocketAddr};
+use subtle::ConstantTimeEq;
+
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
+/// The rules of the admin listener.
+pub struct Gate {
+    address: SocketAddr,
+    token: Option<SecretText>,
+}
+
+impl Gate {
+    /// For a listener on `address`.
+    pub fn new(address: SocketAddr, token: Option<SecretText>) -> Self {
+        Self { address, token }
+    }
+
+    /// Refuses a request, or lets it through with `None`.
+    pub fn judge(&self, path: &str, head: &RequestHeader) -> Option<Page> {
+        if comes_from_a_page(&head.headers) && !matches!(head.method, Method::GET | Method::HEAD) {
+            return Some(Page::refusal(StatusCode::FORBIDDEN, "a web page may not do this"));
+        }
+        if matches!(path, "/livez" | "/readyz") {
+            return None;
+        }
+        match &self.token {
+            Some(token) if !carries(&head.headers, token) => {
+                tracing::warn!(target: "admin", "a request without the admin token was refused");
+                let refusal = Page::refusal(StatusCode::UNAUTHORIZED, "send `authorization: Bearer <admin token>`");
+                Some(refusal.field(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"vestibule-admin\"")))
+            }
+            // Without a token, a page that points its own name at a loopback address must not get in.
+            None if !self.is_own_name(&head.headers) => {
+                Some(Page::refusal(StatusCode::FORBIDDEN, "address this listener as localhost or by its address"))
+            }
+            _ => None,
+        }
+    }
+
+    fn is_own_name(&self, headers: &HeaderMap) -> bool {
+        let Some(host) = headers.get(header::HOST).and_then(|v| v.to_str().ok()) else { return false };
+        if host == self.address.to_string() {
+            return true;
+        }
+        let name = match host.strip_prefix('[') {
+            Some(v6) => v6.split(']').next().unwrap_or(""),
+            None => host.split(':').next().unwrap_or(""),
+        };
+        name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+    }
+}
+
+fn comes_from_a_page(headers: &HeaderMap) -> bool {
+    headers.contains_key(header::ORIGIN)
+        || headers.get(SEC_FETCH_SITE).is_some_and(|site| !matches!(site.as_bytes(), b"none" | b"same-origin"))
+}
+
+fn carries(headers: &HeaderMap, token: &SecretText) -> bool {
+    let sent = headers.get(header::AUTHORIZATION).map_or(&b""[..], HeaderValue::as_bytes);
+    let sent = match sent.split_at_checked(7) {
+        Some((scheme, sent)) if scheme.eq_ignore_ascii_case(b"Bearer ") => sent,
+        _ => b"",
+    };
+    // The length of the token is not secret; its bytes are.
+    sent.ct_eq(token.0.as_bytes()).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn judge(token: Option<&str>, method: &str, path: &str, fields: &[(&'static str, &str)]) -> Option<u16> {
+        let mut head = RequestHeader::build(method, path.as_bytes(), None).expect("head");
+        for (name, value) in fields {
+            head.append_header(*name, *value).expect("field");
+        }
+        let token = token.map(|t| SecretText(t.to_owned()));
+        let gate = Gate::new("127.0.0.1:9901".parse().expect("address"), token);
+        gate.judge(path, &head).map(|page| page.status.as_u16())
+    }
+
+    /// SEC-20: neither a rebound name nor a page gets in.
+    #[test]
+    fn names_and_pages_are_checked() {
+        assert_eq!(judge(None, "GET", "/status", &[("host", "evil.test")]), Some(403));
+        for host in ["localhost:9901", "127.0.0.1:9901", "[::1]:9901", "LOCALHOST"] {
+            assert_eq!(judge(None, "GET", "/status", &[("host", host)]), None, "{host}");
+        }
+        assert_eq!(judge(None, "POST", "/reload", &[("host", "localhost"), ("origin", "http://localhost")]), Some(403));
+        assert_eq!(judge(None, "POST", "/reload", &[("host", "localhost"), ("sec-fetch-site", "cross-site")]), Some(403));
+        assert_eq!(judge(None, "POST", "/reload", &[("host", "localhost"), ("sec-fetch-site", "none")]), None);
+        assert_eq!(judge(None, "GET", "/livez", &[("host", "evil.test")]), None);
+    }
+
+    #[test]
+    fn a_token_is_needed_when_there_is_one() {
+        let with = |value| judge(Some("s3cret"), "GET", "/status", &[("host", "any"), ("authorization", value)]);
+        assert_eq!(with("Bearer s3cret"), None);
+        assert_eq!(with("bearer s3cret"), None);
+        for wrong in ["Bearer s3cre", "Bearer s3cret ", "Basic s3cret", "s3cret", ""] {
+            assert_eq!(with(wrong), Some(401), "{wrong}");
+        }
+        assert_eq!(judge(Some("s3cret"), "GET", "/readyz", &[]), None);
+    }
+}

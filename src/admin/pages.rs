@@ -1,0 +1,184 @@
+//! What each admin path says.
+
+use super::Admin;
+use crate::config::settings::Settings;
+use crate::pipeline::Pipeline;
+use http::header::{self, HeaderName, HeaderValue};
+use http::{Method, StatusCode};
+use serde_json::{Value, json};
+use vestibule_plugin::meter::{Format, negotiate};
+use vestibule_plugin::{AdminCall, AdminReply};
+
+/// A response of the admin listener.
+pub struct Page {
+    /// Its status.
+    pub status: StatusCode,
+    /// Its media type.
+    pub content_type: Option<&'static str>,
+    /// Its body.
+    pub body: String,
+    /// Further fields.
+    pub fields: Vec<(HeaderName, HeaderValue)>,
+}
+
+impl Page {
+    fn new(status: StatusCode, content_type: &'static str, body: String) -> Self {
+        Self { status, content_type: Some(content_type), body, fields: Vec::new() }
+    }
+
+    fn json(status: StatusCode, value: &Value) -> Self {
+        Self::new(status, "application/json", format!("{value}\n"))
+    }
+
+    /// A refusal with its reason.
+    pub fn refusal(status: StatusCode, reason: &str) -> Self {
+        let title = status.canonical_reason().unwrap_or("Refused");
+        let problem = json!({ "type": "about:blank", "title": title, "status": status.as_u16(), "detail": reason });
+        Self::new(status, "application/problem+json", format!("{problem}\n"))
+    }
+
+    /// With a further field.
+    pub fn field(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.fields.push((name, value));
+        self
+    }
+
+    fn wrong_method(allowed: &'static str) -> Self {
+        Self::refusal(StatusCode::METHOD_NOT_ALLOWED, &format!("this path takes {allowed}"))
+            .field(header::ALLOW, HeaderValue::from_static(allowed))
+    }
+}
+
+/// Answers a request that the gate let through.
+pub async fn serve(admin: &Admin, method: &Method, path: &str, query: &str, accept: Option<&str>) -> Page {
+    let reads = matches!(*method, Method::GET | Method::HEAD);
+    match path {
+        "/reload" if *method == Method::POST => reload(admin).await,
+        "/reload" => Page::wrong_method("POST"),
+        "/livez" | "/readyz" | "/metrics" | "/status" | "/config" if !reads => Page::wrong_method("GET, HEAD"),
+        "/livez" => Page::new(StatusCode::OK, "text/plain; charset=utf-8", "ok\n".into()),
+        "/readyz" => ready(admin),
+        "/metrics" => metrics(admin, accept),
+        "/status" => Page::json(StatusCode::OK, &status(admin)),
+        "/config" => Page::new(StatusCode::OK, "application/toml", admin.host.pipeline().effective.clone()),
+        _ => plugin(admin, method, path, query).await,
+    }
+}
+
+fn ready(admin: &Admin) -> Page {
+    let mut reasons = Vec::new();
+    if admin.is_draining() {
+        reasons.push("draining".to_owned());
+    }
+    let pipeline = admin.host.pipeline();
+    for (route, upstream) in pipeline.upstreams().iter().enumerate() {
+        if upstream.health.is_up() == Some(false) {
+            // An upstream that several routes share is one reason.
+            let shared = pipeline.upstreams()[..route].iter().any(|other| std::sync::Arc::ptr_eq(other, upstream));
+            if !shared {
+                reasons.push("an upstream does not answer its health path".to_owned());
+            }
+        }
+    }
+    let status = if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    Page::json(status, &json!({ "ready": reasons.is_empty(), "reasons": reasons }))
+}
+
+fn metrics(admin: &Admin, accept: Option<&str>) -> Page {
+    if !admin.host.meter.enabled() {
+        return Page::refusal(StatusCode::NOT_FOUND, "metrics are off: [metrics] enabled = false");
+    }
+    let format: Format = negotiate(accept);
+    Page::new(StatusCode::OK, format.content_type(), admin.host.meter.encode(format))
+}
+
+fn status(admin: &Admin) -> Value {
+    let host = &admin.host;
+    let pipeline = host.pipeline();
+    let names: Vec<&str> = pipeline.plugins.iter().map(|built| built.name).collect();
+    json!({
+        "version": crate::build::VERSION,
+        "revision": crate::build::REVISION,
+        "uptime_seconds": host.started.elapsed().as_secs(),
+        "generation": pipeline.number(),
+        "config_hash": pipeline.hash,
+        "draining": admin.is_draining(),
+        "plugins": names,
+        "store": { "kind": "memory", "up": true, "breaker": "closed" },
+        "upstream": { "url": upstream_url(&pipeline.settings), "up": default_upstream_up(&pipeline) },
+        "fleet": { "proxies": 1 },
+    })
+}
+
+fn upstream_url(settings: &Settings) -> &str {
+    &settings.upstream.url
+}
+
+fn default_upstream_up(pipeline: &Pipeline) -> Option<bool> {
+    pipeline.upstreams()[0].health.is_up()
+}
+
+async fn reload(admin: &Admin) -> Page {
+    match admin.reloader.reload().await {
+        Ok(generation) => Page::json(StatusCode::OK, &json!({ "generation": generation })),
+        Err(errors) => {
+            let generation = admin.host.pipeline().number();
+            let body = json!({ "generation": generation, "errors": errors.errors().collect::<Vec<_>>() });
+            Page::json(StatusCode::UNPROCESSABLE_ENTITY, &body)
+        }
+    }
+}
+
+/// A path below a plugin's own: `/rate-limit/…`.
+async fn plugin(admin: &Admin, method: &Method, path: &str, query: &str) -> Page {
+    let not_found = || Page::refusal(StatusCode::NOT_FOUND, "no such path");
+    let mut segments = path.trim_start_matches('/').split('/');
+    let Some(folder) = segments.next() else { return not_found() };
+    let pipeline = admin.host.pipeline();
+    let Some(built) = pipeline.plugins.iter().find(|built| built.name.replace('_', "-") == folder) else {
+        return not_found();
+    };
+    let decoded: Option<Vec<String>> = segments.map(percent_decode).collect();
+    let Some(segments) = decoded else {
+        return Page::refusal(StatusCode::BAD_REQUEST, "a `%` is not followed by two hexadecimal digits of UTF-8 text");
+    };
+    let method = if *method == Method::HEAD { &Method::GET } else { method };
+    let call = AdminCall { method, segments: &segments, query };
+    let Some(reply) = built.plugin.admin(&call) else { return not_found() };
+    match reply.get().await {
+        AdminReply::Json(value) => Page::json(StatusCode::OK, &value),
+        AdminReply::Done => Page { status: StatusCode::NO_CONTENT, content_type: None, body: String::new(), fields: vec![] },
+        AdminReply::NotFound(why) => Page::refusal(StatusCode::NOT_FOUND, &why),
+        AdminReply::MethodNotAllowed => Page::wrong_method("GET, DELETE"),
+        AdminReply::Unavailable(why) => Page::refusal(StatusCode::SERVICE_UNAVAILABLE, &why),
+    }
+}
+
+fn percent_decode(segment: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(segment.len());
+    let mut rest = segment.as_bytes();
+    while let Some((&first, after)) = rest.split_first() {
+        if first == b'%' {
+            let hex = std::str::from_utf8(after.get(..2)?).ok()?;
+            bytes.push(u8::from_str_radix(hex, 16).ok()?);
+            rest = &after[2..];
+        } else {
+            bytes.push(first);
+            rest = after;
+        }
+    }
+    String::from_utf8(bytes).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn segments_are_decoded_once() {
+        assert_eq!(percent_decode("addr%3D127.0.0.1"), Some("addr=127.0.0.1".into()));
+        assert_eq!(percent_decode("a%252F"), Some("a%2F".into()));
+        assert_eq!(percent_decode("%"), None);
+        assert_eq!(percent_decode("%ff"), None);
+    }
+}

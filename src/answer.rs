@@ -1,0 +1,99 @@
+//! The one function that writes a local response.
+
+mod form;
+
+use crate::exchange::Exchange;
+use crate::proxy::wire::ResponseFields;
+use form::Form;
+use http::header::{self, HeaderValue};
+use http::{Method, StatusCode, Version};
+use pingora::Result;
+use pingora::http::ResponseHeader;
+use pingora::proxy::Session;
+use std::time::Duration;
+use vestibule_plugin::{AnsweredBy, FullResponse, Response, ResponseHead};
+
+/// A refused body of at most this declared length is read and thrown away to keep the connection.
+const DRAIN_BYTES: u64 = 64 * 1024;
+/// The longest such a drain takes.
+const DRAIN_TIME: Duration = Duration::from_secs(5);
+
+/// Writes `response` in the form this client understands, after every hook entered so far has seen it.
+pub async fn answer(
+    session: &mut Session,
+    exchange: &mut Exchange,
+    by: AnsweredBy,
+    response: Response,
+) -> Result<()> {
+    let full = match response {
+        Response::Full(full) => full,
+        Response::Problem(problem) => {
+            exchange.story.problem = Some(problem.slug);
+            if let Some(cause) = &problem.cause {
+                tracing::warn!(
+                    target: "answer",
+                    trace_id = format_args!("{:032x}", exchange.story.facts.trace().trace_id),
+                    route = exchange.route_name(),
+                    problem = problem.slug,
+                    cause = %cause,
+                    "answered with a problem"
+                );
+            }
+            let form = Form::of(&exchange.request, session.req_header());
+            form.render(problem, exchange.story.facts.trace().trace_id)
+        }
+    };
+    write(session, exchange, by, full).await
+}
+
+async fn write(session: &mut Session, exchange: &mut Exchange, by: AnsweredBy, full: FullResponse) -> Result<()> {
+    let mut head = ResponseHeader::build(full.status, Some(full.fields.len() + 4))?;
+    for (name, value) in &full.fields {
+        head.append_header(name, value)?;
+    }
+    exchange.story.answered_by = by;
+    let body_allowed = !matches!(full.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    if body_allowed {
+        head.insert_header(header::CONTENT_LENGTH, HeaderValue::from(full.body.len()))?;
+    }
+    respond_hooks(exchange, &mut head);
+    let send_body = body_allowed && exchange.request.method != Method::HEAD && !full.body.is_empty();
+    exchange.story.status = Some(head.status);
+    exchange.story.head_at = Some(exchange.host.clock.now());
+    plan_unread_body(session, exchange);
+    if exchange.request.version == Version::HTTP_2 && !send_body {
+        // One HEADERS frame with END_STREAM: what a gRPC client calls trailers-only.
+        if let pingora::protocols::http::ServerSession::H2(h2) = session.as_downstream_mut() {
+            return h2.write_response_header(Box::new(head), true);
+        }
+    }
+    session.write_response_header(Box::new(head), !send_body).await?;
+    if send_body {
+        exchange.response_bytes += full.body.len() as u64;
+        session.write_response_body(Some(full.body), true).await?;
+    } else {
+        session.as_downstream_mut().finish_body().await?;
+    }
+    Ok(())
+}
+
+/// Runs `on_response` over the hooks that have seen the request, innermost first.
+pub fn respond_hooks(exchange: &mut Exchange, head: &mut ResponseHeader) {
+    let mut status = head.status;
+    let mut fields = ResponseFields(head);
+    let mut response = ResponseHead { status: &mut status, fields: &mut fields };
+    let (hooks, facts) = exchange.story.entered_inside_out();
+    for attached in hooks {
+        attached.hooks.on_response(&mut response, facts);
+    }
+}
+
+/// A small body that nobody read is thrown away so that the connection can go on; a large one ends it.
+fn plan_unread_body(session: &mut Session, exchange: &Exchange) {
+    let small = exchange.request.body_length.is_some_and(|length| length <= DRAIN_BYTES);
+    if small && !exchange.request.expects_continue && !exchange.connection.had_slow_body() {
+        let downstream = session.as_downstream_mut();
+        downstream.set_close_on_response_before_downstream_finish(false);
+        downstream.set_total_drain_timeout(Some(DRAIN_TIME));
+    }
+}

@@ -1,0 +1,147 @@
+//! The form an error takes: problem+json, a small page for browsers, trailers for gRPC. Pure.
+
+use crate::exchange::Request;
+use bytes::Bytes;
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::StatusCode;
+use pingora::http::RequestHeader;
+use serde_json::{Map, Value};
+use vestibule_plugin::{FullResponse, Problem};
+
+const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
+
+/// What a client can read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// RFC 9457.
+    Json,
+    /// A browser in front of a person.
+    Html,
+    /// gRPC: HTTP 200 with the status in one header block.
+    Grpc,
+}
+
+impl Form {
+    /// What this request's sender can read.
+    pub fn of(request: &Request, head: &RequestHeader) -> Self {
+        if request.is_grpc {
+            return Self::Grpc;
+        }
+        let accept = head.headers.get(header::ACCEPT).and_then(|v| v.to_str().ok()).unwrap_or("");
+        if accept.contains("text/html") && !accept.contains("json") { Self::Html } else { Self::Json }
+    }
+
+    /// The complete response.
+    pub fn render(self, problem: Problem, trace_id: u128) -> FullResponse {
+        let mut fields = HeaderMap::with_capacity(problem.fields.len() + 3);
+        fields.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        match self {
+            Self::Json => {
+                let body = json(&problem, trace_id).to_string();
+                fields.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+                extend(&mut fields, &problem);
+                FullResponse { status: problem.status, fields, body: Bytes::from(body) }
+            }
+            Self::Html => {
+                let body = html(&problem, trace_id);
+                fields.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+                extend(&mut fields, &problem);
+                FullResponse { status: problem.status, fields, body: Bytes::from(body) }
+            }
+            Self::Grpc => {
+                fields.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+                fields.insert(GRPC_STATUS, HeaderValue::from(problem.grpc as u16));
+                let message = if problem.detail.is_empty() { problem.title } else { &problem.detail };
+                if let Ok(message) = HeaderValue::from_str(&grpc_message(message)) {
+                    fields.insert(GRPC_MESSAGE, message);
+                }
+                extend(&mut fields, &problem);
+                FullResponse { status: StatusCode::OK, fields, body: Bytes::new() }
+            }
+        }
+    }
+}
+
+fn extend(fields: &mut HeaderMap, problem: &Problem) {
+    for (name, value) in &problem.fields {
+        fields.append(name, value.clone());
+    }
+}
+
+fn json(problem: &Problem, trace_id: u128) -> Value {
+    let mut members = Map::new();
+    members.insert("type".into(), problem.type_uri().into());
+    members.insert("title".into(), problem.title.into());
+    members.insert("status".into(), problem.status.as_u16().into());
+    if !problem.detail.is_empty() {
+        members.insert("detail".into(), problem.detail.as_ref().into());
+    }
+    members.insert("instance".into(), format!("urn:trace:{trace_id:032x}").into());
+    for (name, value) in &problem.members {
+        members.insert((*name).into(), value.clone());
+    }
+    Value::Object(members)
+}
+
+fn html(problem: &Problem, trace_id: u128) -> String {
+    let status = problem.status.as_u16();
+    let title = escape(problem.title);
+    let detail = escape(&problem.detail);
+    format!(
+        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>{status} {title}</title></head>\n\
+         <body><h1>{title}</h1><p>{detail}</p><p><small>{status} &middot; {trace_id:032x}</small></p></body></html>\n"
+    )
+}
+
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
+/// Percent-encoding of gRPC's `Status-Message`: everything outside 0x20–0x7E, and `%`.
+fn grpc_message(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if (0x20..=0x7e).contains(&byte) && byte != b'%' {
+            encoded.push(char::from(byte));
+        } else {
+            encoded.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    encoded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn problem() -> Problem {
+        Problem::new("overloaded", StatusCode::SERVICE_UNAVAILABLE, "Overloaded")
+            .detail("100 % <busy>")
+            .retry_after(Duration::from_millis(10))
+            .member("limit", 7)
+    }
+
+    #[test]
+    fn a_problem_has_its_members_in_order() {
+        let full = Form::Json.render(problem(), 0xabc);
+        let text = String::from_utf8(full.body.to_vec()).expect("text");
+        let value: Value = serde_json::from_str(&text).expect("json");
+        assert_eq!(value["type"], "urn:vestibule:problem:overloaded");
+        assert_eq!(value["instance"], "urn:trace:00000000000000000000000000000abc");
+        assert_eq!(value["limit"], 7);
+        assert_eq!(full.fields["retry-after"], "1");
+        assert_eq!(full.fields["cache-control"], "no-store");
+    }
+
+    #[test]
+    fn a_page_is_escaped_and_a_grpc_answer_has_no_body() {
+        let page = Form::Html.render(problem(), 1);
+        assert!(String::from_utf8(page.body.to_vec()).expect("text").contains("&lt;busy&gt;"));
+        let grpc = Form::Grpc.render(problem(), 1);
+        assert_eq!((grpc.status, grpc.body.len()), (StatusCode::OK, 0));
+        assert_eq!(grpc.fields["grpc-status"], "14");
+        assert_eq!(grpc.fields["grpc-message"], "100 %25 <busy>");
+    }
+}

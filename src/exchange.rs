@@ -1,0 +1,379 @@
+//! One request and its response: the state the proxy keeps for it, and its end, which comes exactly once.
+
+use crate::host::Host;
+use crate::listener::connection::Connection;
+use crate::pipeline::Pipeline;
+use crate::proxy::Refusal;
+use http::{HeaderValue, Method, StatusCode, Version};
+use smallvec::SmallVec;
+use std::borrow::Cow;
+use std::mem;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use vestibule_plugin::{
+    AccessLine, AnsweredBy, Attempt, AttemptResult, ClientAddress, End, Ended, Facts, Hold, Hooks, Monotonic,
+    RouteId, Soon, Stage, TraceContext,
+};
+
+/// The request head as the edge read it.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// One of the configured methods, unless the edge refused it.
+    pub method: Method,
+    /// Path and query as sent.
+    pub target: String,
+    /// The normalised path where it differs from the one sent.
+    pub normal_path: Option<String>,
+    /// `Host` or `:authority`.
+    pub authority: Option<HeaderValue>,
+    /// As the client sees it.
+    pub scheme: &'static str,
+    /// Between client and proxy.
+    pub version: Version,
+    /// Declared length; 0 without a body, `None` when it is not declared.
+    pub body_length: Option<u64>,
+    /// `content-type: application/grpc*`
+    pub is_grpc: bool,
+    /// A WebSocket handshake that this route lets through.
+    pub upgrade: bool,
+    /// `Expect: 100-continue`
+    pub expects_continue: bool,
+    /// For the access line.
+    pub user_agent: Option<HeaderValue>,
+}
+
+impl Default for Request {
+    fn default() -> Self {
+        Self {
+            method: Method::GET,
+            target: String::new(),
+            normal_path: None,
+            authority: None,
+            scheme: "http",
+            version: Version::HTTP_11,
+            body_length: Some(0),
+            is_grpc: false,
+            upgrade: false,
+            expects_continue: false,
+            user_agent: None,
+        }
+    }
+}
+
+impl Request {
+    /// The normalised path without query.
+    pub fn path(&self) -> &str {
+        self.normal_path.as_deref().unwrap_or_else(|| self.sent_path())
+    }
+
+    /// The path as sent, without query.
+    pub fn sent_path(&self) -> &str {
+        self.target.split('?').next().unwrap_or("")
+    }
+
+    /// The authority as text; empty when there is none.
+    pub fn authority_text(&self) -> &str {
+        self.authority.as_ref().and_then(|a| a.to_str().ok()).unwrap_or("")
+    }
+}
+
+/// What the application is told about where a request came from; header values made once a request.
+#[derive(Clone, Debug)]
+pub struct Provenance {
+    /// X-Forwarded-For: client, trusted hops, peer.
+    pub chain: HeaderValue,
+    /// X-Real-IP.
+    pub client: HeaderValue,
+    /// X-Forwarded-Host.
+    pub host: Option<HeaderValue>,
+    /// Forwarded.
+    pub forwarded: HeaderValue,
+}
+
+/// A plugin's half of this exchange.
+pub struct Attached {
+    /// Its table.
+    pub name: &'static str,
+    /// Its place.
+    pub stage: Stage,
+    /// Its state.
+    pub hooks: Box<dyn Hooks>,
+    /// What it asked to hold.
+    pub hold: Option<Hold>,
+}
+
+/// What may move into a task that outlives the client: hooks, facts and what has happened so far.
+pub struct Story {
+    /// Attached plugins, outermost first.
+    pub hooks: SmallVec<[Attached; 4]>,
+    /// How many of them have seen the request.
+    pub entered: usize,
+    /// What is known.
+    pub facts: Facts,
+    /// Attempts on the upstream that have ended.
+    pub attempts: SmallVec<[Attempt; 2]>,
+    attempt: Option<UnderWay>,
+    /// Status of the final head.
+    pub status: Option<StatusCode>,
+    /// When that head was known.
+    pub head_at: Option<Monotonic>,
+    /// Who wrote it.
+    pub answered_by: AnsweredBy,
+    /// Slug of the problem.
+    pub problem: Option<&'static str>,
+    /// How it ended, once something other than the last byte ended it.
+    pub ended: Option<Ended>,
+}
+
+#[derive(Clone, Copy)]
+struct UnderWay {
+    began: Monotonic,
+    head: Option<(Monotonic, StatusCode)>,
+    reused: bool,
+}
+
+impl Story {
+    fn new(facts: Facts) -> Self {
+        Self {
+            hooks: SmallVec::new(),
+            entered: 0,
+            facts,
+            attempts: SmallVec::new(),
+            attempt: None,
+            status: None,
+            head_at: None,
+            answered_by: AnsweredBy::Edge,
+            problem: None,
+            ended: None,
+        }
+    }
+
+    /// The hooks that have seen the request, innermost first.
+    pub fn entered_inside_out(&mut self) -> (impl Iterator<Item = &mut Attached>, &Facts) {
+        (self.hooks[..self.entered].iter_mut().rev(), &self.facts)
+    }
+
+    /// An attempt on the upstream begins.
+    pub fn begin_attempt(&mut self, now: Monotonic) {
+        self.attempt = Some(UnderWay { began: now, head: None, reused: false });
+    }
+
+    /// The attempt has a connection.
+    pub fn attempt_connected(&mut self, reused: bool) {
+        if let Some(attempt) = &mut self.attempt {
+            attempt.reused = reused;
+        }
+    }
+
+    /// Whether the attempt under way runs on a reused connection and has seen no byte of an answer.
+    pub fn attempt_may_have_met_a_dead_connection(&self) -> bool {
+        self.attempt.is_some_and(|a| a.reused && a.head.is_none())
+    }
+
+    /// The attempt has the final head of an answer.
+    pub fn attempt_answered(&mut self, now: Monotonic, status: StatusCode) {
+        if let Some(attempt) = &mut self.attempt {
+            attempt.head = Some((now, status));
+        }
+    }
+
+    /// The attempt is over; `error` when no final head came or the rest failed.
+    pub fn end_attempt(&mut self, now: Monotonic, error: Option<&'static str>) {
+        let Some(attempt) = self.attempt.take() else { return };
+        let result = match (attempt.head, error) {
+            (Some((_, status)), None) => AttemptResult::Status(status),
+            (_, Some(error)) => AttemptResult::Error(error),
+            (None, None) => AttemptResult::Error("_OTHER"),
+        };
+        self.attempts.push(Attempt {
+            duration: now.since(attempt.began),
+            first_byte: attempt.head.map(|(at, _)| at.since(attempt.began)),
+            result,
+        });
+    }
+
+    /// Attempts made so far, the one under way included.
+    pub fn attempts_made(&self) -> usize {
+        self.attempts.len() + usize::from(self.attempt.is_some())
+    }
+}
+
+/// The state of one exchange: the engine's per-request context.
+pub struct Exchange {
+    /// The process.
+    pub host: Arc<Host>,
+    /// The configuration this exchange began with, and ends with.
+    pub pipeline: Arc<Pipeline>,
+    /// The socket.
+    pub connection: Arc<Connection>,
+    /// First byte of the head.
+    pub began: Monotonic,
+    /// The head.
+    pub request: Request,
+    /// Set once the edge has found the client.
+    pub provenance: Option<Provenance>,
+    /// All that may outlive this exchange.
+    pub story: Story,
+    /// Bytes of request body read.
+    pub request_bytes: u64,
+    /// Bytes of response body sent.
+    pub response_bytes: u64,
+    /// Interim responses of the upstream passed on.
+    pub interim: usize,
+    /// The response is an event stream or a tunnel: its time is the time to its head.
+    pub open_ended: bool,
+    /// What the edge found wrong, until it is answered.
+    pub refusal: Option<Refusal>,
+    /// The next attempt must not use a connection that others have used.
+    pub resend_fresh: bool,
+    over: bool,
+}
+
+impl Exchange {
+    /// A new exchange on `connection`, under the configuration of this moment.
+    pub fn new(host: Arc<Host>, connection: Arc<Connection>, began: Monotonic) -> Self {
+        let pipeline = host.pipeline();
+        let facts = Facts::new(RouteId::UNMATCHED, ClientAddress::Local, draw_trace());
+        host.in_flight.fetch_add(1, Ordering::Relaxed);
+        Self {
+            host,
+            pipeline,
+            connection,
+            began,
+            request: Request::default(),
+            provenance: None,
+            story: Story::new(facts),
+            request_bytes: 0,
+            response_bytes: 0,
+            interim: 0,
+            open_ended: false,
+            refusal: None,
+            resend_fresh: false,
+            over: false,
+        }
+    }
+
+    /// The route's name.
+    pub fn route_name(&self) -> &str {
+        self.pipeline.route_name(self.story.facts.route())
+    }
+
+    /// Lends the story to a task that may outlive this exchange. Until it is given back, the task ends it.
+    pub fn lend(&mut self) -> (Story, Closing) {
+        self.over = true;
+        (self.take_story(), self.closing())
+    }
+
+    /// Takes the story back.
+    pub fn take_back(&mut self, story: Story) {
+        self.over = false;
+        self.story = story;
+    }
+
+    /// Ends the exchange: every attached hook learns it, once, innermost first, and the access line is written.
+    pub async fn finish(&mut self) {
+        if !mem::replace(&mut self.over, true) {
+            let mut story = self.take_story();
+            story.close(self.closing()).await;
+        }
+    }
+
+    fn take_story(&mut self) -> Story {
+        let facts = Facts::new(self.story.facts.route(), self.story.facts.address(), *self.story.facts.trace());
+        mem::replace(&mut self.story, Story::new(facts))
+    }
+
+    fn closing(&self) -> Closing {
+        Closing {
+            host: Arc::clone(&self.host),
+            pipeline: Arc::clone(&self.pipeline),
+            connection: Arc::clone(&self.connection),
+            began: self.began,
+            request: self.request.clone(),
+            request_bytes: self.request_bytes,
+            response_bytes: self.response_bytes,
+            open_ended: self.open_ended,
+        }
+    }
+}
+
+impl Drop for Exchange {
+    /// A future that was dropped or panicked ends here: the hooks still learn it.
+    fn drop(&mut self) {
+        self.host.in_flight.fetch_sub(1, Ordering::Relaxed);
+        if mem::replace(&mut self.over, true) {
+            return;
+        }
+        let mut story = self.take_story();
+        story.ended.get_or_insert(Ended::ClientGone);
+        let closing = self.closing();
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move { story.close(closing).await });
+        }
+    }
+}
+
+/// What is needed to end a story.
+pub struct Closing {
+    host: Arc<Host>,
+    pipeline: Arc<Pipeline>,
+    connection: Arc<Connection>,
+    began: Monotonic,
+    request: Request,
+    request_bytes: u64,
+    response_bytes: u64,
+    open_ended: bool,
+}
+
+impl Story {
+    /// Tells every attached hook the end and writes the access line.
+    pub async fn close(&mut self, closing: Closing) {
+        let now = closing.host.clock.now();
+        self.end_attempt(now, None);
+        let until = if closing.open_ended { self.head_at.unwrap_or(now) } else { now };
+        let settings = closing.pipeline.log();
+        let mut line = if settings.access { AccessLine::wanted() } else { AccessLine::unwanted() };
+        let end = End {
+            method: &closing.request.method,
+            version: closing.request.version,
+            status: self.status,
+            ended: self.ended.unwrap_or(Ended::Ok),
+            answered_by: self.answered_by,
+            problem: self.problem,
+            began: closing.began,
+            duration: until.since(closing.began),
+            first_byte: self.head_at.map(|at| at.since(closing.began)),
+            attempts: &self.attempts,
+            request_bytes: closing.request_bytes,
+            response_bytes: closing.response_bytes,
+        };
+        for attached in self.hooks.iter_mut().rev() {
+            if let Soon::Later(future) = attached.hooks.on_end(&end, &self.facts, &mut line) {
+                future.await;
+            }
+        }
+        if settings.access {
+            let upstream: Duration = self.attempts.iter().map(|attempt| attempt.duration).sum();
+            closing.host.log.access(&crate::telemetry::access::Access {
+                end: &end,
+                facts: &self.facts,
+                line: &line,
+                route: closing.pipeline.route_name(self.facts.route()),
+                path: Cow::Borrowed(closing.request.path()),
+                tls: closing.connection.tls,
+                upstream,
+                user_agent: closing.request.user_agent.as_ref(),
+                generation: closing.pipeline.number(),
+                client: settings.client,
+            });
+        }
+        self.hooks.clear();
+    }
+}
+
+/// A trace context of this exchange's own; the trace plugin replaces it when the caller brought one.
+fn draw_trace() -> TraceContext {
+    let trace_id = u128::from(fastrand::u64(..)) << 64 | u128::from(fastrand::u64(1..));
+    TraceContext { trace_id, span_id: fastrand::u64(1..), flags: TraceContext::RANDOM }
+}

@@ -1,0 +1,131 @@
+//! The process: what all exchanges and all configurations share.
+
+use crate::edge::threats::Threats;
+use crate::pipeline::Pipeline;
+use crate::telemetry::Log;
+use arc_swap::ArcSwap;
+use pingora::connectors::ConnectorOptions;
+use pingora::connectors::http::Connector;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::time::Instant;
+use vestibule_plugin::Clock;
+use vestibule_plugin::meter::{Counter, Desc, Gauge, Registry};
+
+/// What a configuration borrows from the process when it is made ready.
+#[derive(Clone)]
+pub struct Lent {
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// The metrics.
+    pub meter: Arc<Registry>,
+}
+
+/// The process.
+pub struct Host {
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// The metrics.
+    pub meter: Arc<Registry>,
+    /// Where log lines go.
+    pub log: Log,
+    /// What the edge blocked.
+    pub threats: Arc<Threats>,
+    /// Connections of the held lane.
+    pub connector: Connector,
+    /// Exchanges under way.
+    pub in_flight: AtomicUsize,
+    /// Counts of the host's own.
+    pub counts: Counts,
+    /// When the process began to serve.
+    pub started: Instant,
+    pipeline: ArcSwap<Pipeline>,
+}
+
+/// `vestibule_server_shed_total` and the configuration metrics.
+pub struct Counts {
+    /// Connections closed at once.
+    pub shed_connections: Counter,
+    /// Requests answered 503 at once.
+    pub shed_requests: Counter,
+    /// The generation that serves.
+    pub generation: Gauge,
+    /// 1 when the last reload was taken.
+    pub last_reload_ok: Gauge,
+    /// Reloads taken.
+    pub reloads_ok: Counter,
+    /// Reloads refused.
+    pub reloads_failed: Counter,
+}
+
+impl Counts {
+    fn new(meter: &Registry) -> Self {
+        let shed = meter.counter(Desc {
+            name: "vestibule_server_shed_total",
+            help: "Connections and requests turned away because a limit was reached, by reason.",
+            labels: &["reason"],
+        });
+        let reloads = meter.counter(Desc {
+            name: "vestibule_config_reloads_total",
+            help: "Reloads of the configuration, by outcome.",
+            labels: &["outcome"],
+        });
+        let gauge = |name, help| meter.gauge(Desc { name, help, labels: &[] }).with(&[]);
+        Self {
+            shed_connections: shed.with(&["connections"]),
+            shed_requests: shed.with(&["requests"]),
+            generation: gauge("vestibule_config_generation", "The configuration that serves, counted from 1."),
+            last_reload_ok: gauge(
+                "vestibule_config_last_reload_successful",
+                "Whether the last reload was taken: 1, or 0 when it was refused.",
+            ),
+            reloads_ok: reloads.with(&["ok"]),
+            reloads_failed: reloads.with(&["failed"]),
+        }
+    }
+}
+
+impl Host {
+    /// A process that serves `pipeline`.
+    pub fn new(lent: Lent, log: Log, threats: Arc<Threats>, pipeline: Pipeline) -> Self {
+        let counts = Counts::new(&lent.meter);
+        counts.generation.set(pipeline.number() as i64);
+        counts.last_reload_ok.set(1);
+        pipeline.plugins.iter().for_each(|built| built.plugin.on_install());
+        let idle = pipeline.settings.upstream.idle_connections;
+        let build = lent.meter.gauge(Desc {
+            name: "vestibule_build_info",
+            help: "Always 1; its labels say what runs.",
+            labels: &["version", "revision"],
+        });
+        build.with(&[crate::build::VERSION, crate::build::REVISION]).set(1);
+        Self {
+            clock: lent.clock,
+            meter: lent.meter,
+            log,
+            threats,
+            connector: Connector::new(Some(ConnectorOptions::new(idle))),
+            in_flight: AtomicUsize::new(0),
+            counts,
+            started: Instant::now(),
+            pipeline: ArcSwap::from_pointee(pipeline),
+        }
+    }
+
+    /// The configuration of this moment.
+    pub fn pipeline(&self) -> Arc<Pipeline> {
+        self.pipeline.load_full()
+    }
+
+    /// Serves `pipeline` from the next exchange on.
+    pub fn install(&self, pipeline: Pipeline) {
+        self.counts.generation.set(pipeline.number() as i64);
+        pipeline.plugins.iter().for_each(|built| built.plugin.on_install());
+        self.pipeline.store(Arc::new(pipeline));
+    }
+
+    /// What a new configuration borrows.
+    pub fn lent(&self) -> Lent {
+        Lent { clock: Arc::clone(&self.clock), meter: Arc::clone(&self.meter) }
+    }
+}

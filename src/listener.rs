@@ -1,0 +1,178 @@
+//! The listener: accepts connections, bounds their number, and serves exchanges on them until they end.
+//!
+//! The engine's own listener is not used: it binds late and panics when it cannot, has no bound on connections, no
+//! deadline that spans a head, and no wrapper below its parser.
+
+pub mod connection;
+mod crowd;
+mod guard;
+mod head;
+mod http1;
+mod http2;
+mod outbox;
+mod pace;
+mod socket;
+pub mod tls;
+
+use crate::config::settings::Server;
+use crate::edge::threats::Threats;
+use crate::host::Host;
+use connection::Connection;
+use crowd::Crowd;
+use guard::{Bounds, Guard};
+use pingora::listeners::tls::Acceptor;
+use pingora::protocols::{ALPN, Ssl};
+use pingora::apps::HttpServerApp;
+use socket::Socket;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::watch;
+use tokio::time::Instant;
+use vestibule_plugin::Monotonic;
+
+tokio::task_local! {
+    /// The connection that the running task serves, and when the current request began.
+    pub static CURRENT: (Arc<Connection>, Monotonic);
+}
+
+/// Connections the kernel keeps for us while we are busy accepting others.
+const BACKLOG: u32 = 1024;
+/// Pause after the process ran out of file descriptors, so that others can close some.
+const OUT_OF_FILES_PAUSE: Duration = Duration::from_millis(100);
+
+/// A bound socket.
+pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+/// Which limits on connections apply.
+#[derive(Clone, Copy, Debug)]
+pub enum Room {
+    /// Those of `[server]`, as they stand when a connection comes.
+    AsConfigured,
+    /// This many, whoever comes.
+    Fixed(usize),
+}
+
+/// Everything a connection needs.
+pub struct Listener<A> {
+    host: Arc<Host>,
+    app: Arc<A>,
+    room: Room,
+    tls: Option<Arc<Acceptor>>,
+    threats: Arc<Threats>,
+    crowd: Arc<Crowd>,
+    /// `true` once the drain has begun.
+    draining: watch::Receiver<bool>,
+}
+
+impl<A: HttpServerApp + Send + Sync + 'static> Listener<A> {
+    /// Serves `app`.
+    pub fn new(
+        host: Arc<Host>,
+        app: Arc<A>,
+        room: Room,
+        tls: Option<Arc<Acceptor>>,
+        draining: watch::Receiver<bool>,
+    ) -> Arc<Self> {
+        let threats = Arc::clone(&host.threats);
+        Arc::new(Self { host, app, room, tls, threats, crowd: Arc::new(Crowd::default()), draining })
+    }
+
+    /// Connections open at this moment.
+    pub fn open_connections(&self) -> usize {
+        self.crowd.size()
+    }
+
+    /// Accepts until the drain begins.
+    pub async fn accept(self: Arc<Self>, socket: TcpListener) {
+        let mut draining = self.draining.clone();
+        loop {
+            let accepted = tokio::select! {
+                accepted = socket.accept() => accepted,
+                _ = draining.wait_for(|draining| *draining) => return,
+            };
+            match accepted {
+                Ok((stream, peer)) => self.admit(stream, peer),
+                Err(error) => {
+                    tracing::warn!(target: "listener", error = %error, "accepting a connection failed");
+                    tokio::time::sleep(OUT_OF_FILES_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    /// Takes a connection in, or closes it at once when there are too many.
+    fn admit(self: &Arc<Self>, stream: TcpStream, peer: SocketAddr) {
+        let pipeline = self.host.pipeline();
+        let server = &pipeline.settings.server;
+        let address = peer.ip().to_canonical();
+        let (limit, per_client) = match (self.room, server.max_connections_per_client) {
+            (Room::Fixed(limit), _) => (limit, None),
+            (Room::AsConfigured, 0) => (server.max_connections, None),
+            (Room::AsConfigured, _) if pipeline.trust.holds(address) => (server.max_connections, None),
+            (Room::AsConfigured, each) => (server.max_connections, Some(each)),
+        };
+        let Some(place) = self.crowd.enter(address, limit, per_client) else {
+            self.host.counts.shed_connections.inc();
+            return;
+        };
+        // Small answers must not wait for a delayed ACK; a socket that refuses the option still works.
+        let _ = stream.set_nodelay(true);
+        let bounds = bounds(server);
+        let listener = Arc::clone(self);
+        tokio::spawn(async move {
+            let _place = place;
+            listener.serve(Socket(stream), address, bounds).await;
+        });
+    }
+
+    async fn serve(&self, socket: Socket, peer: std::net::IpAddr, bounds: Bounds) {
+        let accepted = Instant::now();
+        let connection = Arc::new(Connection::new(peer, self.tls.is_some()));
+        let Some(acceptor) = &self.tls else {
+            return self.serve_http1(socket, accepted, connection, bounds).await;
+        };
+        // The handshake shares the deadline of the first head.
+        let handshake = tokio::time::timeout_at(accepted + bounds.header_timeout, acceptor.tls_handshake(socket));
+        let Ok(Ok(stream)) = handshake.await else { return };
+        if stream.selected_alpn_proto() == Some(ALPN::H2) {
+            http2::serve(self, Box::new(stream), connection, bounds.idle_timeout).await;
+        } else {
+            self.serve_http1(stream, accepted, connection, bounds).await;
+        }
+    }
+
+    async fn serve_http1<S: pingora::protocols::IO + 'static>(
+        &self,
+        stream: S,
+        accepted: Instant,
+        connection: Arc<Connection>,
+        bounds: Bounds,
+    ) {
+        let guard = Guard::new(
+            stream,
+            accepted,
+            Arc::clone(&connection),
+            bounds,
+            Arc::clone(&self.threats),
+            Arc::clone(&self.host.clock),
+        );
+        http1::serve(self, Box::new(guard), connection).await;
+    }
+}
+
+fn bounds(server: &Server) -> Bounds {
+    Bounds {
+        header_timeout: server.header_timeout,
+        idle_timeout: server.idle_timeout,
+        max_header_bytes: server.max_header_bytes,
+        min_body_rate: server.min_body_rate,
+    }
+}

@@ -1,0 +1,120 @@
+//! What an accepted connection and the exchanges on it share.
+
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use vestibule_plugin::Monotonic;
+
+/// One accepted connection. The guard below the parser writes to it, the exchanges above read from it.
+#[derive(Debug)]
+pub struct Connection {
+    /// The other end of the socket.
+    pub peer: IpAddr,
+    /// Whether it is TLS.
+    pub tls: bool,
+    head_began: AtomicU64,
+    armed: AtomicBool,
+    /// One of [`Expecting`].
+    expecting: AtomicU8,
+    slow_body: AtomicBool,
+    pipelined: AtomicBool,
+    /// A head has come that no exchange has taken yet.
+    head_pending: AtomicBool,
+}
+
+/// What the client may send behind a head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Expecting {
+    /// Nothing: bytes that come are the next request, and wait.
+    Nothing,
+    /// A body, at a pace.
+    Body,
+    /// Bytes of a tunnel, or a body without a floor.
+    Anything,
+}
+
+impl Connection {
+    /// A connection on which nothing has happened yet.
+    pub fn new(peer: IpAddr, tls: bool) -> Self {
+        Self {
+            peer,
+            tls,
+            head_began: AtomicU64::new(0),
+            armed: AtomicBool::new(true),
+            expecting: AtomicU8::new(Expecting::Nothing as u8),
+            slow_body: AtomicBool::new(false),
+            pipelined: AtomicBool::new(false),
+            head_pending: AtomicBool::new(false),
+        }
+    }
+
+    /// When the first byte of the current request head came.
+    pub fn head_began(&self) -> Monotonic {
+        Monotonic(self.head_began.load(Ordering::Relaxed))
+    }
+
+    /// The first byte of a head is here.
+    pub fn begin_head(&self, now: Monotonic) {
+        self.head_began.store(now.0, Ordering::Relaxed);
+    }
+
+    /// A head is complete.
+    pub fn end_head(&self) {
+        self.head_pending.store(true, Ordering::Relaxed);
+    }
+
+    /// An exchange takes the head.
+    pub fn take_head(&self) {
+        self.head_pending.store(false, Ordering::Relaxed);
+    }
+
+    /// Whether a complete head never became an exchange: the parser refused it.
+    pub fn head_was_lost(&self) -> bool {
+        self.head_pending.swap(false, Ordering::Relaxed)
+    }
+
+    /// The exchange is over: what comes next is a head.
+    pub fn rearm(&self) {
+        self.expect(Expecting::Nothing);
+        self.armed.store(true, Ordering::Release);
+    }
+
+    /// Whether a head is due; asked once for each.
+    pub fn take_armed(&self) -> bool {
+        self.armed.load(Ordering::Acquire) && self.armed.swap(false, Ordering::Acquire)
+    }
+
+    /// Says what the client may send now.
+    pub fn expect(&self, what: Expecting) {
+        self.expecting.store(what as u8, Ordering::Relaxed);
+    }
+
+    /// As said with [`Self::expect`].
+    pub fn expecting(&self) -> Expecting {
+        match self.expecting.load(Ordering::Relaxed) {
+            1 => Expecting::Body,
+            2 => Expecting::Anything,
+            _ => Expecting::Nothing,
+        }
+    }
+
+    /// The next request came before this one was answered.
+    pub fn mark_pipelined(&self) {
+        self.pipelined.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it did; then the connection closes after this response.
+    pub fn is_pipelined(&self) -> bool {
+        self.pipelined.load(Ordering::Relaxed)
+    }
+
+    /// The body came too slowly.
+    pub fn mark_slow_body(&self) {
+        self.slow_body.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the body came too slowly.
+    pub fn had_slow_body(&self) -> bool {
+        self.slow_body.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,129 @@
+//! A small write buffer, so that a head and the body behind it leave in one system call.
+
+use std::io::{IoSlice, Result};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use tokio::io::AsyncWrite;
+
+/// Bytes gathered before they are written; a head and a small body fit.
+const CAPACITY: usize = 16 * 1024;
+/// Kept between responses; more is given back, so that an idle connection stays small.
+const KEPT: usize = 2 * 1024;
+
+/// Bytes on their way out.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    bytes: Vec<u8>,
+    sent: usize,
+}
+
+impl Outbox {
+    /// Takes `buf`, or as much of it as was written behind what waits. Never waits for more than it has to.
+    pub fn poll_write<S: AsyncWrite + Unpin>(
+        &mut self,
+        io: &mut S,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<Result<usize>> {
+        if self.bytes.len() + buf.len() <= CAPACITY {
+            self.bytes.extend_from_slice(buf);
+            return Poll::Ready(Ok(buf.len()));
+        }
+        if self.bytes.is_empty() {
+            return Pin::new(io).poll_write(cx, buf);
+        }
+        let waiting = self.bytes.len() - self.sent;
+        let both = [IoSlice::new(&self.bytes[self.sent..]), IoSlice::new(buf)];
+        let written = ready!(Pin::new(&mut *io).poll_write_vectored(cx, &both))?;
+        if written < waiting {
+            self.sent += written;
+            ready!(self.poll_drain(io, cx))?;
+            return Pin::new(io).poll_write(cx, buf);
+        }
+        self.clear();
+        match written - waiting {
+            0 => Pin::new(io).poll_write(cx, buf),
+            taken => Poll::Ready(Ok(taken)),
+        }
+    }
+
+    /// Lines up bytes that must go out whatever the room.
+    pub fn put(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    /// Writes all that waits.
+    pub fn poll_drain<S: AsyncWrite + Unpin>(&mut self, io: &mut S, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        while self.sent < self.bytes.len() {
+            match ready!(Pin::new(&mut *io).poll_write(cx, &self.bytes[self.sent..]))? {
+                0 => return Poll::Ready(Err(std::io::ErrorKind::WriteZero.into())),
+                n => self.sent += n,
+            }
+        }
+        self.clear();
+        Poll::Ready(Ok(()))
+    }
+
+    fn clear(&mut self) {
+        self.sent = 0;
+        if self.bytes.capacity() > KEPT {
+            self.bytes = Vec::new();
+        } else {
+            self.bytes.clear();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::future::poll_fn;
+    use tokio::io::AsyncReadExt;
+
+    /// Takes at most seven bytes a call, as a congested socket would.
+    struct Trickle(Vec<u8>);
+    impl AsyncWrite for Trickle {
+        fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, buf: &[u8]) -> Poll<Result<usize>> {
+            let n = buf.len().min(7);
+            self.0.extend_from_slice(&buf[..n]);
+            Poll::Ready(Ok(n))
+        }
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[tokio::test]
+    async fn bytes_arrive_in_order_however_little_the_socket_takes() {
+        let mut io = Trickle(Vec::new());
+        let mut out = Outbox::default();
+        let mut expected = Vec::new();
+        for size in [10, 20_000, 3, 16_384, 1] {
+            let chunk: Vec<u8> = (0..size).map(|i| (i % 251) as u8).collect();
+            let mut left = &chunk[..];
+            while !left.is_empty() {
+                let n = poll_fn(|cx| out.poll_write(&mut io, cx, left)).await.unwrap();
+                left = &left[n..];
+            }
+            expected.extend_from_slice(&chunk);
+        }
+        poll_fn(|cx| out.poll_drain(&mut io, cx)).await.unwrap();
+        assert_eq!(io.0, expected);
+    }
+
+    #[tokio::test]
+    async fn a_head_and_a_small_body_leave_together() {
+        let (mut near, mut far) = tokio::io::duplex(1024);
+        let mut out = Outbox::default();
+        for part in ["head", "body"] {
+            let n = poll_fn(|cx| out.poll_write(&mut near, cx, part.as_bytes())).await.unwrap();
+            assert_eq!(n, 4);
+        }
+        poll_fn(|cx| out.poll_drain(&mut near, cx)).await.unwrap();
+        let mut seen = [0; 16];
+        assert_eq!(far.read(&mut seen).await.unwrap(), 8);
+    }
+}

@@ -1,0 +1,139 @@
+//! One generation of the configuration, built and ready to serve.
+
+use crate::config::settings::{self, Settings};
+use crate::config::{Built, Generation};
+use crate::edge::connection_options::Protected;
+use crate::edge::forwarded::Trust;
+use crate::exchange::{Attached, Request, Story};
+use crate::proxy::wire::{RequestFields, Via};
+use crate::routes::Routes;
+use crate::upstream::Upstream;
+use pingora::http::RequestHeader;
+use std::sync::Arc;
+use std::time::SystemTime;
+use vestibule_plugin::{RequestHead, RouteId};
+
+/// A generation. Exchanges pin the one they began with.
+pub struct Pipeline {
+    number: u64,
+    /// What the host runs by.
+    pub settings: Settings,
+    /// The plugins that are on, outermost first.
+    pub plugins: Vec<Built>,
+    /// Path templates.
+    pub routes: Routes,
+    /// Who may speak for a client.
+    pub trust: Trust,
+    /// Fields that Connection must not name.
+    pub protected: Protected,
+    /// The entry in Via.
+    pub via: Option<Via>,
+    /// Upstreams by route.
+    upstreams: Vec<Arc<Upstream>>,
+    upgrades: Vec<bool>,
+    route_names: Arc<[String]>,
+    /// The effective configuration as TOML, secrets masked.
+    pub effective: String,
+    /// Differs when the configuration does.
+    pub hash: String,
+    /// When it began to serve.
+    pub since: SystemTime,
+}
+
+impl Pipeline {
+    /// Makes a loaded configuration ready. `known` are upstreams of the generation before: an unchanged one is kept,
+    /// with what it knows about addresses and health.
+    pub fn new(number: u64, generation: Generation, known: &[Arc<Upstream>], host: &crate::host::Lent) -> Result<Self, String> {
+        let Generation { settings, plugins, effective, hash, route_names, warnings: _ } = generation;
+        let routes = Routes::new(&settings.routes, &settings.server.methods, settings.server.path_case)?;
+        let mut upstreams: Vec<Arc<Upstream>> = Vec::with_capacity(settings.routes.len() + 1);
+        let own = settings.routes.iter().map(|route| route.upstream.as_ref());
+        for wanted in std::iter::once(None).chain(own) {
+            let wanted: &settings::Upstream = wanted.unwrap_or(&settings.upstream);
+            let same = |upstream: &&Arc<Upstream>| upstream.settings == *wanted;
+            let upstream = match upstreams.iter().chain(known).find(same) {
+                Some(upstream) => Arc::clone(upstream),
+                None => Upstream::new(wanted.clone(), host)?,
+            };
+            upstreams.push(upstream);
+        }
+        let upgrades = std::iter::once(false).chain(settings.routes.iter().map(|route| route.upgrade)).collect();
+        Ok(Self {
+            number,
+            routes,
+            trust: Trust {
+                proxies: settings.server.trusted_proxies.clone(),
+                field: settings.server.forwarding_field,
+                ipv6_prefix: settings.server.ipv6_prefix,
+            },
+            protected: Protected::default(),
+            via: Via::new(&settings.server.via),
+            upstreams,
+            upgrades,
+            route_names,
+            effective,
+            hash,
+            since: SystemTime::now(),
+            plugins,
+            settings,
+        })
+    }
+
+    /// Counts configurations that have served, from 1.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// The name of a route.
+    pub fn route_name(&self, route: RouteId) -> &str {
+        self.route_names.get(route.index()).map_or("unmatched", String::as_str)
+    }
+
+    /// Where requests of a route go.
+    pub fn upstream(&self, route: RouteId) -> &Arc<Upstream> {
+        self.upstreams.get(route.index()).unwrap_or(&self.upstreams[0])
+    }
+
+    /// All upstreams; one that several routes share stands there for each.
+    pub fn upstreams(&self) -> &[Arc<Upstream>] {
+        &self.upstreams
+    }
+
+    /// Whether WebSocket upgrades pass on a route.
+    pub fn allows_upgrade(&self, route: RouteId) -> bool {
+        self.upgrades.get(route.index()).copied().unwrap_or(false)
+    }
+
+    /// How lines are written.
+    pub fn log(&self) -> settings::Log {
+        self.settings.log
+    }
+
+    /// Asks every plugin whether it takes part in this exchange.
+    pub fn attach(&self, request: &Request, head: &mut RequestHeader, story: &mut Story) {
+        let mut fields = RequestFields(head);
+        let head = request.head(&mut fields);
+        let route = story.facts.route();
+        for built in &self.plugins {
+            if let Some(hooks) = built.plugin.attach(&head, route) {
+                story.hooks.push(Attached { name: built.name, stage: built.stage, hooks, hold: None });
+            }
+        }
+    }
+}
+
+impl Request {
+    /// The head as plugins see it; `fields` are those of the message this request was read from.
+    pub fn head<'a>(&'a self, fields: &'a mut RequestFields<'_>) -> RequestHead<'a> {
+        RequestHead {
+            method: &self.method,
+            target: &self.target,
+            path: self.path(),
+            authority: self.authority_text(),
+            scheme: self.scheme,
+            version: self.version,
+            body_length: self.body_length,
+            fields,
+        }
+    }
+}

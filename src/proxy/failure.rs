@@ -1,0 +1,196 @@
+//! When something breaks: what may be sent again, what the client is told, and how it is counted.
+
+use crate::answer::answer;
+use crate::edge::threats::Threat;
+use crate::exchange::Exchange;
+use http::{Method, StatusCode};
+use pingora::proxy::{FailToProxy, Session};
+use pingora::{Error, ErrorSource, ErrorType, Result};
+use vestibule_plugin::{AnsweredBy, Ended, Problem};
+
+/// A request body turned out larger than allowed while it streamed.
+pub const BODY_TOO_LARGE: ErrorType = ErrorType::Custom("BodyTooLarge");
+/// Attempts on the upstream, the first included.
+pub const MAX_ATTEMPTS: usize = 2;
+
+/// No connection could be made, so no byte of the request was written: any method gets one more attempt.
+pub fn while_connecting(_session: &mut Session, exchange: &mut Exchange, mut error: Box<Error>) -> Box<Error> {
+    exchange.story.end_attempt(exchange.host.clock.now(), Some(error_type(&error)));
+    exchange.pipeline.upstream(exchange.story.facts.route()).connect_failed();
+    // An attempt that used up connect_timeout leaves no time for another.
+    let again = exchange.story.attempts.len() < MAX_ATTEMPTS && error.etype != ErrorType::ConnectTimedout;
+    error.set_retry(again);
+    error
+}
+
+/// An attempt failed on a connection. Only a request that may have met a dead reused connection, and that does no harm
+/// when it arrives twice, is sent once more, on a fresh one. POST, PATCH, PUT and DELETE never are.
+pub fn while_proxying(session: &mut Session, exchange: &mut Exchange, mut error: Box<Error>) -> Box<Error> {
+    let harmless = matches!(exchange.request.method, Method::GET | Method::HEAD | Method::OPTIONS)
+        && exchange.request.body_length == Some(0);
+    let again = harmless
+        && error.esource == ErrorSource::Upstream
+        && is_broken_connection(&error)
+        && exchange.story.attempt_may_have_met_a_dead_connection()
+        && exchange.story.attempts_made() < MAX_ATTEMPTS
+        && session.response_written().is_none();
+    exchange.story.end_attempt(exchange.host.clock.now(), Some(error_type(&error)));
+    exchange.resend_fresh = again;
+    error.set_retry(again);
+    error
+}
+
+/// The connection ended, as opposed to a deadline that passed or an answer that made no sense.
+pub fn is_broken_connection(error: &Error) -> bool {
+    matches!(error.etype, ErrorType::ReadError | ErrorType::WriteError | ErrorType::ConnectionClosed | ErrorType::H2Error)
+}
+
+/// `error.type` of an attempt, as OpenTelemetry would have it, from a closed set.
+pub fn error_type(error: &Error) -> &'static str {
+    match &error.etype {
+        ErrorType::ConnectRefused => "connect_refused",
+        ErrorType::ConnectTimedout => "connect_timeout",
+        ErrorType::ConnectNoRoute if error.to_string().contains("resolving") => "name_resolution",
+        ErrorType::TLSHandshakeFailure | ErrorType::TLSHandshakeTimedout | ErrorType::InvalidCert => "tls",
+        ErrorType::WriteTimedout => "write_timeout",
+        ErrorType::ReadTimedout => "read_timeout",
+        ErrorType::ReadError | ErrorType::WriteError | ErrorType::ConnectionClosed => "reset",
+        ErrorType::InvalidHTTPHeader
+        | ErrorType::H1Error
+        | ErrorType::H2Error
+        | ErrorType::InvalidH2
+        | ErrorType::H2Downgrade => "protocol",
+        e if *e == BODY_TOO_LARGE => "body_too_large",
+        ErrorType::InternalError => "internal",
+        _ => "_OTHER",
+    }
+}
+
+/// How an error ends an exchange, and what the client is told; `None` when there is nobody to tell.
+fn verdict(error: &Error, exchange: &Exchange) -> (Ended, Option<Problem>) {
+    if error.etype == BODY_TOO_LARGE {
+        let limit = exchange.pipeline.settings.server.max_body_bytes.unwrap_or(0);
+        return (Ended::Ok, Some(too_large(limit)));
+    }
+    match error.esource {
+        ErrorSource::Downstream => of_client(error, exchange),
+        ErrorSource::Upstream => of_upstream(error),
+        ErrorSource::Internal | ErrorSource::Unset => (Ended::UpstreamError, Some(internal().caused_by(error))),
+    }
+}
+
+fn of_client(error: &Error, exchange: &Exchange) -> (Ended, Option<Problem>) {
+    if exchange.connection.had_slow_body() {
+        exchange.host.threats.blocked(Threat::SlowBody);
+        let floor = exchange.pipeline.settings.server.min_body_rate;
+        let problem = Problem::new("request-timeout", StatusCode::REQUEST_TIMEOUT, "Request timeout")
+            .detail(format!("the request body came slower than {floor} bytes a second"));
+        return (Ended::Timeout, Some(problem));
+    }
+    match error.etype {
+        ErrorType::InvalidHTTPHeader | ErrorType::H1Error => {
+            exchange.host.threats.blocked(Threat::Framing);
+            let problem = Problem::new("bad-request", StatusCode::BAD_REQUEST, "Bad request")
+                .detail("the request is malformed");
+            (Ended::Ok, Some(problem.caused_by(error.etype.as_str())))
+        }
+        ErrorType::Custom(_) | ErrorType::CustomCode(..) => {
+            // The engine's chunk parser reports what it does not understand this way.
+            exchange.host.threats.blocked(Threat::Framing);
+            let problem = Problem::new("bad-request", StatusCode::BAD_REQUEST, "Bad request")
+                .detail("the request body is malformed");
+            (Ended::Ok, Some(problem))
+        }
+        _ => (Ended::ClientGone, None),
+    }
+}
+
+fn of_upstream(error: &Error) -> (Ended, Option<Problem>) {
+    let problem = match error.etype {
+        ErrorType::ConnectTimedout | ErrorType::ReadTimedout | ErrorType::WriteTimedout | ErrorType::TLSHandshakeTimedout => {
+            Problem::new("upstream-timeout", StatusCode::GATEWAY_TIMEOUT, "Upstream timeout")
+                .detail("the application did not answer in time")
+        }
+        ErrorType::InvalidHTTPHeader | ErrorType::H1Error | ErrorType::InvalidH2 | ErrorType::H2Downgrade => {
+            Problem::new("upstream-invalid", StatusCode::BAD_GATEWAY, "Invalid answer from upstream")
+                .detail("the application's answer is not valid HTTP")
+        }
+        _ => Problem::new("upstream-unreachable", StatusCode::BAD_GATEWAY, "Upstream unreachable")
+            .detail("the application could not be reached, or closed the connection before it answered"),
+    };
+    let ended = if problem.status == StatusCode::GATEWAY_TIMEOUT { Ended::Timeout } else { Ended::UpstreamError };
+    (ended, Some(problem.caused_by(cause_of(error))))
+}
+
+/// What went wrong, for the log: type and root cause, never the engine's context, which may quote raw bytes.
+pub fn cause_of(error: &Error) -> String {
+    let kind = error_type(error);
+    match std::error::Error::source(error.root_cause()) {
+        Some(source) => format!("{kind}: {source}"),
+        None => match error.root_cause() {
+            root if root.is::<std::io::Error>() => format!("{kind}: {root}"),
+            _ => format!("{kind} ({})", error.etype.as_str()),
+        },
+    }
+}
+
+/// 413 with the limit.
+pub fn too_large(limit: u64) -> Problem {
+    Problem::new("content-too-large", StatusCode::PAYLOAD_TOO_LARGE, "Content too large")
+        .detail(format!("the request body may have at most {limit} bytes"))
+}
+
+/// 500, the proxy's own fault.
+pub fn internal() -> Problem {
+    Problem::new("internal", StatusCode::INTERNAL_SERVER_ERROR, "Internal error")
+        .detail("the proxy failed to handle this request")
+}
+
+/// What to tell the client when an upstream attempt of the held lane failed for good.
+pub fn upstream_problem(error: &Error) -> (Ended, Problem) {
+    match of_upstream(error) {
+        (ended, Some(problem)) => (ended, problem),
+        (ended, None) => (ended, internal()),
+    }
+}
+
+/// The exchange failed for good: tells the client, if a response has not begun and somebody is there.
+pub async fn give_up(session: &mut Session, exchange: &mut Exchange, error: &Error) -> FailToProxy {
+    let (ended, problem) = verdict(error, exchange);
+    exchange.story.ended.get_or_insert(ended);
+    let begun = session.response_written().is_some_and(|head| !head.status.is_informational());
+    let error_code = problem.as_ref().map_or(0, |p| p.status.as_u16());
+    if let Some(problem) = problem
+        && !begun
+    {
+        if ended != Ended::UpstreamError || exchange.request.body_length != Some(0) {
+            session.as_downstream_mut().set_keepalive(None);
+        }
+        if answer(session, exchange, AnsweredBy::Edge, problem.into()).await.is_err() {
+            exchange.story.ended = Some(Ended::ClientGone);
+        }
+    }
+    FailToProxy { error_code, can_reuse_downstream: false }
+}
+
+/// Notes how an exchange ended that failed outside [`give_up`].
+pub fn note(exchange: &mut Exchange, error: &Error) {
+    if exchange.story.ended.is_none() {
+        exchange.story.ended = Some(match error.esource {
+            ErrorSource::Downstream => Ended::ClientGone,
+            _ => Ended::UpstreamError,
+        });
+    }
+}
+
+/// A plugin panicked.
+pub async fn panicked(session: &mut Session, exchange: &mut Exchange) -> Result<()> {
+    exchange.story.ended = Some(Ended::UpstreamError);
+    session.as_downstream_mut().set_keepalive(None);
+    if session.response_written().is_some() {
+        return Err(Error::explain(ErrorType::InternalError, "panic behind the response head").into_in());
+    }
+    // The one that panicked is not asked again; those around it are.
+    exchange.story.entered = exchange.story.entered.saturating_sub(1);
+    answer(session, exchange, AnsweredBy::Edge, internal().into()).await
+}

@@ -1,0 +1,235 @@
+//! The held lane: the exchange is driven here instead of by the engine, so that a response can be seen whole before its
+//! first byte leaves, and an upstream call can outlive the client that asked for it.
+//!
+//! ```text
+//! run ── body read whole ── on_request_body ── on_forward ── Call::execute (call.rs) ── write
+//!                                                             └ attempts, keep, on_held
+//! ```
+
+mod call;
+mod keep;
+mod upward;
+
+use super::request;
+use super::response;
+use crate::answer::answer;
+use crate::exchange::{Exchange, Story};
+use crate::listener::connection::Expecting;
+use crate::proxy::failure;
+use bytes::{Bytes, BytesMut};
+use call::{Call, Outcome};
+use futures::FutureExt;
+use http::header::{self, HeaderValue};
+use http::{Method, StatusCode, Version};
+use keep::{Body, Rest};
+use pingora::http::ResponseHeader;
+use pingora::proxy::Session;
+use pingora::{Error, ErrorType, Result};
+use std::panic::AssertUnwindSafe;
+use vestibule_plugin::{AnsweredBy, Detach, Ended, Flow, Hold, Keep};
+
+/// The larger of two wishes.
+pub fn larger(a: Keep, b: Keep) -> Keep {
+    match (a, b) {
+        (Keep::Nothing, other) | (other, Keep::Nothing) => other,
+        (Keep::Whole { max: a, within: wa }, Keep::Whole { max: b, within: wb }) => Keep::Whole {
+            max: a.max(b),
+            // One that would wait for ever wins over one that would not.
+            within: wa.and_then(|wa| wb.map(|wb| wa.max(wb))),
+        },
+    }
+}
+
+/// Serves the request in this lane if a plugin asked for it; whether it was answered.
+pub async fn run(session: &mut Session, exchange: &mut Exchange) -> Result<bool> {
+    let Some(hold) = request::wanted_hold(exchange) else { return Ok(false) };
+    let Some(body) = take_body(session, exchange, hold).await? else { return Ok(true) };
+    if !request::forward(session, exchange).await? {
+        return Ok(true);
+    }
+    let call = Call::new(session.req_header().clone(), body, hold, exchange);
+    let outcome = match hold.detach {
+        Detach::WithClient => {
+            let executed = call.execute(&mut exchange.story);
+            tokio::select! {
+                biased;
+                outcome = executed => outcome,
+                gone = client_leaves(session) => return Err(gone),
+            }
+        }
+        Detach::Survives => survive(session, exchange, call).await?,
+    };
+    match outcome {
+        Outcome::Reply(reply) => write(session, exchange, reply).await?,
+        Outcome::Answer(by, response) => answer(session, exchange, by, response).await?,
+        Outcome::Failed(ended, problem) => {
+            exchange.story.ended = Some(ended);
+            answer(session, exchange, AnsweredBy::Edge, problem.into()).await?;
+        }
+    }
+    Ok(true)
+}
+
+/// Reads the request body whole, if a plugin asked for it, and lets those plugins decide on it. `None`: answered.
+async fn take_body(session: &mut Session, exchange: &mut Exchange, hold: Hold) -> Result<Option<Bytes>> {
+    let Some(wanted) = hold.request_body else { return Ok(Some(Bytes::new())) };
+    let server_limit = exchange.pipeline.settings.server.max_body_bytes.unwrap_or(u64::MAX);
+    let limit = server_limit.min(wanted as u64);
+    let declared_too_large = exchange.request.body_length.is_some_and(|length| length > limit);
+    let body = if declared_too_large { None } else { read_body(session, exchange, limit).await? };
+    let Some(body) = body else {
+        session.as_downstream_mut().set_keepalive(None);
+        answer(session, exchange, AnsweredBy::Edge, failure::too_large(limit).into()).await?;
+        return Ok(None);
+    };
+    exchange.connection.expect(Expecting::Nothing);
+    for at in 0..exchange.story.hooks.len() {
+        let Story { hooks, facts, .. } = &mut exchange.story;
+        let attached = &mut hooks[at];
+        if !attached.hold.is_some_and(|hold| hold.request_body.is_some()) {
+            continue;
+        }
+        if let Flow::Respond(response) = attached.hooks.on_request_body(&body, facts).get().await {
+            let by = AnsweredBy::Plugin(attached.name);
+            answer(session, exchange, by, *response).await?;
+            return Ok(None);
+        }
+    }
+    Ok(Some(body))
+}
+
+/// The whole body; `None` when it is larger than `limit`.
+async fn read_body(session: &mut Session, exchange: &mut Exchange, limit: u64) -> Result<Option<Bytes>> {
+    if exchange.request.expects_continue {
+        session.as_downstream_mut().write_continue_response().await.map_err(|e| e.into_down())?;
+    }
+    let mut whole = BytesMut::new();
+    while let Some(chunk) = session.as_downstream_mut().read_request_body().await.map_err(|e| e.into_down())? {
+        exchange.request_bytes += chunk.len() as u64;
+        if exchange.request_bytes > limit {
+            return Ok(None);
+        }
+        whole.extend_from_slice(&chunk);
+    }
+    Ok(Some(whole.freeze()))
+}
+
+/// Resolves when nobody waits for the answer any more.
+async fn client_leaves(session: &mut Session) -> Box<Error> {
+    match session.as_downstream_mut().read_body_or_idle(true).await {
+        Err(error) => error.into_down(),
+        Ok(_) => Error::explain(ErrorType::ConnectionClosed, "the client left").into_down(),
+    }
+}
+
+/// Runs the call in a task of its own, which ends the exchange itself when the client leaves.
+async fn survive(session: &mut Session, exchange: &mut Exchange, call: Call) -> Result<Outcome> {
+    let (mut story, closing) = exchange.lend();
+    let (tell, told) = tokio::sync::oneshot::channel();
+    tokio::spawn(async move {
+        let outcome = AssertUnwindSafe(call.execute(&mut story))
+            .catch_unwind()
+            .await
+            .unwrap_or_else(|_| Outcome::Failed(Ended::UpstreamError, failure::internal()));
+        if let Err((mut story, _)) = tell.send((story, outcome)) {
+            story.ended = Some(Ended::ClientGone);
+            story.close(closing).await;
+        }
+    });
+    tokio::select! {
+        biased;
+        told = told => {
+            let (story, outcome) =
+                told.map_err(|_| Error::explain(ErrorType::InternalError, "a detached call vanished").into_in())?;
+            exchange.take_back(story);
+            Ok(outcome)
+        }
+        gone = client_leaves(session) => Err(gone),
+    }
+}
+
+/// Sends the reply: head, what was kept, and what flows on behind it.
+async fn write(session: &mut Session, exchange: &mut Exchange, reply: call::Reply) -> Result<()> {
+    for interim in reply.interim {
+        session.write_response_header(Box::new(interim), false).await.map_err(|e| e.into_down())?;
+    }
+    let mut head = reply.head;
+    response::depart(&mut head, exchange);
+    if exchange.connection.is_pipelined() {
+        session.as_downstream_mut().set_keepalive(None);
+    }
+    let bodiless = exchange.request.method == Method::HEAD
+        || matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    match reply.body {
+        Body::Whole { bytes, trailers } => {
+            if !bodiless {
+                head.insert_header(header::CONTENT_LENGTH, HeaderValue::from(bytes.len()))?;
+            }
+            let ends = trailers.is_none() || exchange.request.version != Version::HTTP_2;
+            let empty = bodiless || bytes.is_empty();
+            session.write_response_header(head, empty && ends).await.map_err(|e| e.into_down())?;
+            if !empty {
+                exchange.response_bytes += bytes.len() as u64;
+                session.write_response_body(Some(bytes), ends).await.map_err(|e| e.into_down())?;
+            }
+            if let Some(trailers) = trailers.filter(|_| !ends) {
+                session.as_downstream_mut().write_response_trailers(trailers).await.map_err(|e| e.into_down())?;
+            }
+        }
+        Body::Flowing { first, rest } => {
+            frame_flow(&mut head, exchange, session);
+            session.write_response_header(head, false).await.map_err(|e| e.into_down())?;
+            flow(session, exchange, first, rest).await?;
+        }
+    }
+    session.as_downstream_mut().finish_body().await.map_err(|e| e.into_down())
+}
+
+/// A body of unknown length is chunked for HTTP/1.1 and ends with the connection for HTTP/1.0.
+fn frame_flow(head: &mut ResponseHeader, exchange: &Exchange, session: &mut Session) {
+    if head.headers.contains_key(header::CONTENT_LENGTH) {
+        return;
+    }
+    match exchange.request.version {
+        Version::HTTP_11 => {
+            // Cannot fail: name and value are valid.
+            let _ = head.insert_header(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        }
+        Version::HTTP_2 => {}
+        _ => session.as_downstream_mut().set_keepalive(None),
+    }
+}
+
+async fn flow(session: &mut Session, exchange: &mut Exchange, first: Vec<Bytes>, mut rest: Box<Rest>) -> Result<()> {
+    for chunk in first {
+        exchange.response_bytes += chunk.len() as u64;
+        session.write_response_body(Some(chunk), false).await.map_err(|e| e.into_down())?;
+    }
+    loop {
+        let chunk = tokio::select! {
+            biased;
+            chunk = rest.next() => chunk,
+            gone = client_leaves(session) => return Err(gone),
+        };
+        match chunk {
+            Ok(Some(chunk)) => {
+                exchange.response_bytes += chunk.len() as u64;
+                session.write_response_body(Some(chunk), false).await.map_err(|e| e.into_down())?;
+            }
+            Ok(None) => break,
+            Err(error) => {
+                exchange.story.end_attempt(exchange.host.clock.now(), Some(failure::error_type(&error)));
+                return Err(error.into_up());
+            }
+        }
+    }
+    let trailers = rest.trailers().await.map_err(|e| e.into_up())?;
+    exchange.story.end_attempt(exchange.host.clock.now(), None);
+    rest.release(&exchange.host.connector).await;
+    match trailers {
+        Some(trailers) if exchange.request.version == Version::HTTP_2 => {
+            session.as_downstream_mut().write_response_trailers(trailers).await.map_err(|e| e.into_down())
+        }
+        _ => session.write_response_body(None, true).await.map_err(|e| e.into_down()),
+    }
+}

@@ -1,0 +1,211 @@
+//! One upstream call of the held lane: attempts, the reply kept, the hooks' word on it. It borrows nothing from the
+//! client's side, so that it can go on when the client has left.
+
+use super::keep::{self, Body};
+use super::upward::Upward;
+use crate::exchange::{Exchange, Provenance, Request, Story};
+use crate::host::Host;
+use crate::pipeline::Pipeline;
+use crate::proxy::failure;
+use crate::proxy::wire::{self, ResponseFields};
+use crate::upstream::{Connection, Upstream};
+use bytes::Bytes;
+use http::Method;
+use http::header;
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::{Error, ErrorType};
+use std::sync::Arc;
+use vestibule_plugin::{
+    AnsweredBy, Detach, Ended, Held, HeldFlow, Hold, Keep, Problem, Response, ResponseHead, WhyFlowing,
+};
+
+/// A call, ready to be made.
+pub struct Call {
+    pub(super) host: Arc<Host>,
+    pub(super) pipeline: Arc<Pipeline>,
+    pub(super) request: Request,
+    pub(super) provenance: Option<Provenance>,
+    /// The client's head behind the edge.
+    pub(super) head: RequestHeader,
+    pub(super) body: Bytes,
+    hold: Hold,
+}
+
+/// What came of it.
+pub enum Outcome {
+    /// The upstream's reply, as the hooks left it.
+    Reply(Reply),
+    /// A hook's own answer.
+    Answer(AnsweredBy, Response),
+    /// No reply.
+    Failed(Ended, Problem),
+}
+
+/// A reply.
+pub struct Reply {
+    /// Interim heads, in order.
+    pub interim: Vec<ResponseHeader>,
+    /// The final head, hop-by-hop fields removed, framing not yet decided.
+    pub head: Box<ResponseHeader>,
+    /// The body.
+    pub body: Body,
+}
+
+impl Call {
+    /// The call that answers `exchange`.
+    pub fn new(head: RequestHeader, body: Bytes, hold: Hold, exchange: &Exchange) -> Self {
+        Self {
+            host: Arc::clone(&exchange.host),
+            pipeline: Arc::clone(&exchange.pipeline),
+            request: exchange.request.clone(),
+            provenance: exchange.provenance.clone(),
+            head,
+            body,
+            hold,
+        }
+    }
+
+    fn upstream(&self, story: &Story) -> &Arc<Upstream> {
+        self.pipeline.upstream(story.facts.route())
+    }
+
+    /// Makes it.
+    pub async fn execute(&self, story: &mut Story) -> Outcome {
+        let mut connection = Connection::Pooled;
+        loop {
+            story.begin_attempt(self.host.clock.now());
+            let error = match self.attempt(story, connection).await {
+                Ok((upward, interim, head)) => match self.keep(story, upward, interim, head).await {
+                    Ok(reply) => return self.consult(story, reply).await,
+                    Err(error) => error,
+                },
+                Err(error) => error,
+            };
+            let again = self.may_try_again(story, &error);
+            story.end_attempt(self.host.clock.now(), Some(failure::error_type(&error)));
+            match again {
+                Some(next) => connection = next,
+                None => {
+                    let (ended, problem) = failure::upstream_problem(&error);
+                    return Outcome::Failed(ended, problem);
+                }
+            }
+        }
+    }
+
+    /// From a connection to the final head.
+    async fn attempt(
+        &self,
+        story: &mut Story,
+        connection: Connection,
+    ) -> Result<(Upward, Vec<ResponseHeader>, Box<ResponseHeader>), Box<Error>> {
+        let peer = self.upstream(story).peer(false, connection).await.map_err(|unresolved| {
+            Error::because(ErrorType::ConnectNoRoute, "resolving the upstream", unresolved).into_up()
+        })?;
+        let mut upward = match Upward::connect(&self.host.connector, peer).await {
+            Ok((upward, reused)) => {
+                story.attempt_connected(reused);
+                upward
+            }
+            Err(error) => {
+                self.upstream(story).connect_failed();
+                return Err(error);
+            }
+        };
+        let head = upward.address(self, story)?;
+        upward.send(head, self.body.clone()).await?;
+        let (interim, mut head) = upward.read_head().await?;
+        story.attempt_answered(self.host.clock.now(), head.status);
+        wire::strip_response_hops(&mut head);
+        head.remove_header(&header::TRANSFER_ENCODING);
+        Ok((upward, interim, head))
+    }
+
+    /// Whether what went wrong may be tried again, and how. Before a byte was written: yes. On a connection that others
+    /// had used and that ended without a byte of an answer: on a fresh one, when nothing can happen twice by it.
+    fn may_try_again(&self, story: &Story, error: &Error) -> Option<Connection> {
+        if story.attempts_made() >= failure::MAX_ATTEMPTS {
+            return None;
+        }
+        match error.etype {
+            ErrorType::ConnectRefused
+            | ErrorType::ConnectNoRoute
+            | ErrorType::ConnectError
+            | ErrorType::SocketError
+            | ErrorType::TLSHandshakeFailure => return Some(Connection::Pooled),
+            _ => {}
+        }
+        let harmless = matches!(self.request.method, Method::GET | Method::HEAD | Method::OPTIONS)
+            && self.body.is_empty()
+            && self.hold.detach == Detach::WithClient;
+        let died = failure::is_broken_connection(error) && story.attempt_may_have_met_a_dead_connection();
+        (harmless && died).then_some(Connection::Fresh)
+    }
+
+    /// Keeps as much of the body as the hooks ask for, now that they can see the head.
+    async fn keep(
+        &self,
+        story: &mut Story,
+        upward: Upward,
+        interim: Vec<ResponseHeader>,
+        mut head: Box<ResponseHeader>,
+    ) -> Result<Reply, Box<Error>> {
+        let mut wanted = Keep::Nothing;
+        let mut status = head.status;
+        let (hooks, facts) = story.entered_inside_out();
+        for attached in hooks {
+            let Some(hold) = attached.hold else { continue };
+            let mut fields = ResponseFields(&mut head);
+            let response = ResponseHead { status: &mut status, fields: &mut fields };
+            wanted = super::larger(wanted, attached.hooks.on_held_head(&response, hold.response, facts));
+        }
+        let body = keep::keep(upward, &head, &self.request.method, wanted, &self.host.connector).await?;
+        if let Body::Whole { .. } = body {
+            story.end_attempt(self.host.clock.now(), None);
+        }
+        Ok(Reply { interim, head, body })
+    }
+
+    /// Asks the hooks that hold, innermost first, what is to become of the reply.
+    async fn consult(&self, story: &mut Story, mut reply: Reply) -> Outcome {
+        let mut drop_body = false;
+        let (hooks, facts) = story.entered_inside_out();
+        for attached in hooks {
+            let Some(hold) = attached.hold else { continue };
+            let mut status = reply.head.status;
+            let mut fields = ResponseFields(&mut reply.head);
+            let mut response = ResponseHead { status: &mut status, fields: &mut fields };
+            let verdict = attached.hooks.on_held(&mut response, reply.body.as_held(hold.response), facts).get().await;
+            if status != reply.head.status && reply.head.set_status(status).is_err() {
+                return Outcome::Failed(Ended::UpstreamError, failure::internal());
+            }
+            match verdict {
+                HeldFlow::Continue => {}
+                HeldFlow::DropBody => drop_body = true,
+                HeldFlow::Respond(response) => {
+                    return Outcome::Answer(AnsweredBy::Plugin(attached.name), *response);
+                }
+            }
+        }
+        if drop_body {
+            let now = self.host.clock.now();
+            story.end_attempt(now, None);
+            let body = std::mem::replace(&mut reply.body, Body::empty());
+            body.discard(&self.host, self.hold.response);
+        }
+        Outcome::Reply(reply)
+    }
+}
+
+impl Body {
+    /// As a hook sees it that asked for `asked`.
+    fn as_held(&self, asked: Keep) -> Held<'_> {
+        match (self, asked) {
+            (Self::Whole { bytes, .. }, Keep::Whole { max, .. }) if bytes.len() > max => {
+                Held::Flowing(WhyFlowing::TooLarge)
+            }
+            (Self::Whole { bytes, trailers }, _) => Held::Whole { body: bytes, trailers: trailers.as_ref() },
+            (Self::Flowing { rest, .. }, _) => Held::Flowing(rest.why),
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! Keeping a response body up to a bound, and letting it flow on beyond.
+
+use super::upward::Upward;
+use crate::host::Host;
+use bytes::{Bytes, BytesMut};
+use http::header::{self, HeaderMap};
+use http::{Method, StatusCode};
+use pingora::Error;
+use pingora::connectors::http::Connector;
+use pingora::http::ResponseHeader;
+use std::sync::Arc;
+use tokio::time::{Instant, timeout_at};
+use vestibule_plugin::{Keep, WhyFlowing};
+
+/// A response body.
+pub enum Body {
+    /// All of it; the connection has been given back.
+    Whole {
+        /// Every byte.
+        bytes: Bytes,
+        /// Trailers behind them.
+        trailers: Option<HeaderMap>,
+    },
+    /// What came so far, and where the rest comes from.
+    Flowing {
+        /// Read while keeping.
+        first: Vec<Bytes>,
+        /// The rest.
+        rest: Box<Rest>,
+    },
+}
+
+/// The part of a response that is still on its way.
+pub struct Rest {
+    upward: Upward,
+    /// Why it is not kept.
+    pub why: WhyFlowing,
+}
+
+impl Rest {
+    /// The next piece; `None` at the end.
+    pub async fn next(&mut self) -> Result<Option<Bytes>, Box<Error>> {
+        self.upward.read_body().await
+    }
+
+    /// Trailers behind the end.
+    pub async fn trailers(&mut self) -> Result<Option<HeaderMap>, Box<Error>> {
+        self.upward.read_trailers().await
+    }
+
+    /// Gives the connection back, or closes it.
+    pub async fn release(self: Box<Self>, connector: &Connector) {
+        self.upward.release(connector).await;
+    }
+}
+
+impl Body {
+    /// Of a response that has none.
+    pub fn empty() -> Self {
+        Self::Whole { bytes: Bytes::new(), trailers: None }
+    }
+
+    /// Nobody will read it. What is left of it is read and thrown away up to the bound of `asked`, so that the
+    /// connection can be used again; beyond the bound the connection is closed.
+    pub fn discard(self, host: &Arc<Host>, asked: Keep) {
+        let Self::Flowing { mut rest, .. } = self else { return };
+        let bound = match asked {
+            Keep::Whole { max, .. } => max,
+            Keep::Nothing => 0,
+        };
+        let host = Arc::clone(host);
+        tokio::spawn(async move {
+            let mut left = bound;
+            while let Ok(Some(chunk)) = rest.next().await {
+                if chunk.len() > left {
+                    return;
+                }
+                left -= chunk.len();
+            }
+            rest.release(&host.connector).await;
+        });
+    }
+}
+
+/// Reads the body of `head` as far as `wanted` says.
+pub async fn keep(
+    mut upward: Upward,
+    head: &ResponseHeader,
+    method: &Method,
+    wanted: Keep,
+    connector: &Connector,
+) -> Result<Body, Box<Error>> {
+    if has_no_body(head, method) {
+        upward.finish().await?;
+        upward.release(connector).await;
+        return Ok(Body::empty());
+    }
+    let Keep::Whole { max, within } = wanted else {
+        return Ok(flowing(upward, Vec::new(), WhyFlowing::NotKept));
+    };
+    let declared = declared_length(head);
+    if declared.is_some_and(|length| length > max as u64) {
+        return Ok(flowing(upward, Vec::new(), WhyFlowing::TooLarge));
+    }
+    // A body of declared length is worth waiting for: the read deadline bounds each wait.
+    let until = match (declared, within) {
+        (None, Some(within)) => Some(Instant::now() + within),
+        _ => None,
+    };
+    let mut chunks: Vec<Bytes> = Vec::new();
+    let mut length = 0;
+    loop {
+        let read = match until {
+            None => upward.read_body().await,
+            Some(until) => match timeout_at(until, upward.read_body()).await {
+                Ok(read) => read,
+                Err(_) => return Ok(flowing(upward, chunks, WhyFlowing::TooSlow)),
+            },
+        };
+        match read? {
+            Some(chunk) => {
+                length += chunk.len();
+                chunks.push(chunk);
+                if length > max {
+                    return Ok(flowing(upward, chunks, WhyFlowing::TooLarge));
+                }
+            }
+            None => break,
+        }
+    }
+    let trailers = upward.read_trailers().await?;
+    upward.release(connector).await;
+    Ok(Body::Whole { bytes: join(chunks, length), trailers })
+}
+
+fn flowing(upward: Upward, first: Vec<Bytes>, why: WhyFlowing) -> Body {
+    Body::Flowing { first, rest: Box::new(Rest { upward, why }) }
+}
+
+fn join(mut chunks: Vec<Bytes>, length: usize) -> Bytes {
+    if chunks.len() == 1 {
+        return chunks.swap_remove(0);
+    }
+    let mut whole = BytesMut::with_capacity(length);
+    for chunk in chunks {
+        whole.extend_from_slice(&chunk);
+    }
+    whole.freeze()
+}
+
+fn has_no_body(head: &ResponseHeader, method: &Method) -> bool {
+    *method == Method::HEAD || matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+}
+
+fn declared_length(head: &ResponseHeader) -> Option<u64> {
+    head.headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.trim().parse().ok()
+}

@@ -1,0 +1,148 @@
+//! One request on one upstream connection, HTTP/1.1 or HTTP/2, in the words the held lane uses.
+
+use super::call::Call;
+use crate::exchange::Story;
+use crate::proxy::response::MAX_INTERIM;
+use crate::proxy::wire::{self, RequestFields};
+use bytes::Bytes;
+use http::header::{self, HeaderMap, HeaderValue};
+use http::{StatusCode, Uri, Version};
+use pingora::connectors::http::Connector;
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::protocols::http::client::HttpSession;
+use pingora::upstreams::peer::{HttpPeer, Peer};
+use pingora::{Error, ErrorType, OrErr, Result};
+
+/// A connection with one exchange on it.
+pub struct Upward {
+    session: HttpSession,
+    peer: Box<HttpPeer>,
+}
+
+impl Upward {
+    /// Takes a connection from the pool or makes one; whether it was used before.
+    pub async fn connect(connector: &Connector, peer: Box<HttpPeer>) -> Result<(Self, bool)> {
+        let (mut session, reused) = connector.get_http_session(&*peer).await.map_err(|e| e.into_up())?;
+        session.set_read_timeout(peer.options.read_timeout);
+        session.set_write_timeout(peer.options.write_timeout);
+        Ok((Self { session, peer }, reused))
+    }
+
+    /// The head this attempt sends.
+    pub fn address(&self, call: &Call, story: &mut Story) -> Result<Box<RequestHeader>> {
+        let mut head = call.head.clone();
+        wire::strip_request_hops(&mut head);
+        if let Some(provenance) = &call.provenance {
+            wire::announce(&mut head, &call.request, provenance, call.pipeline.via.as_ref());
+        }
+        let mut fields = RequestFields(&mut head);
+        for attached in &mut story.hooks {
+            attached.hooks.on_upstream_request(&mut fields, &story.facts);
+        }
+        let has_body = !call.body.is_empty() || head.headers.contains_key(header::CONTENT_LENGTH);
+        if has_body {
+            head.insert_header(header::CONTENT_LENGTH, HeaderValue::from(call.body.len()))?;
+        }
+        let authority = call.request.authority.clone();
+        match self.session {
+            HttpSession::H2(_) => as_http2(&mut head, authority.as_ref(), self.peer.is_tls())?,
+            _ => {
+                head.set_version(Version::HTTP_11);
+                head.set_raw_path(call.request.target.as_bytes())?;
+                if let Some(authority) = authority {
+                    head.insert_header(header::HOST, authority)?;
+                }
+            }
+        }
+        Ok(Box::new(head))
+    }
+
+    /// Sends the request.
+    pub async fn send(&mut self, head: Box<RequestHeader>, body: Bytes) -> Result<()> {
+        if let HttpSession::H2(h2) = &mut self.session {
+            let ends = body.is_empty();
+            h2.write_request_header(head, ends).map_err(|e| e.into_up())?;
+            if !ends {
+                h2.write_request_body(body, true).await.map_err(|e| e.into_up())?;
+            }
+            return Ok(());
+        }
+        self.session.write_request_header(head).await.map_err(|e| e.into_up())?;
+        if !body.is_empty() {
+            self.session.write_request_body(body, true).await.map_err(|e| e.into_up())?;
+        }
+        self.session.finish_request_body().await.map_err(|e| e.into_up())
+    }
+
+    /// Reads the final head, and the interim ones before it.
+    pub async fn read_head(&mut self) -> Result<(Vec<ResponseHeader>, Box<ResponseHeader>)> {
+        let mut interim = Vec::new();
+        loop {
+            self.session.read_response_header().await.map_err(|e| e.into_up())?;
+            let head = self
+                .session
+                .response_header()
+                .ok_or_else(|| Error::explain(ErrorType::InvalidHTTPHeader, "no response head").into_up())?;
+            if !head.status.is_informational() {
+                let head = Box::new(head.clone());
+                if let HttpSession::H1(h1) = &mut self.session {
+                    // Sets up body framing, which reuse depends on.
+                    h1.is_body_done();
+                    h1.respect_keepalive();
+                }
+                return Ok((interim, head));
+            }
+            let unasked = head.status == StatusCode::SWITCHING_PROTOCOLS;
+            if unasked || interim.len() >= MAX_INTERIM {
+                return Err(Error::explain(ErrorType::InvalidHTTPHeader, "unexpected interim response").into_up());
+            }
+            if head.status != StatusCode::CONTINUE {
+                interim.push(head.clone());
+            }
+        }
+    }
+
+    /// The next piece of the body; `None` at its end.
+    pub async fn read_body(&mut self) -> Result<Option<Bytes>> {
+        if self.session.response_done() {
+            return Ok(None);
+        }
+        self.session.read_response_body().await.map_err(|e| e.into_up())
+    }
+
+    /// Reads to the end of a response without a body.
+    pub async fn finish(&mut self) -> Result<()> {
+        while self.read_body().await?.is_some() {}
+        Ok(())
+    }
+
+    /// Trailers behind the body; an HTTP/1 upstream's are dropped by the engine.
+    pub async fn read_trailers(&mut self) -> Result<Option<HeaderMap>> {
+        match &mut self.session {
+            HttpSession::H2(h2) => h2.read_trailers().await.map_err(|e| e.into_up()),
+            _ => Ok(None),
+        }
+    }
+
+    /// Gives the connection back to the pool, if it can be used again.
+    pub async fn release(self, connector: &Connector) {
+        let idle = self.peer.idle_timeout();
+        connector.release_http_session(self.session, &*self.peer, idle).await;
+    }
+}
+
+/// Host becomes `:authority`, and the target an absolute URI (RFC 9113 section 8.3.1).
+fn as_http2(head: &mut RequestHeader, authority: Option<&HeaderValue>, tls: bool) -> Result<()> {
+    head.set_version(Version::HTTP_2);
+    head.remove_header(&header::HOST);
+    let authority = authority.and_then(|a| a.to_str().ok()).unwrap_or("");
+    let target = head.uri.path_and_query().map_or("/", |target| target.as_str()).to_owned();
+    let uri = Uri::builder()
+        .scheme(if tls { "https" } else { "http" })
+        .authority(authority)
+        .path_and_query(target)
+        .build()
+        .or_err(ErrorType::InvalidHTTPHeader, "making the target of an HTTP/2 request")?;
+    head.set_uri(uri);
+    Ok(())
+}

@@ -1,0 +1,130 @@
+//! What the process says about itself: log lines.
+
+pub mod access;
+mod line;
+mod subscriber;
+mod writer;
+
+use crate::config::settings::{LogClient, LogFormat};
+use hmac::{Hmac, Mac};
+use line::Line;
+use parking_lot::Mutex;
+use sha2::Sha256;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::{Duration, Instant};
+use vestibule_plugin::ClientAddress;
+use vestibule_plugin::meter::Registry;
+use writer::Writer;
+
+/// Least time between two lines about malformed heads.
+const MALFORMED_EVERY: Duration = Duration::from_secs(1);
+
+/// Where log lines go. Cloning shares it.
+#[derive(Clone)]
+pub struct Log {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    writer: Writer,
+    format: AtomicU8,
+    level: AtomicU8,
+    secret: Mutex<[u8; 32]>,
+    malformed: Mutex<Malformed>,
+}
+
+#[derive(Default)]
+struct Malformed {
+    last: Option<Instant>,
+    left_out: u64,
+}
+
+impl Log {
+    /// Starts the writer and makes `tracing` events go to it.
+    pub fn start(meter: &Registry) -> Self {
+        let log = Self {
+            shared: Arc::new(Shared {
+                writer: Writer::start(meter),
+                format: AtomicU8::new(0),
+                level: AtomicU8::new(level_rank(tracing::Level::INFO)),
+                secret: Mutex::new([0; 32]),
+                malformed: Mutex::new(Malformed::default()),
+            }),
+        };
+        // A second subscriber in one process (tests) is refused; the first one stays.
+        let _ = tracing::subscriber::set_global_default(subscriber::Events::new(log.clone()));
+        log
+    }
+
+    /// Takes over format, level and the key of hashed clients from a configuration.
+    pub fn configure(&self, settings: crate::config::settings::Log, secret: [u8; 32]) {
+        self.shared.format.store(u8::from(settings.format == LogFormat::Text), Ordering::Relaxed);
+        self.shared.level.store(level_rank(settings.level), Ordering::Relaxed);
+        *self.shared.secret.lock() = secret;
+        tracing::callsite::rebuild_interest_cache();
+    }
+
+    fn format(&self) -> LogFormat {
+        if self.shared.format.load(Ordering::Relaxed) == 0 { LogFormat::Json } else { LogFormat::Text }
+    }
+
+    fn admits(&self, level: tracing::Level) -> bool {
+        level_rank(level) <= self.shared.level.load(Ordering::Relaxed)
+    }
+
+    /// Writes one access line.
+    pub fn access(&self, access: &access::Access<'_>) {
+        if self.admits(tracing::Level::INFO) {
+            let mut line = Line::new(self.format(), "INFO", "access", "request");
+            let client = match access.client {
+                LogClient::Hash => self.hide(access.facts.address()),
+                LogClient::Address => access.facts.address().to_string(),
+            };
+            access.write(&mut line, &client);
+            self.shared.writer.write(&line.finish());
+        }
+    }
+
+    /// A head came that the parser refused: said at most once a second, with how many were left out.
+    pub fn malformed_head(&self) {
+        let mut malformed = self.shared.malformed.lock();
+        if malformed.last.is_some_and(|last| last.elapsed() < MALFORMED_EVERY) {
+            malformed.left_out += 1;
+            return;
+        }
+        malformed.last = Some(Instant::now());
+        let left_out = std::mem::take(&mut malformed.left_out);
+        drop(malformed);
+        tracing::warn!(target: "listener", left_out, "a malformed request head was refused");
+    }
+
+    /// The client as hash: 16 hexadecimal digits of HMAC-SHA256 under the store secret.
+    fn hide(&self, address: ClientAddress) -> String {
+        use std::fmt::Write as _;
+        let secret = *self.shared.secret.lock();
+        let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&secret) else { return String::new() };
+        mac.update(address.to_string().as_bytes());
+        let mut text = String::with_capacity(16);
+        for byte in &mac.finalize().into_bytes()[..8] {
+            let _ = write!(text, "{byte:02x}");
+        }
+        text
+    }
+
+    /// Waits until all lines so far are written, at most `patience`.
+    pub fn flush(&self, patience: Duration) {
+        self.shared.writer.flush(patience);
+    }
+}
+
+/// Smaller is more important.
+fn level_rank(level: tracing::Level) -> u8 {
+    match level {
+        tracing::Level::ERROR => 0,
+        tracing::Level::WARN => 1,
+        tracing::Level::INFO => 2,
+        tracing::Level::DEBUG => 3,
+        tracing::Level::TRACE => 4,
+    }
+}

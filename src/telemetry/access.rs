@@ -1,0 +1,100 @@
+//! The access line: one a request, when it has ended.
+
+use super::line::Line;
+use crate::config::settings::LogClient;
+use http::{HeaderValue, Version};
+use std::borrow::Cow;
+use std::time::Duration;
+use vestibule_plugin::{AccessLine, End, Facts, Field, Principal};
+
+/// Longest path written.
+const MAX_PATH: usize = 512;
+/// Longest user agent written.
+const MAX_USER_AGENT: usize = 200;
+
+/// What an access line is made of.
+pub struct Access<'a> {
+    /// How it ended.
+    pub end: &'a End<'a>,
+    /// What was known.
+    pub facts: &'a Facts,
+    /// What plugins add.
+    pub line: &'a AccessLine,
+    /// Name of the route.
+    pub route: &'a str,
+    /// Normalised path without query.
+    pub path: Cow<'a, str>,
+    /// Whether the client spoke TLS.
+    pub tls: bool,
+    /// Time spent on upstream attempts.
+    pub upstream: Duration,
+    /// As sent.
+    pub user_agent: Option<&'a HeaderValue>,
+    /// The configuration that served it.
+    pub generation: u64,
+    /// How the client is shown.
+    pub client: LogClient,
+}
+
+impl Access<'_> {
+    /// Writes the fields behind the usual four.
+    pub fn write(&self, line: &mut Line, client: &str) {
+        let (end, trace) = (self.end, self.facts.trace());
+        line.plain("trace_id", format_args!("\"{:032x}\"", trace.trace_id));
+        line.plain("span_id", format_args!("\"{:016x}\"", trace.span_id));
+        line.plain("trace_flags", format_args!("\"{:02x}\"", trace.flags));
+        line.text("route", self.route);
+        line.text("method", end.method.as_str());
+        line.text_cut("path", &self.path, MAX_PATH);
+        match end.status {
+            Some(status) => line.plain("status", status.as_u16()),
+            None => line.null("status"),
+        }
+        line.text("protocol", protocol(end.version));
+        line.plain("tls", self.tls);
+        line.millis("duration_ms", end.duration);
+        match end.first_byte {
+            Some(first_byte) => line.millis("first_byte_ms", first_byte),
+            None => line.null("first_byte_ms"),
+        }
+        line.millis("upstream_ms", self.upstream);
+        line.plain("attempts", end.attempts.len());
+        line.plain("request_bytes", end.request_bytes);
+        line.plain("response_bytes", end.response_bytes);
+        line.text("client", client);
+        match self.facts.principal() {
+            // A subject is shown by the plugin that verified it, as the same keyed hash.
+            Some(Principal::ApiKey(id)) => line.text("subject", id),
+            Some(Principal::Subject(_)) | None => line.null("subject"),
+        }
+        match self.facts.tier() {
+            Some(tier) => line.text("tier", tier),
+            None => line.null("tier"),
+        }
+        for (name, field) in self.line.fields() {
+            match field {
+                Field::Text(text) => line.text(name, text),
+                Field::Parts(parts) => line.parts(name, parts.iter().map(|(part, value)| (*part, value.as_ref()))),
+            }
+        }
+        line.text("answered_by", end.answered_by.as_str());
+        match end.problem {
+            Some(problem) => line.text("problem", problem),
+            None => line.null("problem"),
+        }
+        line.text("end", end.ended.as_str());
+        match self.user_agent {
+            Some(agent) => line.text_cut("user_agent", &String::from_utf8_lossy(agent.as_bytes()), MAX_USER_AGENT),
+            None => line.null("user_agent"),
+        }
+        line.plain("generation", self.generation);
+    }
+}
+
+fn protocol(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_10 => "HTTP/1.0",
+        Version::HTTP_2 => "HTTP/2",
+        _ => "HTTP/1.1",
+    }
+}

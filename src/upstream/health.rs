@@ -1,0 +1,127 @@
+//! Whether an upstream answers its health path.
+
+use super::{Connection, Upstream};
+use crate::config::settings::{self, Target};
+use crate::host::{Host, Lent};
+use http::header;
+use pingora::http::RequestHeader;
+use pingora::protocols::http::client::HttpSession;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Weak};
+use vestibule_plugin::meter::{Desc, Gauge};
+
+const UNKNOWN: u8 = 0;
+const UP: u8 = 1;
+const DOWN: u8 = 2;
+
+/// What the last probe said.
+pub struct Health {
+    state: AtomicU8,
+    up: Option<Gauge>,
+}
+
+impl Health {
+    /// Nothing is known yet.
+    pub fn new(settings: &settings::Upstream, lent: &Lent) -> Self {
+        let up = settings.health_path.as_ref().map(|_| {
+            let family = lent.meter.gauge(Desc {
+                name: "vestibule_upstream_up",
+                help: "Whether the upstream answers its health path: 1 or 0.",
+                labels: &["server_address", "server_port"],
+            });
+            let (address, port) = match &settings.target {
+                Target::Tcp { host, port, .. } => (host.clone(), port.to_string()),
+                Target::Unix(path) => (path.display().to_string(), String::new()),
+            };
+            family.with(&[&address, &port])
+        });
+        Self { state: AtomicU8::new(UNKNOWN), up }
+    }
+
+    /// Whether it answered; `None` while nobody has asked.
+    pub fn is_up(&self) -> Option<bool> {
+        match self.state.load(Ordering::Relaxed) {
+            UP => Some(true),
+            DOWN => Some(false),
+            _ => None,
+        }
+    }
+
+    fn learn(&self, up: bool) -> bool {
+        let now = if up { UP } else { DOWN };
+        if let Some(gauge) = &self.up {
+            gauge.set(i64::from(up));
+        }
+        self.state.swap(now, Ordering::Relaxed) != now
+    }
+}
+
+/// Probes every upstream that has a health path for as long as a configuration uses it. Looks for new ones each
+/// second, so that a reload is followed.
+pub async fn probe(host: Arc<Host>) {
+    let mut watched: Vec<Weak<Upstream>> = Vec::new();
+    let mut tick = tokio::time::interval(std::time::Duration::from_secs(1));
+    loop {
+        tick.tick().await;
+        watched.retain(|upstream| upstream.strong_count() > 0);
+        for upstream in host.pipeline().upstreams() {
+            let known = watched.iter().any(|seen| std::ptr::eq(seen.as_ptr(), Arc::as_ptr(upstream)));
+            if upstream.settings.health_path.is_some() && !known {
+                let weak = Arc::downgrade(upstream);
+                watched.push(Weak::clone(&weak));
+                tokio::spawn(watch(Arc::clone(&host), weak));
+            }
+        }
+    }
+}
+
+async fn watch(host: Arc<Host>, upstream: Weak<Upstream>) {
+    while let Some(upstream) = upstream.upgrade() {
+        let asked = tokio::time::timeout(upstream.settings.read_timeout, ask(&host, &upstream)).await;
+        let answer = asked.unwrap_or_else(|_| Err("no answer within read_timeout".into()));
+        if upstream.health.learn(answer.is_ok()) {
+            match &answer {
+                Ok(()) => tracing::info!(target: "upstream", url = upstream.settings.url, "upstream is up"),
+                Err(why) => {
+                    tracing::warn!(target: "upstream", url = upstream.settings.url, cause = why, "upstream is down");
+                }
+            }
+        }
+        let pause = upstream.settings.health_interval;
+        drop(upstream);
+        tokio::time::sleep(pause).await;
+    }
+}
+
+/// One probe: any status below 400 is an answer.
+async fn ask(host: &Host, upstream: &Upstream) -> Result<(), String> {
+    let path = upstream.settings.health_path.as_deref().unwrap_or("/");
+    let peer = upstream.peer(false, Connection::Pooled).await.map_err(|e| e.to_string())?;
+    let cause = |error: Box<pingora::Error>| crate::proxy::cause_of(&error);
+    let (mut session, _) = host.connector.get_http_session(&*peer).await.map_err(cause)?;
+    session.set_read_timeout(Some(upstream.settings.read_timeout));
+    let mut head = RequestHeader::build("GET", path.as_bytes(), None).map_err(cause)?;
+    let authority = match &upstream.settings.target {
+        Target::Tcp { host, port, .. } if host.contains(':') => format!("[{host}]:{port}"),
+        Target::Tcp { host, port, .. } => format!("{host}:{port}"),
+        Target::Unix(_) => "localhost".to_owned(),
+    };
+    head.insert_header(header::USER_AGENT, "vestibule-health").map_err(cause)?;
+    if matches!(session, HttpSession::H2(_)) {
+        let uri = http::Uri::builder().scheme("http").authority(authority).path_and_query(path).build();
+        head.set_uri(uri.map_err(|e| e.to_string())?);
+        head.set_version(http::Version::HTTP_2);
+    } else {
+        head.insert_header(header::HOST, authority).map_err(cause)?;
+    }
+    session.write_request_header(Box::new(head)).await.map_err(cause)?;
+    session.finish_request_body().await.map_err(cause)?;
+    session.read_response_header().await.map_err(cause)?;
+    let status = session.response_header().map_or(0, |head| head.status.as_u16());
+    while session.read_response_body().await.map_err(cause)?.is_some() {}
+    if let HttpSession::H1(h1) = &mut session {
+        h1.respect_keepalive();
+    }
+    host.connector.release_http_session(session, &*peer, None).await;
+    if (200..400).contains(&status) { Ok(()) } else { Err(format!("it answered {status}")) }
+}
