@@ -14,6 +14,7 @@ pub mod proxy;
 pub mod registry;
 pub mod reload;
 pub mod routes;
+pub mod serve;
 pub mod stores;
 pub mod telemetry;
 pub mod upstream;

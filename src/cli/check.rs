@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Says on stderr what is wrong with a configuration and on stdout that it is valid, or, with `print`, what it is.
-pub fn check(config: Option<PathBuf>, print: bool) -> io::Result<ExitCode> {
+pub(super) fn check(config: Option<PathBuf>, print: bool) -> io::Result<ExitCode> {
     let source = Source::new(config);
     verdict(&source, print, Colour::for_stderr(), &mut io::stdout().lock(), &mut io::stderr().lock())
 }
@@ -40,7 +40,11 @@ fn summary(source: &Source, generation: &Generation) -> String {
     let routes = generation.settings.routes.len();
     let plural = if routes == 1 { "" } else { "s" };
     let plugins: String = generation.plugins.iter().map(|plugin| format!(" {}", plugin.name)).collect();
-    format!("{}: ok, {routes} route{plural}, plugins{}", source.name(), if plugins.is_empty() { " none" } else { &plugins })
+    format!(
+        "{}: ok, {routes} route{plural}, plugins{}",
+        source.name(),
+        if plugins.is_empty() { " none" } else { &plugins }
+    )
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ const ANNOTATED: &str = include_str!("../../config/vestibule.toml");
 const URL: &str = "url = \"http://127.0.0.1:8000\"";
 
 /// Writes the annotated file; refuses to overwrite one, and an upstream that would not load.
-pub fn init(file: &Path, upstream: Option<&str>) -> Result<(), String> {
+pub(super) fn init(file: &Path, upstream: Option<&str>) -> Result<(), String> {
     let text = match upstream {
         None => ANNOTATED.to_owned(),
         Some(url) => {

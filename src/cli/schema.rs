@@ -4,7 +4,7 @@ use crate::config;
 use std::io::{self, Write};
 
 /// Prints the JSON Schema of the configuration file.
-pub fn schema() -> io::Result<()> {
+pub(super) fn schema() -> io::Result<()> {
     let mut out = io::stdout().lock();
     serde_json::to_writer_pretty(&mut out, &config::schema())?;
     writeln!(out)

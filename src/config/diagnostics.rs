@@ -78,9 +78,9 @@ impl Diagnostic {
         };
         let title = level.clone().primary_title(&self.message);
         let (Some(excerpt), Some(line), Some(column)) = (&self.excerpt, self.line, self.column) else {
-            let title = renderer.render(&[title.element(annotate_snippets::Origin::path(&self.file))]);
+            let title = renderer.render(&[annotate_snippets::Group::with_title(title)]);
             let label = if self.label.is_empty() { String::new() } else { format!("\n  = {}", self.label) };
-            return format!("{title}{label}");
+            return format!("{title}\n {} {}{label}", arrow(colour), self.file);
         };
         let mark = AnnotationKind::Primary.span(excerpt.span.clone());
         let mark = if self.label.is_empty() { mark } else { mark.label(&self.label) };
@@ -89,11 +89,14 @@ impl Diagnostic {
         // The place is written here and not by the renderer, which would count columns in the masked line.
         let (first, rest) = drawn.split_once('\n').unwrap_or((&drawn, ""));
         let margin = " ".repeat(line.to_string().len());
-        let arrow = match colour {
-            Colour::Never => "-->",
-            Colour::Always => "\u{1b}[1m\u{1b}[94m-->\u{1b}[0m",
-        };
-        format!("{first}\n{margin}{arrow} {}:{line}:{column}\n{rest}", self.file)
+        format!("{first}\n{margin}{} {}:{line}:{column}\n{rest}", arrow(colour), self.file)
+    }
+}
+
+fn arrow(colour: Colour) -> &'static str {
+    match colour {
+        Colour::Never => "-->",
+        Colour::Always => "\u{1b}[1m\u{1b}[94m-->\u{1b}[0m",
     }
 }
 

@@ -51,7 +51,7 @@ fn read_tree(text: &str, source: &Source, schema: View<'_>, report: &mut Report<
         Err(errors) => {
             report.quoting().unparsed(secret_keys::harmless(schema));
             for (label, place) in errors {
-                report.error(&place, "this is no TOML", label);
+                report.error(&place, "invalid TOML", label);
             }
             return None;
         }

@@ -1,6 +1,6 @@
 //! Compares the tree with the schema: unknown keys, wrong types, words and ranges, each with its place.
 
-use crate::config::nearest::{listed, nearest};
+use crate::config::nearest::{all_of, any_of, nearest};
 use crate::config::schema::{HOST_TABLES, View};
 use crate::config::tree::{Node, Place, Value};
 use serde_json::Value as Json;
@@ -50,7 +50,11 @@ impl Walk {
             return self.one_of(node, &alternatives);
         }
         if !admits(schema, node) {
-            let label = format!("expected {}, found {}", expected(schema), found(node));
+            let header = matches!(node.value, Value::Table(_)) && self.path.len() == 1 && schema.types() == ["array"];
+            let label = match header {
+                true => format!("expected a list; write [[{}]]", self.name()),
+                false => format!("expected {}, found {}", expected(schema), found(node)),
+            };
             return self.report(&node.place, format!("wrong type for `{}`", self.name()), label);
         }
         match &node.value {
@@ -91,7 +95,7 @@ impl Walk {
         let table = self.bracketed();
         let all = || match names {
             [] => String::new(),
-            names => format!("; its keys are {}", listed(names.iter().copied())),
+            names => format!("; its keys are {}", all_of(names.iter().copied())),
         };
         (format!("unknown key `{key}`"), format!("{table} has no `{key}`{}", near.unwrap_or_else(all)))
     }
@@ -105,13 +109,13 @@ impl Walk {
         let bound = |name| schema.keyword(name).and_then(Json::as_u64);
         let count = items.len() as u64;
         if bound("minItems").is_some_and(|least| count < least) || bound("maxItems").is_some_and(|most| count > most) {
-            let range = limits(bound("minItems"), bound("maxItems"));
-            self.report(&node.place, format!("`{}` has {count} elements", self.name()), format!("expected {range}"));
+            let label = format!("expected {} elements", limits(bound("minItems"), bound("maxItems")));
+            self.report(&node.place, format!("`{}` has {count} elements", self.name()), label);
         }
     }
 
     fn word(&mut self, node: &Node, words: &[&str]) {
-        let choices = listed(words.iter().copied());
+        let choices = any_of(words.iter().copied());
         match node.as_str() {
             Some(text) if words.contains(&text) => {}
             Some(text) => {
@@ -167,7 +171,7 @@ impl Walk {
         if least.is_some_and(|least| length < least) || most.is_some_and(|most| length > most) {
             let range = limits(least, most);
             let message = format!("`{}` has {length} characters", self.name());
-            self.report(&node.place, message, format!("expected {range}"));
+            self.report(&node.place, message, format!("expected {range} characters"));
         }
     }
 
@@ -203,7 +207,7 @@ fn unknown_table(key: &str, value: &Node, schema: View<'_>, names: &[&str]) -> (
     }
     if is_table {
         let plugins = names.iter().copied().filter(|name| !HOST_TABLES.contains(name));
-        return (format!("no plugin `{key}`"), format!("the plugins are {}", listed(plugins)));
+        return (format!("no plugin `{key}`"), format!("the plugins are {}", all_of(plugins)));
     }
     let owner = schema.properties().find(|(_, table)| table.properties().any(|(name, _)| name == key));
     let label = match owner {
@@ -240,7 +244,7 @@ fn admits(schema: View<'_>, node: &Node) -> bool {
 
 fn expected(schema: View<'_>) -> String {
     if let Some(words) = schema.words() {
-        return listed(words);
+        return any_of(words);
     }
     if let Some(alternatives) = schema.alternatives() {
         return alternatives.into_iter().map(expected).collect::<Vec<_>>().join(" or ");

@@ -8,7 +8,7 @@ use std::sync::Arc;
 pub const DEFAULT_FILE: &str = "vestibule.toml";
 
 /// Most bytes of a configuration file.
-pub const MAX_BYTES: u64 = 4 << 20;
+const MAX_BYTES: u64 = 4 << 20;
 
 /// A file, what the command line overrides in it, and the environment its `${NAME}`s come from.
 #[derive(Clone)]

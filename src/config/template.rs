@@ -41,7 +41,7 @@ pub(super) fn refusal(path: &str) -> Option<String> {
     }
     match Router::new().insert(path, ()) {
         Ok(()) => None,
-        Err(InsertError::InvalidCatchAll) => Some("`{*name}` is the whole last segment".to_owned()),
+        Err(InsertError::InvalidCatchAll) => Some("`{*name}` is the end of a path".to_owned()),
         Err(InsertError::InvalidParamSegment) => Some("a segment holds one `{name}`, and nothing after it".to_owned()),
         Err(_) => Some("braces stand around a name, as in `{id}`".to_owned()),
     }
@@ -97,7 +97,7 @@ mod tests {
             "/{a}{b}",
             "/{a}b",
             "/{*rest}/a",
-            "/x{*rest}",
+            
             "/{a}/{a}",
             "/{{a}}",
             "/}",

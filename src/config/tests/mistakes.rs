@@ -1,23 +1,305 @@
-//! Mistakes and what is said about them.
+//! Mistakes in the file, and what is said about each.
 
 use super::{error, errors, invalid, invalid_with};
 
-#[test]
-fn probe() {
-    for text in [
-        "[server]\nlistn = 5\n", "[server]\nlisten = 5\n", "[log]\nformat = \"jsn\"\n", "[auth]\nissuer = \"x\"\n", "[servr]\n", "listen = \"x\"\n", "foo = 1\n",
-        "[server]\nheader_timeout = \"10\"\nmax_header_bytes = \"1MB\"\nipv6_prefix = 129\nworkers = -1\n",
-        "[server]\nlisten = []\nmethods = []\n", "[server]\nlisten = [\"x\", 5]\n",
-        "[server\n", "[server]\nlisten = \"a\nworkers = \n", "[server]\nwatch = true\nwatch = false\n",
-        "[[routes]]\nname = \"A b\"\n", "[[routes]]\npath = \"x\"\nupstream = { idle_connections = 5, read_timeout = 5 }\nfoo = 1\n",
-        "routes = 5", "[routes]\nname = \"x\"", "server = 5",
-        "[upstream]\nurl = \"https://10.0.0.1\"", "[upstream]\nurl = \"http://127.0.0.1:8080\"",
-        "[server]\ntls = { cert_file = \"x\" }\n", "[server]\nadmin_token_file = \"/nonexistent\"\nadmin = \"0.0.0.0:9\"",
-        "[etag]\nmax_body = \"0\"\n[[routes]]\nname=\"a\"\npath=\"/a\"\netag = { stength = \"weak\" }\n[[routes]]\nname=\"b\"\npath=\"/b\"\netag = 5",
-        "[[routes]]\nname=\"a\"\npath=\"/a\"\nrate_limit = [\"login\"]\n",
-        "[rate_limit]\n[rate_limit.policies.login]\nlimit = \"5/15min\"\n[[routes]]\nname=\"a\"\npath=\"/a\"\nrate_limit = [\"logn\"]\n",
-        "[server]\nlisten = \"${NOPE}\"\nvia = \"${\"",
-    ] {
-        println!("=== {text}\n{}", invalid(text));
+/// A line of a table of cases: a file with one mistake, and what is said about it.
+fn say(cases: &[(&str, &str)]) {
+    for (text, expected) in cases {
+        assert_eq!(error(text), *expected, "in {text}");
     }
+}
+
+#[test]
+fn a_diagnostic_has_the_shape_of_a_compilers() {
+    let text = "[rate_limit]\n[rate_limit.policies.login]\nlimit = \"5/15min\"\n\n[[routes]]\nname = \"a\"\npath = \"/a\"\n\n\nrate_limit = [\"logn\"]\n";
+    let expected = "\
+error: unknown policy `logn`
+  --> v.toml:10:15
+   |
+10 | rate_limit = [\"logn\"]
+   |               ^^^^^^ no [rate_limit.policies.logn]; did you mean `login`?
+
+";
+    assert_eq!(invalid(text), expected);
+}
+
+#[test]
+fn every_error_is_told_in_one_run_in_the_order_of_the_file() {
+    let text = "\
+[server]
+listn = \"0.0.0.0:80\"
+ipv6_prefix = 0
+header_timeout = \"0s\"
+via = \"${VIA}\"
+
+[auth]
+mode = \"required\"
+
+[upstream]
+url = \"https://10.0.0.1\"
+
+[rate_limit]
+headers = \"iets\"
+
+[etag]
+max_body = \"0\"
+
+[[routes]]
+name = \"a\"
+path = \"/a\"
+etag = { strength = \"wek\" }
+
+[[routes]]
+name = \"a\"
+path = \"b\"
+";
+    let expected = "\
+error: unknown key `listn`
+ --> v.toml:2:1
+  |
+2 | listn = \"***\"
+  | ^^^^^ [server] has no `listn`; did you mean `listen`?
+
+error: `ipv6_prefix` cannot be 0
+ --> v.toml:3:15
+  |
+3 | ipv6_prefix = 0
+  |               ^ expected 1 to 128
+
+error: `header_timeout` cannot be 0ms
+ --> v.toml:4:18
+  |
+4 | header_timeout = \"0s\"
+  |                  ^^^^ expected at least 10ms
+
+error: the environment variable `VIA` is not set
+ --> v.toml:5:7
+  |
+5 | via = \"${VIA}\"
+  |       ^^^^^^^^ set it, or write `${VIA:-fallback}`
+
+error: no plugin `auth`
+ --> v.toml:7:2
+  |
+7 | [auth]
+  |  ^^^^ the plugins are `trace`, `metrics`, `rate_limit` and `etag`
+
+error: an https upstream given as an IP address needs `server_name`
+  --> v.toml:11:7
+   |
+11 | url = \"https://10.0.0.1\"
+   |       ^^^^^^^^^^^^^^^^^^ set `server_name` to the DNS name in its certificate
+
+error: unknown value `iets` for `headers`
+  --> v.toml:14:11
+   |
+14 | headers = \"iets\"
+   |           ^^^^^^ expected `ietf`, `github`, `both` or `off`; did you mean `ietf`?
+
+error: `max_body` cannot be 0
+  --> v.toml:17:12
+   |
+17 | max_body = \"0\"
+   |            ^^^ expected 1 byte to 64MiB; to tag nothing on a route, write `etag = false` there
+
+error: unknown value `wek` for `strength`
+  --> v.toml:22:21
+   |
+22 | etag = { strength = \"wek\" }
+   |                     ^^^^^ expected `weak` or `strong`; did you mean `weak`?
+
+error: there are two routes named `a`
+  --> v.toml:25:8
+   |
+25 | name = \"a\"
+   |        ^^^ names of routes are unique
+
+error: `b` is no path of a route
+  --> v.toml:26:8
+   |
+26 | path = \"b\"
+   |        ^^^ a path starts with `/`
+
+";
+    assert_eq!(invalid(text), expected);
+}
+
+#[test]
+fn names_that_do_not_exist() {
+    say(&[
+        ("[servr]", "1:2 unknown table `servr`; no [servr]; did you mean [server]?"),
+        ("[idempotency]", "1:2 no plugin `idempotency`; the plugins are `trace`, `metrics`, `rate_limit` and `etag`"),
+        ("watch = true", "1:1 unknown key `watch`; `watch` belongs below [server]"),
+        ("x = 1", "1:1 unknown key `x`; every key belongs below a table such as [server]"),
+        ("[log]\nlevl = 1", "2:1 unknown key `levl`; [log] has no `levl`; did you mean `level`?"),
+        (
+            "[log]\nfile = 1",
+            "2:1 unknown key `file`; [log] has no `file`; its keys are `format`, `level`, `access` and `client`",
+        ),
+        (
+            "[server]\ntls = { cert = \"\" }",
+            "2:9 unknown key `cert`; [server.tls] has no `cert`; its keys are `cert_file` and `key_file`",
+        ),
+        (
+            "[store]\nnamspace = 1",
+            "2:1 unknown key `namspace`; [store] has no `namspace`; its keys are `url`, `secret`, `secret_file` and `memory_max`",
+        ),
+        ("[etag]\nmax_bdy = 1", "2:1 unknown key `max_bdy`; [etag] has no `max_bdy`; did you mean `max_body`?"),
+    ]);
+}
+
+#[test]
+fn values_of_another_type() {
+    say(&[
+        ("[server]\nlisten = 8080", "2:10 wrong type for `listen`; expected a string or a list, found an integer"),
+        ("[server]\nlisten = [\"[::1]:80\", 80]", "2:23 wrong type for `listen`; expected a string, found an integer"),
+        ("[server]\nwatch = \"yes\"", "2:9 wrong type for `watch`; expected true or false, found a string"),
+        ("[server]\nworkers = 1.5", "2:11 wrong type for `workers`; expected an integer, found a float"),
+        ("[server]\nmethods = \"GET\"", "2:11 wrong type for `methods`; expected a list, found a string"),
+        (
+            "[upstream]\nread_timeout = 5",
+            "2:16 wrong type for `read_timeout`; expected a duration such as \"10s\", found an integer",
+        ),
+        ("[log]\nformat = true", "2:10 wrong type for `format`; expected `json` or `text`, found true"),
+        (
+            "[log]\nlevel = 1979-05-27",
+            "2:9 wrong type for `level`; expected `error`, `warn`, `info`, `debug` or `trace`, found a date or time",
+        ),
+        ("server = 5", "1:10 wrong type for `server`; expected a table, found an integer"),
+        ("[routes]\nname = \"a\"", "1:1 wrong type for `routes`; expected a list; write [[routes]]"),
+        ("routes = [5]", "1:11 wrong type for `routes`; expected a table, found an integer"),
+        (
+            "[etag]\n[[routes]]\nname = \"a\"\npath = \"/\"\netag = 5",
+            "5:8 wrong type for `etag`; expected true or false or a table, found an integer",
+        ),
+    ]);
+}
+
+#[test]
+fn values_that_cannot_be() {
+    say(&[
+        (
+            "[server]\nidle_timeout = \"75\"",
+            "2:16 `75` is no duration; expected a duration such as \"250ms\", \"10s\", \"15m\", \"24h\" or \"7d\"",
+        ),
+        (
+            "[server]\nmax_header_bytes = \"64KB\"",
+            "2:20 `64KB` is no size; expected a size such as \"64KiB\", \"10MiB\" or \"1GiB\"",
+        ),
+        ("[server]\nmax_header_bytes = \"0\"", "2:20 `max_header_bytes` cannot be 0; expected 1KiB to 1MiB"),
+        ("[server]\nmax_body_bytes = -1", "2:18 `max_body_bytes` cannot be -1; expected at least 0"),
+        ("[server]\nmax_connections = 0", "2:19 `max_connections` cannot be 0; expected 1 to 16777216"),
+        ("[server]\nworkers = -1", "2:11 `workers` cannot be -1; expected 0 to 1024"),
+        ("[server]\nipv6_prefix = 129", "2:15 `ipv6_prefix` cannot be 129; expected 1 to 128"),
+        ("[server]\nmethods = []", "2:11 `methods` has 0 elements; expected 1 to 64 elements"),
+        ("[server]\nlisten = []", "2:10 `listen` has 0 elements; expected 1 to 64 elements"),
+        (
+            "[server]\nvia = \"a b\"",
+            "2:7 `via` is no name; expected a name such as \"vestibule\", or \"\" to send none",
+        ),
+        ("[upstream]\nconnect_timeout = \"0s\"", "2:19 `connect_timeout` cannot be 0ms; expected at least 10ms"),
+        ("[upstream]\nhealth_interval = \"1ms\"", "2:19 `health_interval` cannot be 1ms; expected at least 100ms"),
+        (
+            "[upstream]\nhealth_path = \"health\"",
+            "2:15 `health_path` is no path; expected a path such as \"/health\", or \"\" to probe nothing",
+        ),
+        ("[store]\nmemory_max = \"1KiB\"", "2:14 `memory_max` cannot be 1KiB; expected 1MiB to 64GiB"),
+        (
+            "[log]\nlevel = \"inf\"",
+            "2:9 unknown value `inf` for `level`; expected `error`, `warn`, `info`, `debug` or `trace`; did you mean `info`?",
+        ),
+        ("[trace]\nsample = 1.5", "2:10 `sample` cannot be 1.5; expected 0 to 1"),
+        ("[metrics]\nmax_series = 5", "2:14 `max_series` cannot be 5; expected at least 1000"),
+        (
+            "[rate_limit.policies.a]\nlimit = \"60\"",
+            "2:9 `60` is no rate; expected a rate such as \"10/s\", \"60/min\", \"5/15min\", \"1000/h\" or \"50000/day\"",
+        ),
+    ]);
+}
+
+#[test]
+fn what_is_no_toml() {
+    say(&[
+        ("[server", "1:8 invalid TOML; unclosed table, expected `]`"),
+        ("[server]\nwatch = true\nwatch = false", "3:1 invalid TOML; duplicate key"),
+        ("[log]\naccess = yes", "2:10 invalid TOML; string values must be quoted, expected literal string"),
+        ("[server]\nworkers = 99999999999999999999", "2:11 invalid TOML; integer is out of range"),
+    ]);
+    let all = errors("[server]\nlisten = \"a\nworkers =\n");
+    assert_eq!(all.len(), 2, "{all:#?}");
+}
+
+#[test]
+fn variables_that_are_not_set() {
+    say(&[
+        (
+            "[server]\nvia = \"${NOPE}\"",
+            "2:7 the environment variable `NOPE` is not set; set it, or write `${NOPE:-fallback}`",
+        ),
+        (
+            "[server]\nvia = \"${NOPE\"",
+            "2:7 this names no environment variable; expected `${NAME}` or `${NAME:-fallback}`",
+        ),
+        (
+            "[server]\nlisten = [\"${NOPE}\"]",
+            "2:11 the environment variable `NOPE` is not set; set it, or write `${NOPE:-fallback}`",
+        ),
+    ]);
+    assert!(invalid_with("[server]\nlisten = \"${A}\"", &[("A", "nowhere")]).starts_with("error: `***` is no address"));
+}
+
+#[test]
+fn a_flag_is_named_instead_of_a_line() {
+    use crate::config::{Colour, HostDeps, Source, load};
+    let source = Source::new(None).with_upstream(Some("ftp://u:hunter2@h".into())).with_listen(Some("80".into()));
+    let diagnostics = load(&source, &HostDeps::throwaway()).err().expect("invalid");
+    let expected = "\
+error: `80` is no address
+ --> --listen
+  = expected an IP address and a port such as \"127.0.0.1:8080\" or \"[::]:8080\"
+
+error: unknown scheme of an upstream url
+ --> --upstream
+  = expected http, https, h2c or unix
+
+";
+    assert_eq!(diagnostics.render(Colour::Never), expected);
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_named() {
+    use crate::config::{HostDeps, Source, load};
+    let source = Source::new(Some("/nonexistent/v.toml".into()));
+    let told = load(&source, &HostDeps::throwaway()).err().expect("invalid").to_string();
+    assert!(told.contains("cannot read the configuration") && told.contains("/nonexistent/v.toml"), "{told}");
+}
+
+/// RL-08: everything that is wrong with limits is told in one run, each with its line.
+#[test]
+fn impossible_limits_are_all_told_at_once() {
+    let text = "\
+[rate_limit]
+default_tier = \"nowhere\"
+[rate_limit.policies.ten]
+limit = \"10/min\"
+[rate_limit.policies.zero]
+limit = \"0/min\"
+[rate_limit.policies.short]
+limit = \"10/250ms\"
+[rate_limit.policies.fast]
+limit = \"2000000/s\"
+[rate_limit.policies.log]
+limit = \"65/min\"
+algorithm = \"sliding_log\"
+[[routes]]
+name = \"costly\"
+path = \"/costly\"
+rate_limit = { policies = [\"ten\"], cost = 11 }
+";
+    let lines: Vec<String> =
+        errors(text).iter().map(|error| error.split(':').next().unwrap_or_default().to_owned()).collect();
+    for line in ["2", "6", "8", "10", "17"] {
+        assert!(lines.iter().any(|found| found == line), "line {line} of {:#?}", errors(text));
+    }
+    assert!(lines.iter().any(|line| line == "12" || line == "13"), "{:#?}", errors(text));
 }

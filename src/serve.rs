@@ -1,0 +1,175 @@
+//! A serving process: sockets, listeners, signals, drain.
+
+use crate::admin::{self, Admin};
+use crate::config::{self, Generation, HostDeps, Source};
+use crate::edge::threats::Threats;
+use crate::host::{Host, Lent};
+use crate::listener::{self, Listener, Room};
+use crate::pipeline::Pipeline;
+use crate::proxy::Proxy;
+use crate::reload::{self, Reloader};
+use crate::telemetry::Log;
+use crate::{upstream, watch};
+use notify::RecommendedWatcher;
+use pingora::proxy::HttpProxy;
+use pingora::server::configuration::ServerConf;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch as channel;
+
+/// How often the drain looks whether everything has ended.
+const DRAIN_LOOK: Duration = Duration::from_millis(20);
+/// How long idle connections get to notice that the drain has begun.
+const DRAIN_NOTICE: Duration = Duration::from_millis(50);
+/// How long the last log lines get to reach stderr.
+const LAST_LINES: Duration = Duration::from_secs(1);
+
+/// A process that serves.
+pub struct Server {
+    host: Arc<Host>,
+    proxy: Arc<Listener<HttpProxy<Proxy>>>,
+    reloader: Arc<Reloader>,
+    draining: Arc<AtomicBool>,
+    drain: channel::Sender<bool>,
+    addresses: Vec<SocketAddr>,
+    admin_address: Option<SocketAddr>,
+    _watching: Option<RecommendedWatcher>,
+}
+
+impl Server {
+    /// Binds every socket, then serves `generation`. What it cannot do, it says in a sentence. Needs a runtime.
+    pub fn start(source: &Source, deps: Arc<HostDeps>, generation: Generation) -> Result<Self, String> {
+        let lent = Lent { clock: Arc::clone(&deps.clock), meter: Arc::clone(&deps.meter) };
+        let settings = generation.settings.clone();
+        let tls = settings.server.tls.as_ref().map(listener::tls::acceptor).transpose()?;
+        let sockets = settings.server.listen.iter().map(|address| bind(*address)).collect::<Result<Vec<_>, _>>()?;
+        let admin_socket = settings.server.admin.map(bind).transpose()?;
+
+        let log = Log::start(&lent.meter);
+        log.configure(settings.log, settings.store.secret);
+        reload::warn(&generation.warnings);
+        let threats = Arc::new(Threats::new(&lent.meter));
+        let pipeline = Pipeline::new(1, generation, &[], &lent)?;
+        let host = Arc::new(Host::new(lent, log, threats, pipeline));
+
+        let (drain, draining) = channel::channel(false);
+        let mut app = HttpProxy::new(Proxy { host: Arc::clone(&host) }, Arc::new(engine(&settings)));
+        app.handle_init_modules();
+        let proxy = Listener::new(Arc::clone(&host), Arc::new(app), Room::AsConfigured, tls, draining);
+        let reloader = Arc::new(Reloader::new(Arc::clone(&host), deps, source.clone()));
+        let mut server = Self {
+            _watching: watch::start(source, &reloader, settings.server.watch),
+            proxy,
+            reloader,
+            draining: Arc::new(AtomicBool::new(false)),
+            drain,
+            addresses: Vec::new(),
+            admin_address: None,
+            host,
+        };
+        if let Some((socket, address)) = admin_socket {
+            server.serve_admin(socket, address, &settings.server);
+        }
+        tokio::spawn(upstream::probe(Arc::clone(&server.host)));
+        for (socket, address) in sockets {
+            server.serve_proxy(socket, address, &settings.upstream.url);
+        }
+        Ok(server)
+    }
+
+    fn serve_admin(&mut self, socket: TcpListener, address: SocketAddr, settings: &config::settings::Server) {
+        let token = settings.admin_token.clone();
+        let reloader = Arc::clone(&self.reloader);
+        let app = Admin::new(Arc::clone(&self.host), reloader, address, token, Arc::clone(&self.draining));
+        // The admin listener answers to the very end, so it never learns of the drain.
+        let (keep, never) = channel::channel(false);
+        let room = Room::Fixed(admin::MAX_CONNECTIONS);
+        let listener = Listener::new(Arc::clone(&self.host), Arc::new(app), room, None, never);
+        tokio::spawn(async move {
+            let _keep = keep;
+            listener.accept(socket).await;
+        });
+        self.admin_address = Some(address);
+        tracing::info!(target: "listener", listener = "admin", addr = %address, "listening");
+    }
+
+    fn serve_proxy(&mut self, socket: TcpListener, address: SocketAddr, upstream: &str) {
+        tokio::spawn(Arc::clone(&self.proxy).accept(socket));
+        self.addresses.push(address);
+        tracing::info!(
+            target: "listener",
+            listener = "proxy",
+            addr = %address,
+            upstream,
+            version = crate::build::VERSION,
+            "listening"
+        );
+    }
+
+    /// Where it listens, ports filled in.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Where its admin listener is.
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.admin_address
+    }
+
+    /// Serves until SIGTERM or SIGINT; reloads at SIGHUP.
+    pub async fn until_told_to_stop(&self) -> std::io::Result<()> {
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut hangup = signal(SignalKind::hangup())?;
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => return Ok(()),
+                _ = interrupt.recv() => return Ok(()),
+                _ = hangup.recv() => {
+                    // What was wrong is logged by the reload itself.
+                    let _ = self.reloader.reload().await;
+                }
+            }
+        }
+    }
+
+    /// Accepts nothing more and lets what is under way end, at most `drain_timeout`; the exchanges that were left.
+    pub async fn drain(self) -> usize {
+        self.draining.store(true, Ordering::Relaxed);
+        let in_flight = || self.host.in_flight.load(Ordering::Relaxed);
+        tracing::info!(target: "listener", in_flight = in_flight(), "draining");
+        // The listeners hold receivers, so somebody hears it.
+        let _ = self.drain.send(true);
+        let patience = self.host.pipeline().settings.server.drain_timeout;
+        let began = Instant::now();
+        tokio::time::sleep(DRAIN_NOTICE).await;
+        while (in_flight() > 0 || self.proxy.open_connections() > 0) && began.elapsed() < patience {
+            tokio::time::sleep(DRAIN_LOOK).await;
+        }
+        let left = in_flight();
+        tracing::info!(target: "listener", in_flight = left, "stopped");
+        self.host.log.flush(LAST_LINES);
+        left
+    }
+}
+
+fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), String> {
+    listener::bind(address)
+        .and_then(|socket| socket.local_addr().map(|address| (socket, address)))
+        .map_err(|error| format!("cannot listen on {address}: {error}"))
+}
+
+fn engine(settings: &config::Settings) -> ServerConf {
+    let workers = settings.server.workers;
+    ServerConf {
+        threads: workers,
+        // The engine multiplies by its threads; the setting counts connections in all.
+        upstream_keepalive_pool_size: settings.upstream.idle_connections.div_ceil(workers),
+        max_retries: crate::proxy::MAX_ATTEMPTS,
+        ..ServerConf::default()
+    }
+}

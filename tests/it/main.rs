@@ -1,0 +1,17 @@
+//! Whole-binary tests: one integration binary, a module a capability.
+
+mod config;
+mod drain;
+mod edge;
+mod hooks;
+mod lanes;
+mod limits;
+mod observe;
+mod tags;
+
+use std::path::Path;
+
+/// The binary under test.
+fn bin() -> &'static Path {
+    Path::new(env!("CARGO_BIN_EXE_vestibule"))
+}
