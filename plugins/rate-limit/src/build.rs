@@ -5,6 +5,7 @@ mod routes;
 mod tiers;
 
 use crate::config::{Config, Route};
+use crate::key::KeySpec;
 use crate::metrics::{PluginMetrics, PolicyMetrics};
 use crate::notice::Notice;
 use crate::policy::Policy;
@@ -42,14 +43,11 @@ pub(crate) fn build(
         .into_iter()
         .filter_map(|(name, draft)| Some((name.clone(), Arc::new(policy(&name, draft?, &*store, deps)))))
         .collect();
-    if let Err(outage) = store.reserve(config.capacity) {
-        errors.error(KeyPath::table(["capacity"]), outage.to_string(), "choose a smaller one");
-        return Err(errors);
-    }
     Ok(Shared {
         clock: Arc::clone(&deps.clock),
         secret: Arc::clone(&deps.secret),
         dialect: config.headers,
+        capacity: config.capacity,
         plans: plans.iter().map(|row| row.iter().map(|choice| choice.plan(&policies)).collect()).collect(),
         policies,
         tiers,
@@ -61,13 +59,6 @@ pub(crate) fn build(
 }
 
 fn policy(name: &str, draft: Draft, store: &dyn Quotas, deps: &Deps) -> Policy {
-    if draft.key.is_chosen_by_client() {
-        tracing::warn!(
-            target: "rate_limit",
-            policy = name,
-            "its key is a header alone, so a client chooses which bucket it is counted in"
-        );
-    }
     Policy {
         limit: draft.limit,
         rate: draft.rate,
@@ -77,6 +68,21 @@ fn policy(name: &str, draft: Draft, store: &dyn Quotas, deps: &Deps) -> Policy {
         metrics: PolicyMetrics::new(&deps.meter, name),
         refusals: store.refusals(name),
     }
+}
+
+/// What is valid but probably not meant.
+pub(crate) fn warnings(config: &Config) -> BuildErrors {
+    let mut warnings = BuildErrors::default();
+    for (name, table) in &config.policies {
+        if KeySpec::parse(&table.key).is_ok_and(|key| key.is_chosen_by_client()) {
+            warnings.error(
+                KeyPath::table(["policies", name, "key"]),
+                format!("policy `{name}` counts by a header alone"),
+                "a client chooses its headers, and so its bucket; add client or address",
+            );
+        }
+    }
+    warnings
 }
 
 /// Checks what concerns no single policy.

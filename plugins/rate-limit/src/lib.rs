@@ -37,6 +37,10 @@ impl Plugin for RateLimit {
         Some(Box::new(Exchange::new(Arc::clone(&self.shared))))
     }
 
+    fn on_install(&self) {
+        self.shared.install();
+    }
+
     fn admin<'a>(&'a self, call: &'a AdminCall<'a>) -> Option<Soon<'a, AdminReply>> {
         admin::answer(&self.shared, call)
     }
@@ -48,6 +52,10 @@ impl Build for RateLimit {
     type Config = Config;
     type Route = Route;
     type Store = Arc<dyn Quotas>;
+
+    fn warnings(config: &Config, _: &Routes<Route>) -> BuildErrors {
+        build::warnings(config)
+    }
 
     fn build(config: Config, routes: &Routes<Route>, store: Arc<dyn Quotas>, deps: &Deps) -> Result<Self, BuildErrors> {
         Ok(Self { shared: Arc::new(build::build(&config, routes, store, deps)?) })

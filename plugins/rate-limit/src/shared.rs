@@ -16,6 +16,8 @@ pub(crate) struct Shared {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) secret: Arc<Secret>,
     pub(crate) dialect: Headers,
+    /// Keys to make room for.
+    pub(crate) capacity: usize,
     pub(crate) policies: BTreeMap<String, Arc<Policy>>,
     pub(crate) tiers: Tiers,
     /// A row a route, `unmatched` first; in it a plan a tier.
@@ -26,6 +28,13 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    /// Makes room for the keys. Without memory for them, what there was goes on serving.
+    pub(crate) fn install(&self) {
+        if let Err(outage) = self.store.reserve(self.capacity) {
+            tracing::error!(target: "rate_limit", capacity = self.capacity, error = %outage, "capacity not changed");
+        }
+    }
+
     /// What applies to callers of a tier on a route.
     pub(crate) fn plan(&self, route: RouteId, tier: TierId) -> Option<&Plan> {
         self.plans.get(route.index())?.get(tier.0)?.as_ref()

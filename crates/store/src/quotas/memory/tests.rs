@@ -123,10 +123,7 @@ fn a_sliding_log_is_looked_at_and_reset_like_a_bucket() {
         assert!(admits(&take(&store, [enforced(&log, "k", 1)])));
         clock.pass(SECOND);
     }
-    assert_eq!(
-        balance(&store, &log, "k"),
-        Balance { remaining: 0, debt_ns: 3 * SECOND, wait_ns: SECOND }
-    );
+    assert_eq!(balance(&store, &log, "k"), Balance { remaining: 0, debt_ns: 3 * SECOND, wait_ns: SECOND });
     assert_eq!(now(store.reset(&log, "k")), Ok(()));
     assert_eq!(balance(&store, &log, "k"), Balance { remaining: 3, debt_ns: 0, wait_ns: 0 });
     assert!(admits(&take(&store, [enforced(&log, "k", 3)])));
@@ -229,8 +226,10 @@ fn a_full_overflow_hands_out_no_fresh_bucket_either() {
         for (limit, admitted) in [&a, &log].into_iter().zip(&mut admitted) {
             // Asked twice, so that every bucket is refusing.
             for _ in 0..2 {
-                let demand =
-                    Demand { charges: [enforced(limit, &key, 1)].into_iter().collect(), address: address([b, c, d, 0]) };
+                let demand = Demand {
+                    charges: [enforced(limit, &key, 1)].into_iter().collect(),
+                    address: address([b, c, d, 0]),
+                };
                 *admitted += u32::from(matches!(store.decide(&demand).verdicts[0].outcome, Outcome::Charged(_)));
             }
         }
@@ -277,11 +276,8 @@ fn threads_together_are_admitted_no_more_than_one_alone() {
                 scope.spawn(move || {
                     for _ in 0..3_000 {
                         let charges = [enforced(a, "k", 1), enforced(b, "k", 1)];
-                        let outcomes = if worker % 2 == 0 {
-                            take(store, charges)
-                        } else {
-                            take(store, charges.into_iter().rev())
-                        };
+                        let outcomes =
+                            if worker % 2 == 0 { take(store, charges) } else { take(store, charges.into_iter().rev()) };
                         admitted.fetch_add(u64::from(admits(&outcomes)), Ordering::Relaxed);
                     }
                 })

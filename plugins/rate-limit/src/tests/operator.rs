@@ -1,0 +1,93 @@
+//! What operators see: the admin listener, the access line, metrics.
+
+use super::rig::{Ask, Rig};
+use http::Method;
+use std::borrow::Cow;
+use vestibule_plugin::meter::Desc;
+use vestibule_plugin::{AdminReply, Field};
+
+/// RL-21: looking at a bucket and emptying it.
+#[test]
+fn a_bucket_can_be_looked_at_and_reset() {
+    let rig = Rig::with_p("");
+    let key = "addr=127.0.0.1";
+    assert_eq!(
+        rig.admin_json(&["p", key]),
+        serde_json::json!({
+            "policy": "p", "key": key, "limit": "10/min", "burst": 10, "remaining": 10,
+            "debt_ms": 0, "retry_after_ms": 0, "scope": "process",
+        })
+    );
+    for _ in 0..11 {
+        rig.get();
+    }
+    let spent = rig.admin_json(&["p", key]);
+    assert_eq!(
+        (&spent["remaining"], &spent["debt_ms"], &spent["retry_after_ms"]),
+        (&0.into(), &60_000.into(), &6_000.into())
+    );
+    assert_eq!(rig.admin(&Method::DELETE, &["p", key]), Some(AdminReply::Done));
+    assert_eq!(rig.admin_json(&["p", key])["remaining"], 10);
+    assert_eq!(rig.get().limit(), r#""p";r=9;t=54"#);
+}
+
+#[test]
+fn paths_and_policies_that_do_not_exist_are_told_apart() {
+    let rig = Rig::with_p("");
+    assert_eq!(rig.admin(&Method::GET, &[]), None);
+    assert_eq!(rig.admin(&Method::GET, &["p", "k", "x"]), None);
+    assert_eq!(rig.admin(&Method::GET, &["q"]), Some(AdminReply::NotFound("there is no policy `q`".into())));
+    assert_eq!(rig.admin(&Method::DELETE, &["p"]), Some(AdminReply::MethodNotAllowed));
+}
+
+#[test]
+fn the_report_lists_the_twenty_most_refused_without_naming_them() {
+    let rig = Rig::with_p("");
+    for client in 0..30 {
+        for _ in 0..11 + client {
+            rig.ask(Ask::new().from(&format!("203.0.113.{client}"), 32));
+        }
+    }
+    let report = rig.admin_json(&["p"]);
+    let refused = report["refused"].as_array().expect("a list");
+    assert_eq!(refused.len(), 20);
+    assert_eq!((&refused[0]["count"], &refused[19]["count"]), (&30.into(), &11.into()));
+    assert!(!report.to_string().contains("203.0.113"));
+    assert_eq!(report["decisions"]["denied"], (1..=30).sum::<u64>());
+}
+
+#[test]
+fn the_access_line_says_what_was_decided_and_hides_who() {
+    let rig = Rig::with_p("");
+    let admitted = rig.get().line;
+    assert_eq!(admitted[0], ("tier", Field::Text(Cow::Borrowed("anonymous"))));
+    let parts = |outcome| vec![("outcome", Cow::Borrowed(outcome)), ("policy", Cow::Borrowed("p"))];
+    assert_eq!(admitted[1], ("rate_limit", Field::Parts(parts("allowed"))));
+    for _ in 0..9 {
+        rig.get();
+    }
+    let refused = rig.get().line;
+    let Field::Parts(seen) = &refused[1].1 else { panic!("parts") };
+    assert_eq!(seen[..2], parts("denied"));
+    assert_eq!((seen[2].0, seen[2].1.len()), ("h", 22));
+    assert_eq!(rig.admin_json(&["p"])["refused"][0]["key"], *seen[2].1, "the name of the report");
+}
+
+#[test]
+fn every_decision_is_counted_once_a_policy() {
+    let rig = Rig::with_p("");
+    for _ in 0..13 {
+        rig.get();
+    }
+    let count = |name, labels: &'static [&'static str], values: &[&str]| {
+        rig.meter.counter(Desc { name, help: "", labels }).with(values).get()
+    };
+    let decided = |outcome| {
+        let labels = &["policy", "outcome", "source"];
+        count("vestibule_rate_limit_decisions_total", labels, &["p", outcome, "local"])
+    };
+    assert_eq!((decided("allowed"), decided("denied"), decided("shadow_denied")), (10, 3, 0));
+    assert_eq!(count("vestibule_rate_limit_near_limit_total", &["policy"], &["p"]), 2, "at r=1 and r=0");
+    let keys = Desc { name: "vestibule_rate_limit_keys", help: "", labels: &[] };
+    assert_eq!(rig.meter.gauge(keys).with(&[]).get(), 1);
+}
