@@ -2,7 +2,7 @@
 
 use super::overflow::network;
 use super::slots::Seat;
-use super::step::{Step, clamp, weigh};
+use super::step::{Step, alone, clamp, weigh};
 use super::table::{Area, Table};
 use super::{Balance, Charge, Decision, Demand, Left, Limit, MAX_CHARGES, Outage, Quotas, Refusals, Taken, TopRefused};
 use arc_swap::ArcSwap;
@@ -44,6 +44,12 @@ impl MemoryQuotas {
     fn decide(&self, demand: &Demand<'_>) -> Taken {
         let hashes = self.bucket_hashes(&demand.charges);
         let now = self.clock.now().0;
+        if let ([charge], [hash]) = (&*demand.charges, &*hashes)
+            && let Some((verdict, was_free)) = alone(&self.table.load(), now, charge, *hash)
+        {
+            self.hold_more(u64::from(was_free));
+            return Taken { verdicts: std::iter::once(verdict).collect() };
+        }
         // A table is retired only while its successor is put in place, so the second turn is the last but for another
         // reload.
         loop {
@@ -51,11 +57,16 @@ impl MemoryQuotas {
             if let Some(mut step) = Step::begin(&table, now, &demand.charges, &hashes) {
                 step.make_room(&demand.charges, || self.hash(&network(demand.address)));
                 let taken = step.conclude(&demand.charges);
-                if step.settled > 0 {
-                    self.keys.fetch_add(step.settled, Ordering::Relaxed);
-                }
+                self.hold_more(step.settled);
                 return taken;
             }
+        }
+    }
+
+    /// Counts buckets that took a free slot.
+    fn hold_more(&self, settled: u64) {
+        if settled > 0 {
+            self.keys.fetch_add(settled, Ordering::Relaxed);
         }
     }
 

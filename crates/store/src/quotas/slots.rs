@@ -83,20 +83,21 @@ impl Slots {
     /// Finds the bucket, or the slot it can have: a free one, else one that owes nothing, else the one that owes least
     /// and is not refusing. Slots in `taken` are spoken for.
     pub(super) fn seat(&self, hash: u128, now: u64, taken: &[usize]) -> Seat {
+        let words = self.words();
         let mut drained = None;
         let mut least: Option<(u64, usize)> = None;
         for at in self.set(hash) {
-            if self.hash(at) == hash {
+            if hash_of(words, at) == hash {
                 return Seat::Held(at);
             }
             // Slots fill in the order they are probed and are never emptied, so nothing is held behind a free one.
-            if self.hash(at) == 0 && !taken.contains(&at) {
+            if hash_of(words, at) == 0 && !taken.contains(&at) {
                 return Seat::Vacant(at);
             }
-            if taken.contains(&at) || self.words()[at + REFUSING] > now {
+            if taken.contains(&at) || words[at + REFUSING] > now {
                 continue;
             }
-            let due = self.words()[at + DUE];
+            let due = words[at + DUE];
             if due <= now {
                 drained = drained.or(Some(at));
             } else if least.is_none_or(|(other, _)| due < other) {
@@ -113,21 +114,22 @@ impl Slots {
     /// bucket is shared with another of the same policy, and at last with whoever owes least. Its debt is inherited, so
     /// that a fresh bucket is never handed out.
     pub(super) fn shared_seat(&self, hash: u128, family: u64, now: u64, taken: &[usize]) -> Seat {
+        let words = self.words();
         let mut vacant = None;
         let mut same: Option<(u64, usize)> = None;
         let mut other: Option<(u64, usize)> = None;
         for at in self.set(hash) {
-            if self.hash(at) == hash {
+            if hash_of(words, at) == hash {
                 return Seat::Held(at);
             }
             if taken.contains(&at) {
                 continue;
             }
-            let due = self.words()[at + DUE];
+            let due = words[at + DUE];
             if due <= now {
                 vacant = vacant.or(Some(at));
             } else {
-                let least = if self.words()[at + FAMILY] == family { &mut same } else { &mut other };
+                let least = if words[at + FAMILY] == family { &mut same } else { &mut other };
                 if least.is_none_or(|(owed, _)| due < owed) {
                     *least = Some((due, at));
                 }
@@ -212,6 +214,10 @@ impl Slots {
     }
 
     fn hash(&self, at: usize) -> u128 {
-        u128::from(self.words()[at]) | u128::from(self.words()[at + 1]) << 64
+        hash_of(self.words(), at)
     }
+}
+
+fn hash_of(words: &[u64], at: usize) -> u128 {
+    u128::from(words[at + HASH]) | u128::from(words[at + HASH + 1]) << 64
 }

@@ -97,54 +97,23 @@ impl<'t> Step<'t> {
             .zip(charges)
             .any(|(decision, charge)| charge.force == Force::Enforced && matches!(decision, Decision::Refuse { .. }));
         let mut verdicts = ArrayVec::new();
-        for (i, (decision, charge)) in decisions.into_iter().zip(charges).enumerate() {
+        for ((decision, charge), place) in decisions.into_iter().zip(charges).zip(&self.places) {
+            let slots = &mut self.regions[place.region].1;
             let outcome = match decision {
                 Decision::Admit { .. } if refused => Outcome::Spared,
                 Decision::Admit { debt_ns, left } => {
-                    self.charge(i, charge, debt_ns);
+                    let was_free = write(slots, place.seat, place.hash, charge, debt_ns, self.now);
+                    self.settled += u64::from(was_free && place.source == Source::Local);
                     Outcome::Charged(left)
                 }
                 Decision::Refuse { remaining, wait_ns } => {
-                    self.hold(i, wait_ns);
+                    hold(slots, place.seat, wait_ns, self.now);
                     Outcome::Refused { remaining, wait_ns }
                 }
             };
-            verdicts.push(Verdict { outcome, source: self.places[i].source });
+            verdicts.push(Verdict { outcome, source: place.source });
         }
         Taken { verdicts }
-    }
-
-    fn charge(&mut self, i: usize, charge: &Charge<'_>, debt_ns: u64) {
-        if charge.cost == 0 {
-            return;
-        }
-        let Place { region, hash, seat, source } = self.places[i];
-        let slots = &mut self.regions[region].1;
-        let at = match seat {
-            Seat::Held(at) => at,
-            Seat::Vacant(at) => {
-                let was_free = slots.settle(at, hash, charge.limit.family() as u64);
-                self.settled += u64::from(was_free && source == Source::Local);
-                at
-            }
-            Seat::Full => return,
-        };
-        // A bucket taken over from a slower policy keeps the later end.
-        let due = slots.due(at).max(self.now.saturating_add(debt_ns));
-        slots.set_due(at, due);
-        if charge.limit.algorithm() == Algorithm::SlidingLog
-            && let Some(log) = slots.log_mut(at)
-        {
-            sliding_log::write(log, self.now, charge.cost);
-        }
-    }
-
-    /// Keeps a refusing bucket from being evicted.
-    fn hold(&mut self, i: usize, wait_ns: u64) {
-        let Place { region, seat, .. } = self.places[i];
-        if let Seat::Held(at) = seat {
-            self.regions[region].1.set_refusing(at, self.now.saturating_add(wait_ns));
-        }
     }
 
     /// Locks regions that are not locked yet; each of them must be above those that are.
@@ -175,6 +144,59 @@ impl<'t> Step<'t> {
                 Seat::Full => None,
             })
             .collect()
+    }
+}
+
+/// Decides on a single charge, as most requests have; the general way with nothing to agree on. Says also whether the
+/// bucket took a free slot. `None`: the table was retired meanwhile, or there is no room.
+pub(super) fn alone(table: &Table, now: u64, charge: &Charge<'_>, hash: u128) -> Option<(Verdict, bool)> {
+    let mut slots = table.lock(table.region(Area::Own(charge.limit.algorithm()), hash));
+    if slots.retired {
+        return None;
+    }
+    let seat = slots.seat(hash, now, &[]);
+    match seat {
+        Seat::Held(at) => clamp(&mut slots, at, charge.limit, now),
+        Seat::Vacant(_) => {}
+        Seat::Full => return None,
+    }
+    let (outcome, was_free) = match weigh(&slots, seat, charge.limit, charge.cost, now) {
+        Decision::Admit { debt_ns, left } => {
+            (Outcome::Charged(left), write(&mut slots, seat, hash, charge, debt_ns, now))
+        }
+        Decision::Refuse { remaining, wait_ns } => {
+            hold(&mut slots, seat, wait_ns, now);
+            (Outcome::Refused { remaining, wait_ns }, false)
+        }
+    };
+    Some((Verdict { outcome, source: Source::Local }, was_free))
+}
+
+/// Charges a bucket; whether it took a free slot.
+fn write(slots: &mut Slots, seat: Seat, hash: u128, charge: &Charge<'_>, debt_ns: u64, now: u64) -> bool {
+    if charge.cost == 0 {
+        return false;
+    }
+    let (at, was_free) = match seat {
+        Seat::Held(at) => (at, false),
+        Seat::Vacant(at) => (at, slots.settle(at, hash, charge.limit.family() as u64)),
+        Seat::Full => return false,
+    };
+    // A bucket taken over from a slower policy keeps the later end.
+    let due = slots.due(at).max(now.saturating_add(debt_ns));
+    slots.set_due(at, due);
+    if charge.limit.algorithm() == Algorithm::SlidingLog
+        && let Some(log) = slots.log_mut(at)
+    {
+        sliding_log::write(log, now, charge.cost);
+    }
+    was_free
+}
+
+/// Keeps a refusing bucket from being evicted.
+fn hold(slots: &mut Slots, seat: Seat, wait_ns: u64, now: u64) {
+    if let Seat::Held(at) = seat {
+        slots.set_refusing(at, now.saturating_add(wait_ns));
     }
 }
 
