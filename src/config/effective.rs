@@ -2,7 +2,7 @@
 
 use crate::config::mask::{Authority, MASK, hide_credentials};
 use crate::config::schema::View;
-use crate::config::secret_keys;
+use crate::config::secret_keys::{self, Why};
 use crate::config::tree::Node;
 use sha2::{Digest, Sha256};
 use std::fmt::Write;
@@ -23,7 +23,10 @@ impl Effective {
     /// As an operator may see it. It parses again.
     pub(super) fn masked(&self, schema: View<'_>) -> String {
         let mut tree = Node::from(Toml::Table(self.tables.clone()));
-        secret_keys::visit(&mut tree, schema, &mut |_, secret| {
+        secret_keys::visit(&mut tree, schema, &mut |why, secret| {
+            if why != Why::Secret {
+                return;
+            }
             secret.each_scalar(&mut |scalar, _| {
                 if !matches!(scalar, Toml::String(text) if text.is_empty()) {
                     *scalar = Toml::String(MASK.to_owned());

@@ -170,29 +170,31 @@ fn credentials(text: &str, authority: Authority) -> Vec<Range<usize>> {
 
 /// What is hidden of a line in a file that is no TOML: everything but the values of harmless keys.
 fn unparsed_marks(line: &str, harmless: &BTreeSet<String>) -> Vec<Range<usize>> {
-    let all = |from: usize| std::iter::once(from..line.len()).filter(|mark| !mark.is_empty()).collect();
+    let mut marks = credentials(line, Authority::Generous);
+    marks.extend(unparsed_value(line, harmless).filter(|from| *from < line.len()).map(|from| from..line.len()));
+    marks
+}
+
+/// From where on such a line is hidden.
+fn unparsed_value(line: &str, harmless: &BTreeSet<String>) -> Option<usize> {
     let indent = line.len() - line.trim_start().len();
-    if line[indent..].starts_with('[') {
-        return Vec::new();
+    let bare = |c: char| c.is_ascii_alphanumeric() || "_-.[] ".contains(c);
+    if line[indent..].starts_with('[') && line.chars().all(bare) {
+        return None;
     }
     let mut at = 0;
     while let Some(found) = line[at..].find('=') {
         let equals = at + found;
         let word = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
         let before = line[at..equals].trim_end().trim_end_matches(['"', '\'']);
-        let key = &before[before.rfind(|c| !word(c)).map_or(0, |index| index + 1)..];
-        if !harmless.contains(key) {
-            let value = equals + 1;
-            let space = line[value..].len() - line[value..].trim_start().len();
-            return all(value + space);
-        }
+        let key = before.rsplit(|c| !word(c)).next().unwrap_or_default();
         at = equals + 1;
+        if !harmless.contains(key) {
+            return Some(at + line[at..].len() - line[at..].trim_start().len());
+        }
     }
-    match at {
-        // No key on it: the middle of a longer value, or not TOML at all.
-        0 => all(indent),
-        _ => credentials(line, Authority::Generous),
-    }
+    // Without a key it is the middle of a longer value, or not TOML at all.
+    (at == 0).then_some(indent)
 }
 
 #[cfg(test)]

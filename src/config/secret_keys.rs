@@ -17,23 +17,25 @@ pub(super) enum Why {
 
 /// Calls `visit_one` with every value below `node` that is not to be shown.
 pub(super) fn visit(node: &mut Node, schema: View<'_>, visit_one: &mut impl FnMut(Why, &mut Node)) {
-    let alternatives = schema.alternatives().unwrap_or_else(|| vec![schema]);
+    if let Some(alternatives) = schema.alternatives() {
+        // A key that is unknown to one alternative may be known to another.
+        let kind = if matches!(node.value, Value::Array(_)) { "array" } else { "object" };
+        let fits = |one: &View<'_>| one.alternatives().is_some() || one.types().contains(&kind);
+        return alternatives.into_iter().filter(fits).for_each(|one| visit(node, one, visit_one));
+    }
     match &mut node.value {
         Value::Table(entries) => {
             for (key, value) in entries {
-                let inner = alternatives.iter().find_map(|one| one.property(&key.text).map(|inner| (*one, inner)));
-                match inner {
-                    Some((table, inner)) if !is_secret(table, &key.text) => visit(value, inner, visit_one),
-                    Some(_) => visit_one(Why::Secret, value),
+                match schema.property(&key.text) {
+                    Some(_) if is_secret(schema, &key.text) => visit_one(Why::Secret, value),
+                    Some(inner) => visit(value, inner, visit_one),
                     None => visit_one(Why::Unknown, value),
                 }
             }
         }
         Value::Array(items) => {
-            for item in items {
-                if let Some(inner) = alternatives.iter().find_map(|one| one.items()) {
-                    visit(item, inner, visit_one);
-                }
+            if let Some(inner) = schema.items() {
+                items.iter_mut().for_each(|item| visit(item, inner, visit_one));
             }
         }
         Value::Scalar(_) => {}
@@ -70,5 +72,47 @@ fn collect(schema: &Json, names: &mut BTreeSet<String>, secret: &mut BTreeSet<St
         }
         Json::Array(items) => items.iter().for_each(|inner| collect(inner, names, secret)),
         _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+    use toml::Value as Toml;
+
+    fn schema() -> Json {
+        let text = json!({ "type": "string" });
+        let properties = json!({
+            "url": text, "headers": { "type": "object", "additionalProperties": text }, "headers_file": text,
+            "pin": { "type": "string", "writeOnly": true },
+        });
+        let otlp = json!({ "type": "object", "properties": properties, "additionalProperties": false });
+        json!({
+            "type": "object",
+            "properties": { "otlp": { "anyOf": [{ "type": "boolean" }, { "$ref": "#/$defs/Otlp" }] } },
+            "$defs": { "Otlp": otlp },
+        })
+    }
+
+    #[test]
+    fn a_key_beside_one_that_ends_in_file_is_secret_with_all_below_it() {
+        let file =
+            "otlp = { url = 'u', headers = { a = 'S1', b = 'S2' }, headers_file = 'f', pin = 'S3', hedrs = 'S4' }";
+        let mut tree = crate::config::tree::parse(file).expect("TOML");
+        let mut hidden = Vec::new();
+        visit(&mut tree, View::whole(&schema()), &mut |why, node| {
+            node.each_scalar(&mut |scalar, _| hidden.push((why, scalar.as_str().map(str::to_owned))));
+        });
+        let secret = |text: &str| (Why::Secret, Some(text.to_owned()));
+        assert_eq!(hidden, [secret("S1"), secret("S2"), secret("S3"), (Why::Unknown, Some("S4".to_owned()))]);
+        assert!(matches!(tree.to_toml(), Toml::Table(_)));
+    }
+
+    #[test]
+    fn names_of_secrets_are_never_harmless() {
+        let schema = schema();
+        let names = harmless(View::whole(&schema));
+        assert_eq!(names.into_iter().collect::<Vec<_>>(), ["headers_file", "otlp", "url"]);
     }
 }

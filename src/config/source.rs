@@ -10,13 +10,16 @@ pub const DEFAULT_FILE: &str = "vestibule.toml";
 /// Most bytes of a configuration file.
 const MAX_BYTES: u64 = 4 << 20;
 
+/// The value of a variable by its name.
+type Environment = dyn Fn(&str) -> Option<String> + Send + Sync;
+
 /// A file, what the command line overrides in it, and the environment its `${NAME}`s come from.
 #[derive(Clone)]
 pub struct Source {
     path: Option<PathBuf>,
     pub(super) upstream: Option<String>,
     pub(super) listen: Option<String>,
-    environment: Arc<dyn Fn(&str) -> Option<String> + Send + Sync>,
+    environment: Arc<Environment>,
 }
 
 impl Source {

@@ -1,6 +1,7 @@
 //! No secret of a file is ever shown.
 
 use super::{invalid, invalid_with, try_load, valid};
+use proptest::prelude::*;
 use std::fs;
 
 const SECRET: &str = "hunter2-hunter2";
@@ -120,4 +121,54 @@ fn the_hash_knows_secrets_and_nothing_else_does() {
     assert_eq!(hash("").len(), 12);
     assert_ne!(hash(""), hash("[server]\nvia = \"x\""));
     assert_ne!(hash("[server]\nadmin_token = \"a\""), hash("[server]\nadmin_token = \"b\""));
+}
+
+/// Pieces of files, right and wrong.
+const PIECES: [&str; 31] = [
+    "[server]",
+    "[store]",
+    "[[routes]]",
+    "server = {",
+    "}",
+    "]",
+    "[",
+    "=",
+    ",",
+    "\n",
+    "\n",
+    " ",
+    "\"",
+    "'",
+    "${",
+    "5",
+    "true",
+    "listen = ",
+    "listn = 1",
+    "level = \"inf\"",
+    "via = \"a b\"",
+    "url = \"http://u:hunter2@h\"",
+    "name = \"é\"",
+    "admin_token = \"hunter2\"",
+    "secret = 'hunter2'",
+    "admin_token = \"hunter2",
+    "admin_tokn = hunter2",
+    "secret_file = \"/x\"",
+    "admin_token = [\"hunter2\", 5]",
+    "trusted_proxies = [\"${A}\"]",
+    "\\q",
+];
+
+proptest! {
+    /// SEC-19: whatever the file looks like, nothing panics and no secret is shown.
+    #[test]
+    fn no_file_makes_a_diagnostic_tell(pieces in prop::collection::vec(prop::sample::select(&PIECES[..]), 0..12)) {
+        if let Err(diagnostics) = try_load(&pieces.concat(), &[("A", "hunter2")]) {
+            prop_assert!(!diagnostics.to_string().contains("hunter2"), "{}", diagnostics);
+        }
+    }
+
+    #[test]
+    fn no_file_makes_loading_panic(text in "[\\[\\]a-z=\"'{}$.,_\\\\#\n é0-9]{0,60}") {
+        let _ = try_load(&text, &[]);
+    }
 }
