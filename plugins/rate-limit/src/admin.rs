@@ -11,6 +11,9 @@ use vestibule_store::quotas::{Balance, Outage};
 /// Refused buckets in a report.
 const REPORTED: usize = 20;
 
+/// Begins the name under which a bucket is logged; no key text begins so.
+const HIDDEN: &str = "h:";
+
 /// Answers a call; `None` when the path has neither shape.
 pub(crate) fn answer<'a>(shared: &'a Shared, call: &'a AdminCall<'a>) -> Option<Soon<'a, AdminReply>> {
     let (name, key) = match call.segments {
@@ -21,6 +24,10 @@ pub(crate) fn answer<'a>(shared: &'a Shared, call: &'a AdminCall<'a>) -> Option<
     let Some(policy) = shared.policies.get(name) else {
         return Some(Soon::Now(AdminReply::NotFound(format!("there is no policy `{name}`"))));
     };
+    if key.is_some_and(|key| key.starts_with(HIDDEN)) {
+        let why = "this process knows its buckets by key text, such as addr=203.0.113.7, not by hash";
+        return Some(Soon::Now(AdminReply::NotFound(why.to_owned())));
+    }
     Some(match (key, call.method) {
         (None, &Method::GET) => Soon::Now(AdminReply::Json(report(policy))),
         (Some(key), &Method::GET) => look(shared, policy, key),

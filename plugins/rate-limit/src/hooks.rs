@@ -10,7 +10,10 @@ use http::{StatusCode, header};
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
-use vestibule_plugin::{AccessLine, End, Facts, Field, Flow, Hooks, Problem, RequestHead, ResponseHead, RouteId, Soon};
+use vestibule_plugin::meter::Exemplar;
+use vestibule_plugin::{
+    AccessLine, End, Facts, Field, Flow, Hooks, Problem, RequestHead, ResponseHead, RouteId, Soon, TraceContext,
+};
 use vestibule_store::quotas::{Outcome, Source, Taken, Verdict};
 
 /// The hooks of one exchange.
@@ -26,6 +29,7 @@ struct Asked {
     tier: TierId,
     keys: KeyTexts,
     is_grpc: bool,
+    trace: TraceContext,
 }
 
 /// What it said.
@@ -33,6 +37,14 @@ struct Decided {
     taken: Taken,
     /// When, for fields that carry a time of day.
     at: SystemTime,
+}
+
+impl Asked {
+    /// Where a refusal can be found, when its trace is recorded.
+    fn exemplar(&self, at: SystemTime) -> Option<Exemplar> {
+        let TraceContext { trace_id, span_id, .. } = self.trace;
+        self.trace.is_sampled().then_some(Exemplar { trace_id, span_id, at })
+    }
 }
 
 impl Exchange {
@@ -55,7 +67,7 @@ impl Hooks for Exchange {
         let route = facts.route();
         let Some(plan) = shared.plan(route, tier) else { return Soon::Now(Flow::Continue) };
         let keys = plan.key_texts(request, facts);
-        let asked = &*self.asked.insert(Asked { route, tier, keys, is_grpc: request.is_grpc() });
+        let asked = &*self.asked.insert(Asked { route, tier, keys, is_grpc: request.is_grpc(), trace: *facts.trace() });
         let decided = &mut self.decided;
         let mut conclude = move |taken: Taken| {
             let at = shared.clock.wall();
@@ -148,7 +160,7 @@ fn count(shared: &Shared, plan: &Plan, asked: &Asked, taken: &Taken, at: SystemT
             Outcome::Spared => policy.metrics.allowed.inc(),
             Outcome::Refused { .. } => {
                 let counter = if policy.is_enforced() { &policy.metrics.denied } else { &policy.metrics.shadow_denied };
-                counter.inc();
+                counter.inc_with(asked.exemplar(at).as_ref());
                 let key = plan.key_text(place, &asked.keys);
                 policy.refusals.count(key, at, || hidden(&shared.secret, key));
             }

@@ -47,7 +47,7 @@ pub(crate) struct PolicyMetrics {
 
 impl PolicyMetrics {
     pub(crate) fn new(registry: &Registry, policy: &str) -> Self {
-        let decisions = registry.counter(DECISIONS);
+        let decisions = registry.counter(DECISIONS).with_exemplars();
         let decided = |outcome| decisions.with(&[policy, outcome, "local"]);
         Self {
             allowed: decided("allowed"),

@@ -38,6 +38,8 @@ fn paths_and_policies_that_do_not_exist_are_told_apart() {
     assert_eq!(rig.admin(&Method::GET, &["p", "k", "x"]), None);
     assert_eq!(rig.admin(&Method::GET, &["q"]), Some(AdminReply::NotFound("there is no policy `q`".into())));
     assert_eq!(rig.admin(&Method::DELETE, &["p"]), Some(AdminReply::MethodNotAllowed));
+    let hashed = rig.admin(&Method::GET, &["p", "h:Zk3v0cXq1mW8sT5rNfYbLA"]);
+    assert!(matches!(hashed, Some(AdminReply::NotFound(_))), "a wrong answer would look like a full bucket");
 }
 
 #[test]
