@@ -28,11 +28,15 @@ pub enum Command {
         /// Where the configuration comes from.
         #[command(flatten)]
         file: FileArgs,
-        /// Where the application is, e.g. http://127.0.0.1:3000; overrides [upstream] url
-        #[arg(long, value_name = "URL")]
+        /// Where the application is.
+        #[arg(
+            long,
+            value_name = "URL",
+            help = "Where the application is, e.g. http://127.0.0.1:3000; overrides [upstream] url"
+        )]
         upstream: Option<String>,
-        /// Address to serve on, e.g. 127.0.0.1:8080; overrides [server] listen
-        #[arg(long, value_name = "ADDR")]
+        /// Address to serve on.
+        #[arg(long, value_name = "ADDR", help = "Address to serve on, e.g. 127.0.0.1:8080; overrides [server] listen")]
         listen: Option<String>,
     },
     /// Check a configuration and build every plugin, without binding a port

@@ -67,7 +67,7 @@ fn route_entry(plugins: &[Entry], generator: &mut SchemaGenerator) -> Value {
     entry["required"] = json!(["name", "path"]);
     overrides["description"] = "Any of these keys of [upstream], for this route.".into();
     if let Some(keys) = entry.get_mut("properties").and_then(Value::as_object_mut) {
-        for key in ["name", "path"] {
+        for key in ["name", "path", "methods"] {
             if let Some(key) = keys.get_mut(key).and_then(Value::as_object_mut) {
                 key.remove("default");
             }
