@@ -13,7 +13,12 @@ use std::process::ExitCode;
 
 /// A sidecar that traces, measures, limits and revalidates the requests to a web application
 #[derive(Parser, Debug)]
-#[command(name = "vestibule", disable_help_subcommand = true, arg_required_else_help = true)]
+#[command(
+    name = "vestibule",
+    version = crate::build::DESCRIPTION,
+    disable_help_subcommand = true,
+    arg_required_else_help = true
+)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
