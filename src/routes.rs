@@ -1,6 +1,7 @@
 //! Which `[[routes]]` entry a request falls on.
 
 use crate::config::settings::{PathCase, Route};
+use crate::config::shape;
 use crate::edge::path::Readings;
 use http::Method;
 use matchit::Router;
@@ -36,13 +37,13 @@ impl Routes {
                 let entries: Vec<(usize, &Route)> = routes.iter().enumerate().collect();
                 let unnamed = |route: &&(usize, &Route)| route.1.methods.is_empty();
                 for (index, route) in entries.iter().filter(named).chain(entries.iter().filter(unnamed)) {
-                    let template = fold(&route.path, path_case);
+                    let template = shape(&route.path, path_case);
                     let id = RouteId(u16::try_from(index + 1).map_err(|_| "more than 65,535 routes".to_owned())?);
                     let entry = Entry { id, spells_trailing_slash: template.len() > 1 && template.ends_with('/') };
                     match router.insert(template, entry) {
                         Ok(()) => {}
                         // The same template: the entry that names the method is in already.
-                        Err(matchit::InsertError::Conflict { with }) if with == fold(&route.path, path_case) => {}
+                        Err(matchit::InsertError::Conflict { with }) if with == shape(&route.path, path_case) => {}
                         Err(error) => return Err(format!("route `{}`: {error}", route.name)),
                     }
                 }
@@ -80,14 +81,6 @@ impl Routes {
             Some(entry) if entry.spells_trailing_slash => entry.id,
             _ => at(trimmed).map_or(RouteId::UNMATCHED, |entry| entry.id),
         }
-    }
-}
-
-/// The template with literal letters folded when paths are; names in braces do not matter.
-fn fold(template: &str, path_case: PathCase) -> String {
-    match path_case {
-        PathCase::Sensitive => template.to_owned(),
-        PathCase::Insensitive => template.to_ascii_lowercase(),
     }
 }
 

@@ -1,6 +1,9 @@
 //! Whole-binary tests: one integration binary, a module a capability.
 
+mod architecture;
 mod config;
+mod demo;
+mod docs;
 mod drain;
 mod edge;
 mod hooks;

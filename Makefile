@@ -1,0 +1,33 @@
+# Each target is a line or two; what they need and is missing is installed first.
+.PHONY: demo test lint bench coverage docs deny
+
+build_tools = cmake cc:build-essential
+
+demo: ## the reference application with the proxy in front, and things to try
+	@tools/need $(build_tools) curl
+	cargo build --locked -p vestibule -p vestibule-upstream
+	@demo/run
+
+test: lint ## everything
+	cargo test --locked --workspace
+
+lint:
+	@tools/need $(build_tools)
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps
+
+bench: ## beside pingora alone, nginx and HAProxy, in one run
+	@tools/need $(build_tools) nginx:nginx-light haproxy wrk h2load:nghttp2-client openssl python3
+	cargo build --locked --release --bin vestibule --example bare
+	bench/run
+
+coverage: ## line coverage of the workspace, in target/coverage
+	@tools/need $(build_tools)
+	tools/coverage
+
+docs: ## writes what is generated: docs/metrics.md
+	UPDATE_DOCS=1 cargo test --locked --test it docs::
+
+deny: ## advisories, licences and sources, with cargo-deny
+	cargo deny --locked check
