@@ -4,16 +4,18 @@ use crate::host::Host;
 use crate::listener::connection::Connection;
 use crate::pipeline::Pipeline;
 use crate::proxy::Refusal;
+use futures::FutureExt;
 use http::{HeaderValue, Method, StatusCode, Version};
 use smallvec::SmallVec;
 use std::borrow::Cow;
 use std::mem;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use vestibule_plugin::{
     AccessLine, AnsweredBy, Attempt, AttemptResult, ClientAddress, End, Ended, Facts, Hold, Hooks, Monotonic,
-    RouteId, Soon, Stage, TraceContext,
+    RouteId, Stage, TraceContext,
 };
 
 /// The request head as the edge read it.
@@ -97,10 +99,29 @@ pub struct Attached {
     pub name: &'static str,
     /// Its place.
     pub stage: Stage,
-    /// Its state.
-    pub hooks: Box<dyn Hooks>,
     /// What it asked to hold.
     pub hold: Option<Hold>,
+    hooks: Box<dyn Hooks>,
+    /// Inside a call. Stays so when the call panics.
+    busy: bool,
+}
+
+impl Attached {
+    /// Of a plugin that takes part.
+    pub fn new(name: &'static str, stage: Stage, hooks: Box<dyn Hooks>) -> Self {
+        Self { name, stage, hold: None, hooks, busy: false }
+    }
+
+    /// For one call; [`Self::leave`] follows unless that panics.
+    pub fn enter(&mut self) -> &mut dyn Hooks {
+        self.busy = true;
+        &mut *self.hooks
+    }
+
+    /// The call has returned.
+    pub fn leave(&mut self) {
+        self.busy = false;
+    }
 }
 
 /// What may move into a task that outlives the client: hooks, facts and what has happened so far.
@@ -149,9 +170,9 @@ impl Story {
         }
     }
 
-    /// The hooks that have seen the request, innermost first.
+    /// The hooks that have seen the request, innermost first; without one that panicked.
     pub fn entered_inside_out(&mut self) -> (impl Iterator<Item = &mut Attached>, &Facts) {
-        (self.hooks[..self.entered].iter_mut().rev(), &self.facts)
+        (self.hooks[..self.entered].iter_mut().rev().filter(|attached| !attached.busy), &self.facts)
     }
 
     /// An attempt on the upstream begins.
@@ -227,7 +248,24 @@ pub struct Exchange {
     pub refusal: Option<Refusal>,
     /// The next attempt must not use a connection that others have used.
     pub resend_fresh: bool,
+    in_flight: Option<InFlight>,
     over: bool,
+}
+
+/// Counts an exchange until its end has been told; a drain waits for it.
+struct InFlight(Arc<Host>);
+
+impl InFlight {
+    fn new(host: &Arc<Host>) -> Self {
+        host.in_flight.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(host))
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Exchange {
@@ -235,8 +273,8 @@ impl Exchange {
     pub fn new(host: Arc<Host>, connection: Arc<Connection>, began: Monotonic) -> Self {
         let pipeline = host.pipeline();
         let facts = Facts::new(RouteId::UNMATCHED, ClientAddress::Local, draw_trace());
-        host.in_flight.fetch_add(1, Ordering::Relaxed);
         Self {
+            in_flight: Some(InFlight::new(&host)),
             host,
             pipeline,
             connection,
@@ -265,10 +303,11 @@ impl Exchange {
         (self.take_story(), self.closing())
     }
 
-    /// Takes the story back.
-    pub fn take_back(&mut self, story: Story) {
+    /// Takes the story back, and with it the duty to end it.
+    pub fn take_back(&mut self, story: Story, closing: Closing) {
         self.over = false;
         self.story = story;
+        self.in_flight = closing.in_flight;
     }
 
     /// Ends the exchange: every attached hook learns it, once, innermost first, and the access line is written.
@@ -284,8 +323,9 @@ impl Exchange {
         mem::replace(&mut self.story, Story::new(facts))
     }
 
-    fn closing(&self) -> Closing {
+    fn closing(&mut self) -> Closing {
         Closing {
+            in_flight: self.in_flight.take(),
             host: Arc::clone(&self.host),
             pipeline: Arc::clone(&self.pipeline),
             connection: Arc::clone(&self.connection),
@@ -301,7 +341,6 @@ impl Exchange {
 impl Drop for Exchange {
     /// A future that was dropped or panicked ends here: the hooks still learn it.
     fn drop(&mut self) {
-        self.host.in_flight.fetch_sub(1, Ordering::Relaxed);
         if mem::replace(&mut self.over, true) {
             return;
         }
@@ -316,6 +355,7 @@ impl Drop for Exchange {
 
 /// What is needed to end a story.
 pub struct Closing {
+    in_flight: Option<InFlight>,
     host: Arc<Host>,
     pipeline: Arc<Pipeline>,
     connection: Arc<Connection>,
@@ -349,9 +389,9 @@ impl Story {
             response_bytes: closing.response_bytes,
         };
         for attached in self.hooks.iter_mut().rev() {
-            if let Soon::Later(future) = attached.hooks.on_end(&end, &self.facts, &mut line) {
-                future.await;
-            }
+            // One that panics keeps nobody else from learning the end.
+            let tell = async { attached.hooks.on_end(&end, &self.facts, &mut line).get().await };
+            let _ = AssertUnwindSafe(tell).catch_unwind().await;
         }
         if settings.access {
             let upstream: Duration = self.attempts.iter().map(|attempt| attempt.duration).sum();

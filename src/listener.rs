@@ -43,12 +43,12 @@ const BACKLOG: u32 = 1024;
 /// Pause after the process ran out of file descriptors, so that others can close some.
 const OUT_OF_FILES_PAUSE: Duration = Duration::from_millis(100);
 
-/// A bound socket.
-pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+/// A bound socket, ready for an asynchronous runtime.
+pub fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
-    socket.listen(BACKLOG)
+    socket.listen(BACKLOG)?.into_std()
 }
 
 /// Which limits on connections apply.
@@ -143,7 +143,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> Listener<A> {
         let handshake = tokio::time::timeout_at(accepted + bounds.header_timeout, acceptor.tls_handshake(socket));
         let Ok(Ok(stream)) = handshake.await else { return };
         if stream.selected_alpn_proto() == Some(ALPN::H2) {
-            http2::serve(self, Box::new(stream), connection, bounds.idle_timeout).await;
+            http2::serve(self, Box::new(stream), connection, accepted + bounds.header_timeout, bounds.idle_timeout).await;
         } else {
             self.serve_http1(stream, accepted, connection, bounds).await;
         }

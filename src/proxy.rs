@@ -10,7 +10,7 @@
 //! logging               the end, once                                                 exchange.rs
 //! ```
 
-mod failure;
+pub mod failure;
 mod held;
 mod request;
 mod response;
@@ -30,7 +30,7 @@ use pingora::protocols::Digest;
 use pingora::proxy::{FailToProxy, ProxyHttp, Session};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, Result};
-use std::panic::AssertUnwindSafe;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -42,21 +42,21 @@ pub struct Proxy {
 
 #[async_trait]
 impl ProxyHttp for Proxy {
-    type CTX = Exchange;
+    /// Boxed: the engine moves it about.
+    type CTX = Box<Exchange>;
 
-    fn new_ctx(&self) -> Exchange {
+    fn new_ctx(&self) -> Box<Exchange> {
         let (connection, began) = CURRENT.get();
         connection.take_head();
         let began = if began.0 == 0 { connection.head_began() } else { began };
-        Exchange::new(Arc::clone(&self.host), connection, began)
+        Box::new(Exchange::new(Arc::clone(&self.host), connection, began))
     }
 
-    async fn early_request_filter(&self, session: &mut Session, exchange: &mut Exchange) -> Result<()> {
-        request::enter(session, exchange);
-        Ok(())
+    async fn early_request_filter(&self, session: &mut Session, exchange: &mut Box<Exchange>) -> Result<()> {
+        unless_it_panics(|| request::enter(session, exchange))
     }
 
-    async fn request_filter(&self, session: &mut Session, exchange: &mut Exchange) -> Result<bool> {
+    async fn request_filter(&self, session: &mut Session, exchange: &mut Box<Exchange>) -> Result<bool> {
         // A plugin that panics costs its own request a 500, and nobody else anything.
         match AssertUnwindSafe(request::admit(session, exchange)).catch_unwind().await {
             Ok(answered) => answered,
@@ -64,11 +64,14 @@ impl ProxyHttp for Proxy {
         }
     }
 
-    async fn proxy_upstream_filter(&self, session: &mut Session, exchange: &mut Exchange) -> Result<bool> {
-        request::forward(session, exchange).await
+    async fn proxy_upstream_filter(&self, session: &mut Session, exchange: &mut Box<Exchange>) -> Result<bool> {
+        match AssertUnwindSafe(request::forward(session, exchange)).catch_unwind().await {
+            Ok(goes_on) => goes_on,
+            Err(_) => failure::panicked(session, exchange).await.map(|()| false),
+        }
     }
 
-    async fn upstream_peer(&self, _session: &mut Session, exchange: &mut Exchange) -> Result<Box<HttpPeer>> {
+    async fn upstream_peer(&self, _session: &mut Session, exchange: &mut Box<Exchange>) -> Result<Box<HttpPeer>> {
         request::choose_peer(exchange).await
     }
 
@@ -79,7 +82,7 @@ impl ProxyHttp for Proxy {
         _peer: &HttpPeer,
         _fd: std::os::fd::RawFd,
         _digest: Option<&Digest>,
-        exchange: &mut Exchange,
+        exchange: &mut Box<Exchange>,
     ) -> Result<()> {
         exchange.story.attempt_connected(reused);
         Ok(())
@@ -89,10 +92,9 @@ impl ProxyHttp for Proxy {
         &self,
         _session: &mut Session,
         head: &mut RequestHeader,
-        exchange: &mut Exchange,
+        exchange: &mut Box<Exchange>,
     ) -> Result<()> {
-        request::address(head, exchange);
-        Ok(())
+        unless_it_panics(|| request::address(head, exchange))
     }
 
     async fn request_body_filter(
@@ -100,7 +102,7 @@ impl ProxyHttp for Proxy {
         _session: &mut Session,
         body: &mut Option<Bytes>,
         end: bool,
-        exchange: &mut Exchange,
+        exchange: &mut Box<Exchange>,
     ) -> Result<()> {
         request::count_body(body.as_ref(), end, exchange)
     }
@@ -109,7 +111,7 @@ impl ProxyHttp for Proxy {
         &self,
         _session: &mut Session,
         head: &mut ResponseHeader,
-        exchange: &mut Exchange,
+        exchange: &mut Box<Exchange>,
     ) -> Result<()> {
         response::arrived(head, exchange)
     }
@@ -118,10 +120,9 @@ impl ProxyHttp for Proxy {
         &self,
         _session: &mut Session,
         head: &mut ResponseHeader,
-        exchange: &mut Exchange,
+        exchange: &mut Box<Exchange>,
     ) -> Result<()> {
-        response::leave(head, exchange);
-        Ok(())
+        response::leave(head, exchange)
     }
 
     fn response_body_filter(
@@ -129,7 +130,7 @@ impl ProxyHttp for Proxy {
         _session: &mut Session,
         body: &mut Option<Bytes>,
         _end: bool,
-        exchange: &mut Exchange,
+        exchange: &mut Box<Exchange>,
     ) -> Result<Option<Duration>> {
         exchange.response_bytes += body.as_ref().map_or(0, |chunk| chunk.len() as u64);
         Ok(None)
@@ -139,7 +140,7 @@ impl ProxyHttp for Proxy {
         &self,
         session: &mut Session,
         _peer: &HttpPeer,
-        exchange: &mut Exchange,
+        exchange: &mut Box<Exchange>,
         error: Box<Error>,
     ) -> Box<Error> {
         failure::while_connecting(session, exchange, error)
@@ -150,30 +151,35 @@ impl ProxyHttp for Proxy {
         _peer: &HttpPeer,
         session: &mut Session,
         error: Box<Error>,
-        exchange: &mut Exchange,
+        exchange: &mut Box<Exchange>,
         _reused: bool,
     ) -> Box<Error> {
         failure::while_proxying(session, exchange, error)
     }
 
-    async fn fail_to_proxy(&self, session: &mut Session, error: &Error, exchange: &mut Exchange) -> FailToProxy {
+    async fn fail_to_proxy(&self, session: &mut Session, error: &Error, exchange: &mut Box<Exchange>) -> FailToProxy {
         failure::give_up(session, exchange, error).await
     }
 
-    async fn logging(&self, _session: &mut Session, error: Option<&Error>, exchange: &mut Exchange) {
+    async fn logging(&self, _session: &mut Session, error: Option<&Error>, exchange: &mut Box<Exchange>) {
         if let Some(error) = error {
             failure::note(exchange, error);
         }
         exchange.finish().await;
     }
 
-    fn request_summary(&self, _session: &Session, exchange: &Exchange) -> String {
+    fn request_summary(&self, _session: &Session, exchange: &Box<Exchange>) -> String {
         let trace_id = exchange.story.facts.trace().trace_id;
         format!("{} {} {trace_id:032x}", exchange.request.method, exchange.route_name())
     }
 
     /// The access line and the problem's own line say what the engine's would, without a query string.
-    fn suppress_error_log(&self, _session: &Session, _exchange: &Exchange, _error: &Error) -> bool {
+    fn suppress_error_log(&self, _session: &Session, _exchange: &Box<Exchange>, _error: &Error) -> bool {
         true
     }
+}
+
+/// Runs `hooks`; an error for the engine when one of them panics.
+fn unless_it_panics(hooks: impl FnOnce()) -> Result<()> {
+    catch_unwind(AssertUnwindSafe(hooks)).map_err(|_| failure::panic_error())
 }

@@ -1,5 +1,7 @@
 //! A serving process: sockets, listeners, signals, drain.
 
+mod worker;
+
 use crate::admin::{self, Admin};
 use crate::config::{self, Generation, HostDeps, Source};
 use crate::edge::threats::Threats;
@@ -11,6 +13,7 @@ use crate::reload::{self, Reloader};
 use crate::telemetry::Log;
 use crate::{upstream, watch};
 use notify::RecommendedWatcher;
+use pingora::apps::HttpServerOptions;
 use pingora::proxy::HttpProxy;
 use pingora::server::configuration::ServerConf;
 use std::net::SocketAddr;
@@ -58,6 +61,10 @@ impl Server {
 
         let (drain, draining) = channel::channel(false);
         let mut app = HttpProxy::new(Proxy { host: Arc::clone(&host) }, Arc::new(engine(&settings)));
+        // The edge refuses CONNECT itself, as it does every method that is not served.
+        let mut options = HttpServerOptions::default();
+        options.allow_connect_method_proxying = true;
+        app.server_options = Some(options);
         app.handle_init_modules();
         let proxy = Listener::new(Arc::clone(&host), Arc::new(app), Room::AsConfigured, tls, draining);
         let reloader = Arc::new(Reloader::new(Arc::clone(&host), deps, source.clone()));
@@ -71,13 +78,12 @@ impl Server {
             admin_address: None,
             host,
         };
-        if let Some((socket, address)) = admin_socket {
+        if let Some(Bound { socket, address }) = admin_socket {
+            let socket = TcpListener::from_std(socket).map_err(|error| format!("cannot serve {address}: {error}"))?;
             server.serve_admin(socket, address, &settings.server);
         }
         tokio::spawn(upstream::probe(Arc::clone(&server.host)));
-        for (socket, address) in sockets {
-            server.serve_proxy(socket, address, &settings.upstream.url);
-        }
+        server.serve_proxy(sockets, &settings)?;
         Ok(server)
     }
 
@@ -97,17 +103,26 @@ impl Server {
         tracing::info!(target: "listener", listener = "admin", addr = %address, "listening");
     }
 
-    fn serve_proxy(&mut self, socket: TcpListener, address: SocketAddr, upstream: &str) {
-        tokio::spawn(Arc::clone(&self.proxy).accept(socket));
-        self.addresses.push(address);
-        tracing::info!(
-            target: "listener",
-            listener = "proxy",
-            addr = %address,
-            upstream,
-            version = crate::build::VERSION,
-            "listening"
-        );
+    /// Starts the workers, each with all sockets: whoever is idle takes the next connection, and keeps it.
+    fn serve_proxy(&mut self, sockets: Vec<Bound>, settings: &config::Settings) -> Result<(), String> {
+        for number in 0..settings.server.workers {
+            let shared = sockets.iter().map(Bound::share).collect::<Result<Vec<_>, _>>();
+            let shared = shared.map_err(|error| format!("cannot share a socket with a worker: {error}"))?;
+            worker::start(number, shared, Arc::clone(&self.proxy))
+                .map_err(|error| format!("cannot start worker threads: {error}"))?;
+        }
+        for Bound { address, .. } in sockets {
+            self.addresses.push(address);
+            tracing::info!(
+                target: "listener",
+                listener = "proxy",
+                addr = %address,
+                upstream = settings.upstream.url,
+                version = crate::build::VERSION,
+                "listening"
+            );
+        }
+        Ok(())
     }
 
     /// Where it listens, ports filled in.
@@ -157,10 +172,22 @@ impl Server {
     }
 }
 
-fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), String> {
-    listener::bind(address)
-        .and_then(|socket| socket.local_addr().map(|address| (socket, address)))
-        .map_err(|error| format!("cannot listen on {address}: {error}"))
+/// A listening socket.
+struct Bound {
+    socket: std::net::TcpListener,
+    address: SocketAddr,
+}
+
+impl Bound {
+    /// Another handle on the same queue of connections.
+    fn share(&self) -> std::io::Result<std::net::TcpListener> {
+        self.socket.try_clone()
+    }
+}
+
+fn bind(address: SocketAddr) -> Result<Bound, String> {
+    let bound = listener::bind(address).and_then(|socket| Ok(Bound { address: socket.local_addr()?, socket }));
+    bound.map_err(|error| format!("cannot listen on {address}: {error}"))
 }
 
 fn engine(settings: &config::Settings) -> ServerConf {

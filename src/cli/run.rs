@@ -21,14 +21,10 @@ pub fn run(source: &Source) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(generation.settings.server.workers)
-        .thread_name("worker")
-        .enable_all()
-        .build();
-    let runtime = match runtime {
+    // Signals, reloads, the admin listener and health probes; requests have workers of their own.
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return refuse(&format!("cannot start worker threads: {error}")),
+        Err(error) => return refuse(&format!("cannot start a runtime: {error}")),
     };
     let served = runtime.block_on(async {
         let server = Server::start(source, deps, generation)?;

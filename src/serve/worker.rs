@@ -1,0 +1,34 @@
+//! A worker: one thread with a runtime of its own.
+//!
+//! A connection stays with the worker that accepted it, so serving it wakes no other thread and takes no lock but those
+//! of the shared pools. Workers accept from the same queue; one that is busy leaves connections to the others.
+
+use crate::listener::Listener;
+use crate::proxy::Proxy;
+use pingora::proxy::HttpProxy;
+use std::io;
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::sync::mpsc;
+
+/// Starts a worker that serves `app` on `sockets`. Returns once it accepts. It ends with the process.
+pub fn start(number: usize, sockets: Vec<TcpListener>, listener: Arc<Listener<HttpProxy<Proxy>>>) -> io::Result<()> {
+    let (tell, told) = mpsc::channel();
+    std::thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
+        let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+            Ok(runtime) => runtime,
+            Err(error) => return drop(tell.send(Err(error))),
+        };
+        runtime.block_on(async {
+            let accepting = sockets.into_iter().map(|socket| {
+                let socket = tokio::net::TcpListener::from_std(socket)?;
+                tokio::spawn(Arc::clone(&listener).accept(socket));
+                Ok(())
+            });
+            // Nobody listens when the process has given up starting.
+            let _ = tell.send(accepting.collect());
+            std::future::pending::<()>().await;
+        });
+    })?;
+    told.recv().unwrap_or_else(|_| Err(io::ErrorKind::BrokenPipe.into()))
+}
