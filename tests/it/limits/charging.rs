@@ -10,7 +10,8 @@ async fn every_kind_of_response_carries_the_fields_and_costs_one() {
         "/304" => Reply::new(304).field("etag", "\"a\""),
         "/301" => Reply::new(301).field("location", "/x"),
         "/500" => Reply::new(500).body("broken"),
-        "/ws" => Reply::switching("websocket"),
+        // An origin that answers before the engine has noted the end of an empty request body loses its tunnel.
+        "/ws" => Reply::switching("websocket").after(std::time::Duration::from_millis(20)),
         _ => Reply::ok("ok"),
     });
     let toml = format!("{TEN}\n[[routes]]\nname = \"ws\"\npath = \"/ws\"\nupgrade = true\n");
@@ -175,4 +176,7 @@ rate_limit = [\"login\"]
         assert!(!answer.fields.has("ratelimit"), "{target}");
     }
     assert_eq!((origin.hits(), left(&proxy, "login", HERE).await), (3, 2));
+    // Nor does an absolute-form target.
+    let answer = proxy.get("http://localhost/api/login").await;
+    assert_eq!((answer.status, member(&answer).r), (200, 1));
 }

@@ -1,0 +1,168 @@
+//! Section 4: forwarding fields are always rebuilt.
+
+use super::proxy;
+use vestibule_testkit::{Origin, Proxy, Received};
+
+const TRUSTING: &str = "[server]\ntrusted_proxies = [\"127.0.0.0/8\", \"10.0.0.0/8\"]\n";
+const TRUSTING_FORWARDED: &str =
+    "[server]\ntrusted_proxies = [\"127.0.0.0/8\", \"10.0.0.0/8\"]\nforwarding_field = \"forwarded\"\n";
+
+/// What the application is told.
+#[derive(Debug, PartialEq, Eq)]
+struct Told {
+    chain: String,
+    client: String,
+    proto: String,
+    host: String,
+    forwarded: String,
+}
+
+impl Told {
+    fn by(received: &Received) -> Self {
+        let one = |name: &str| {
+            assert_eq!(received.fields.count(name), 1, "{name} in {:?}", received.fields);
+            received.field(name).to_owned()
+        };
+        Self {
+            chain: one("x-forwarded-for"),
+            client: one("x-real-ip"),
+            proto: one("x-forwarded-proto"),
+            host: one("x-forwarded-host"),
+            forwarded: one("forwarded"),
+        }
+    }
+}
+
+async fn told(proxy: &Proxy, origin: &Origin, fields: &[(&str, &str)]) -> Told {
+    let request = fields.iter().fold(proxy.get("/"), |request, (name, value)| request.header(name, *value));
+    assert_eq!(request.header("host", "shop.example").await.status, 200);
+    Told::by(&origin.last())
+}
+
+/// SEC-09, SEC-10: a stranger is itself; whatever it says about its way here is dropped.
+#[tokio::test]
+async fn a_stranger_says_nothing_about_its_way() {
+    let origin = Origin::returning(200, "ok");
+    for field in ["x-forwarded-for", "forwarded"] {
+        let proxy = proxy(&origin, &format!("[server]\nforwarding_field = \"{field}\"\n")).await;
+        const CLAIMS: [(&str, &str); 13] = [
+            ("x-forwarded-for", "1.2.3.4"),
+            ("x-forwarded-proto", "https"),
+            ("x-forwarded-host", "evil.test"),
+            ("x-real-ip", "1.2.3.4"),
+            ("forwarded", "for=1.2.3.4;proto=https;host=evil.test"),
+            ("x-forwarded-port", "443"),
+            ("x-forwarded-prefix", "/admin"),
+            ("x-forwarded-server", "evil"),
+            ("x-original-url", "/admin"),
+            ("x-rewrite-url", "/admin"),
+            ("x-original-host", "evil.test"),
+            ("true-client-ip", "1.2.3.4"),
+            ("cf-connecting-ip", "1.2.3.4"),
+        ];
+        let expected = Told {
+            chain: "127.0.0.1".into(),
+            client: "127.0.0.1".into(),
+            proto: "http".into(),
+            host: "shop.example".into(),
+            forwarded: "for=127.0.0.1;host=\"shop.example\";proto=http".into(),
+        };
+        assert_eq!(told(&proxy, &origin, &CLAIMS).await, expected);
+        for (name, _) in &CLAIMS[5..] {
+            assert!(!origin.last().fields.has(name), "{name}");
+        }
+        assert_eq!(told(&proxy, &origin, &[]).await, expected);
+    }
+}
+
+/// SEC-09: who the client is, seen through a trusted peer.
+#[tokio::test]
+async fn a_trusted_peer_is_followed_to_the_first_stranger() {
+    let origin = Origin::returning(200, "ok");
+    let proxy = proxy(&origin, TRUSTING).await;
+    for (lines, client, chain) in [
+        (&["6.6.6.6, 203.0.113.7"][..], "203.0.113.7", "203.0.113.7, 127.0.0.1"),
+        (&["6.6.6.6", "203.0.113.7"], "203.0.113.7", "203.0.113.7, 127.0.0.1"),
+        (&["6.6.6.6, 203.0.113.7:4711, 10.0.0.2"], "203.0.113.7", "203.0.113.7, 10.0.0.2, 127.0.0.1"),
+        (&["203.0.113.7, garbage"], "127.0.0.1", "127.0.0.1"),
+        (&["203.0.113.7, unknown, 10.0.0.2"], "10.0.0.2", "10.0.0.2, 127.0.0.1"),
+        (&["10.0.0.3, 10.0.0.2"], "10.0.0.3", "10.0.0.3, 10.0.0.2, 127.0.0.1"),
+        (&["[2001:db8::1]:80, , 10.0.0.2"], "2001:db8::1", "2001:db8::1, 10.0.0.2, 127.0.0.1"),
+        (&["::ffff:192.0.2.1"], "192.0.2.1", "192.0.2.1, 127.0.0.1"),
+        (&[], "127.0.0.1", "127.0.0.1"),
+    ] {
+        let fields: Vec<_> = lines.iter().map(|line| ("x-forwarded-for", *line)).collect();
+        let told = told(&proxy, &origin, &fields).await;
+        assert_eq!((told.client.as_str(), told.chain.as_str()), (client, chain), "{lines:?}");
+        // `Forwarded` says the same, in its own spelling.
+        let nodes: Vec<String> = chain
+            .split(", ")
+            .map(|node| if node.contains(':') { format!("for=\"[{node}]\"") } else { format!("for={node}") })
+            .collect();
+        assert_eq!(told.forwarded, format!("{};host=\"shop.example\";proto=http", nodes.join(", ")), "{lines:?}");
+    }
+}
+
+/// SEC-10: only the field that the load balancer writes is read; both are rebuilt from it.
+#[tokio::test]
+async fn of_two_fields_that_differ_the_configured_one_counts() {
+    let origin = Origin::returning(200, "ok");
+    let both = [
+        ("x-forwarded-for", "203.0.113.1"),
+        ("x-forwarded-proto", "https"),
+        ("x-forwarded-host", "x.example:8443"),
+        ("forwarded", "for=\"[2001:db8::2]:443\";proto=http;host=f.example"),
+    ];
+    let by_xff = proxy(&origin, TRUSTING).await;
+    let expected = Told {
+        chain: "203.0.113.1, 127.0.0.1".into(),
+        client: "203.0.113.1".into(),
+        proto: "https".into(),
+        host: "x.example:8443".into(),
+        forwarded: "for=203.0.113.1, for=127.0.0.1;host=\"x.example:8443\";proto=https".into(),
+    };
+    assert_eq!(told(&by_xff, &origin, &both).await, expected);
+
+    let by_forwarded = proxy(&origin, TRUSTING_FORWARDED).await;
+    let expected = Told {
+        chain: "2001:db8::2, 127.0.0.1".into(),
+        client: "2001:db8::2".into(),
+        proto: "http".into(),
+        host: "f.example".into(),
+        forwarded: "for=\"[2001:db8::2]\", for=127.0.0.1;host=\"f.example\";proto=http".into(),
+    };
+    assert_eq!(told(&by_forwarded, &origin, &both).await, expected);
+    // The other field alone says nothing.
+    assert_eq!(told(&by_forwarded, &origin, &both[..3]).await.client, "127.0.0.1");
+    assert_eq!(told(&by_xff, &origin, &both[3..]).await.client, "127.0.0.1");
+}
+
+#[tokio::test]
+async fn what_a_trusted_peer_adds_passes_and_nonsense_falls_back() {
+    let origin = Origin::returning(200, "ok");
+    let proxy = proxy(&origin, TRUSTING).await;
+    let fields = [
+        ("x-forwarded-for", "203.0.113.1"),
+        ("x-forwarded-proto", "gopher"),
+        ("x-forwarded-host", "a@b"),
+        ("x-forwarded-port", "8443"),
+        ("x-real-ip", "6.6.6.6"),
+        ("cf-connecting-ip", "203.0.113.1"),
+    ];
+    let told = told(&proxy, &origin, &fields).await;
+    assert_eq!(
+        (told.proto.as_str(), told.host.as_str(), told.client.as_str()),
+        ("http", "shop.example", "203.0.113.1")
+    );
+    let received = origin.last();
+    assert_eq!((received.field("x-forwarded-port"), received.field("cf-connecting-ip")), ("8443", "203.0.113.1"));
+}
+
+/// The right-hand end is the peer's own word; what stands left of it came from further away.
+#[tokio::test]
+async fn the_rightmost_scheme_counts() {
+    let origin = Origin::returning(200, "ok");
+    let proxy = proxy(&origin, TRUSTING).await;
+    let fields = [("x-forwarded-for", "203.0.113.1"), ("x-forwarded-proto", "http, https")];
+    assert_eq!(told(&proxy, &origin, &fields).await.proto, "https");
+}

@@ -1,0 +1,232 @@
+//! Request heads: syntax, Host, method, size, and what comes behind them.
+
+use super::{blocked, blocked_since, once, proxy};
+use std::time::{Duration, Instant};
+use vestibule_testkit::{Origin, frames};
+
+/// A head, its status, the slug of its problem (none when the answer may be empty), and what is counted.
+type Case = (&'static str, &'static [u8], u16, &'static str, &'static str);
+
+const REFUSED: &[Case] = &[
+    ("no Host", b"GET / HTTP/1.1\r\n\r\n", 400, "bad-host", "bad_host"),
+    ("an empty Host", b"GET / HTTP/1.1\r\nhost:\r\n\r\n", 400, "bad-host", "bad_host"),
+    ("a Host with a space", b"GET / HTTP/1.1\r\nhost: a b\r\n\r\n", 400, "bad-host", "bad_host"),
+    ("a Host with a bad port", b"GET / HTTP/1.1\r\nhost: a:b\r\n\r\n", 400, "bad-host", "bad_host"),
+    ("TRACE", b"TRACE / HTTP/1.1\r\nhost: a\r\n\r\n", 405, "method-not-allowed", "method"),
+    ("a method in lower case", b"get / HTTP/1.1\r\nhost: a\r\n\r\n", 405, "method-not-allowed", "method"),
+    ("an unknown method", b"BREW / HTTP/1.1\r\nhost: a\r\n\r\n", 405, "method-not-allowed", "method"),
+    ("an unknown expectation", b"GET / HTTP/1.1\r\nhost: a\r\nexpect: 200-ok\r\n\r\n", 417, "expectation-failed", ""),
+    ("a target of another scheme", b"GET ftp://a/ HTTP/1.1\r\nhost: a\r\n\r\n", 400, "bad-target", "bad_target"),
+    ("`*` for GET", b"GET * HTTP/1.1\r\nhost: a\r\n\r\n", 400, "bad-target", "bad_target"),
+];
+
+/// Section 2: each refusal has its answer, counts once under its kind, and ends the connection.
+#[tokio::test]
+async fn a_head_that_breaks_a_rule_is_answered_counted_and_closed() {
+    let origin = Origin::returning(200, "ok");
+    let proxy = proxy(&origin, "").await;
+    for (what, head, status, slug, kind) in REFUSED {
+        let before = blocked(&proxy).await;
+        let mut raw = proxy.connect().await;
+        raw.write(head).await;
+        let answer = raw.answer().await;
+        assert_eq!((answer.status, answer.problem().as_str()), (*status, *slug), "{what}");
+        assert!(raw.closed().await.is_empty(), "{what}");
+        assert_eq!(blocked_since(&proxy, &before).await, once(kind), "{what}");
+    }
+    assert_eq!(origin.hits(), 0);
+}
+
+#[tokio::test]
+async fn connect_is_refused_whatever_its_target() {
+    let origin = Origin::returning(200, "ok");
+    let proxy = proxy(&origin, "").await;
+    for head in ["CONNECT a:80 HTTP/1.1\r\nhost: a:80\r\n\r\n", "CONNECT / HTTP/1.1\r\nhost: a\r\n\r\n"] {
+        let before = blocked(&proxy).await;
+        let mut raw = proxy.connect().await;
+        raw.write(head).await;
+        assert_eq!(raw.answer().await.status, 405, "{head:?}");
+        raw.closed().await;
+        assert_eq!(blocked_since(&proxy, &before).await, once("method"), "{head:?}");
+    }
+    assert_eq!(origin.hits(), 0);
+}
+
+#[tokio::test]
+async fn a_405_lists_the_methods_that_are_served() {
+    let origin = Origin::returning(200, "ok");
+    let proxy = proxy(&origin, "[server]\nmethods = [\"GET\", \"PURGE\"]\n").await;
+    assert_eq!(proxy.request("PURGE", "/").await.status, 200);
+    let refused = proxy.post("/").body("x").await;
+    assert_eq!((refused.status, refused.field("allow")), (405, "GET, PURGE"));
+}
+
+/// What the parser cannot read is 400, counted as framing, and never reaches anybody.
+#[tokio::test]
+async fn a_malformed_head_is_refused_and_counted() {
+    let origin = Origin::returning(200, "ok");
+    let proxy = proxy(&origin, "").await;
+    for head in [
+        &b"GET / HTTP/1.1\r\nhost : a\r\n\r\n"[..],
+        b"GET / HTTP/1.1\r\nhost: a\r\nx: a\0b\r\n\r\n",
+        b"GET / HTTP/1.1\r\nhost: a\r\nx: a\x1bb\r\n\r\n",
+        b"GET / HTTP/1.1\r\nhost: a\r\n folded\r\n\r\n",
+        b"GET / HTTP/1.1\r\nhost: a\r\nno colon\r\n\r\n",
+        b"GET / HTTP/1.1\r\nhost: a\r\n(x): a\r\n\r\n",
+        b"GET /\r\n\r\n",
+        b"GET / HTTP/3.0\r\nhost: a\r\n\r\n",
+        // The parser itself refuses two hosts and what could be read as userinfo.
+        b"GET / HTTP/1.1\r\nhost: a\r\nhost: a\r\n\r\n",
+        b"GET / HTTP/1.1\r\nhost: a@b\r\n\r\n",
+        b"GET http://a/ HTTP/1.1\r\nhost: b\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
+    ] {
+        let before = blocked(&proxy).await;
+        let mut raw = proxy.connect().await;
+        raw.write(head).await;
+        let answer = raw.answer().await;
+        assert_eq!(answer.status, 400, "{:?}", String::from_utf8_lossy(head));
+        raw.closed().await;
+        assert_eq!(blocked_since(&proxy, &before).await, once("framing"), "{:?}", String::from_utf8_lossy(head));
+    }
+    assert_eq!((origin.hits(), proxy.access().len()), (0, 0));
+}
+
+/// A flood of malformed heads is a line a second that says how many were left out.
+#[tokio::test]
+async fn malformed_heads_are_logged_once_a_second() {
+    let origin = Origin::returning(200, "ok");
+    let proxy = proxy(&origin, "").await;
+    let malformed = |line: &serde_json::Value| line["msg"] == "a malformed request head was refused";
+    let refuse = async || {
+        let mut raw = proxy.connect().await;
+        raw.write("GET /\r\n\r\n").await;
+        raw.closed().await;
+    };
+    let began = Instant::now();
+    let mut sent = 0_u64;
+    while began.elapsed() < Duration::from_millis(1300) {
+        refuse().await;
+        sent += 1;
+    }
+    // A request of another kind comes behind all of them.
+    let last = proxy.get("/").await;
+    crate::observe::line_of(&proxy, last.field("x-trace-id")).await;
+    let lines: Vec<_> = proxy.logs().into_iter().filter(malformed).collect();
+    let told: u64 = lines.iter().map(|line| 1 + line["left_out"].as_u64().expect("a number")).sum();
+    assert_eq!(lines.len(), 2, "{sent} heads in {:?}", began.elapsed());
+    assert!(lines.iter().all(|line| line["level"] == "WARN"));
+    assert!(told <= sent && told > sent / 2, "{told} of {sent} were told");
+    assert_eq!(blocked(&proxy).await["framing"], sent);
+}
+
+/// An HTTP/2 preface on a plain listener is refused at once: nobody waits for more of it.
+#[tokio::test]
+async fn http2_in_clear_is_refused() {
+    let origin = Origin::returning(200, "ok");
+    let proxy = proxy(&origin, "").await;
+    let mut raw = proxy.connect().await;
+    let began = Instant::now();
+    raw.write(frames::PREFACE).await;
+    assert_eq!(raw.answer().await.status, 400);
+    raw.closed().await;
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    assert_eq!(origin.hits(), 0);
+
+    // Nor is it switched to.
+    let request = proxy.get("/").header("connection", "upgrade, http2-settings").header("upgrade", "h2c");
+    assert_eq!(request.header("http2-settings", "AAMAAABkAAQAAP__").await.status, 200);
+    for name in ["upgrade", "http2-settings"] {
+        assert!(!origin.last().fields.has(name), "{name}");
+    }
+}
+
+/// SEC-03: pipelining is off. The first request is served, then the connection ends.
+#[tokio::test]
+async fn a_pipelined_request_is_not_served() {
+    let origin = Origin::returning(200, "first");
+    let proxy = proxy(&origin, "").await;
+    let mut raw = proxy.connect().await;
+    raw.write([proxy.get("/1").encoded(), proxy.get("/2").encoded()].concat()).await;
+    let answer = raw.answer().await;
+    assert_eq!((answer.status, answer.text().as_str()), (200, "first"));
+    assert!(raw.closed().await.is_empty());
+    assert_eq!((origin.hits(), origin.last().target), (1, "/1".to_owned()));
+}
+
+/// SEC-14: a head of exactly the limit passes, one more byte does not.
+#[tokio::test]
+async fn a_head_is_bounded_in_bytes() {
+    let origin = Origin::returning(200, "ok");
+    let proxy = proxy(&origin, "[server]\nmax_header_bytes = \"64KiB\"\n").await;
+    let head = |size: usize| {
+        let (start, end) = ("GET / HTTP/1.1\r\nhost: localhost\r\n", "\r\n\r\n");
+        let fill = size - start.len() - end.len();
+        // Several fields, since no line is longer than 8 KiB in practice.
+        let mut fields = String::new();
+        while fill - fields.len() > 8192 {
+            fields.push_str(&format!("x: {}\r\n", "a".repeat(4091)));
+        }
+        let last = fill - fields.len() - "y: ".len();
+        format!("{start}{fields}y: {}{end}", "b".repeat(last))
+    };
+    assert_eq!(head(65536).len(), 65536);
+    let mut raw = proxy.connect().await;
+    raw.write(head(65536)).await;
+    assert_eq!(raw.answer().await.status, 200);
+    let before = blocked(&proxy).await;
+    let mut raw = proxy.connect().await;
+    raw.write(head(65537)).await;
+    let refused = raw.answer().await;
+    assert_eq!((refused.status, refused.field("connection")), (431, "close"));
+    assert!(raw.closed().await.is_empty());
+    assert_eq!(blocked_since(&proxy, &before).await, once("header_size"));
+    assert_eq!(origin.hits(), 1);
+}
+
+/// SEC-14: 256 fields pass, 257 do not.
+#[tokio::test]
+async fn a_head_is_bounded_in_fields() {
+    let origin = Origin::returning(200, "ok");
+    let proxy = proxy(&origin, "").await;
+    // Host is one of them.
+    let head = |fields: usize| format!("GET / HTTP/1.1\r\nhost: a\r\n{}\r\n", "x: y\r\n".repeat(fields - 1));
+    let mut raw = proxy.connect().await;
+    raw.write(head(256)).await;
+    assert_eq!(raw.answer().await.status, 200);
+    let before = blocked(&proxy).await;
+    let mut raw = proxy.connect().await;
+    raw.write(head(257)).await;
+    assert_eq!(raw.answer().await.status, 431);
+    assert!(raw.closed().await.is_empty());
+    assert_eq!(blocked_since(&proxy, &before).await, once("header_size"));
+    assert_eq!(origin.hits(), 1);
+}
+
+#[tokio::test]
+async fn http_1_0_without_a_host_is_served() {
+    let origin = Origin::returning(200, "ok");
+    let proxy = proxy(&origin, "").await;
+    let mut raw = proxy.connect().await;
+    raw.write("GET /old HTTP/1.0\r\n\r\n").await;
+    assert_eq!(raw.answer().await.status, 200);
+    raw.closed().await;
+    // HTTP/1.1 upward needs one: the upstream's own authority.
+    assert_eq!(origin.last().field("host"), origin.address().to_string());
+}
+
+#[tokio::test]
+async fn the_host_a_client_sent_arrives_unchanged() {
+    let origin = Origin::returning(200, "ok");
+    let proxy = proxy(&origin, "").await;
+    assert_eq!(proxy.get("/").header("host", "Shop.Example:8443").await.status, 200);
+    assert_eq!(origin.last().field("host"), "Shop.Example:8443");
+    let mut raw = proxy.connect().await;
+    raw.write("GET http://shop.example/x?y=1 HTTP/1.1\r\nhost: shop.example\r\n\r\n").await;
+    assert_eq!(raw.answer().await.status, 200);
+    assert_eq!((origin.last().target.as_str(), origin.last().field("host")), ("/x?y=1", "shop.example"));
+    let mut raw = proxy.connect().await;
+    raw.write("OPTIONS * HTTP/1.1\r\nhost: shop.example\r\n\r\n").await;
+    assert_eq!(raw.answer().await.status, 200);
+    assert_eq!(origin.last().target, "*");
+}

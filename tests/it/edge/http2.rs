@@ -1,0 +1,154 @@
+//! TLS by ALPN: HTTP/1.1 and HTTP/2, and the bounds an HTTP/2 client is told.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::task::JoinSet;
+use vestibule_testkit::frames::{self, Kind};
+use vestibule_testkit::{Alpn, Certs, Gate, H2Client, H2Request, Origin, Proxy, Reply, Setup};
+
+async fn proxy(certs: &Certs, origin: &Origin, toml: &str) -> Proxy {
+    let toml = format!("[server]\ntls = {}\n{toml}", certs.tls_toml());
+    Setup::new(crate::bin()).toml(toml).upstream(origin.url()).start().await
+}
+
+#[tokio::test]
+async fn http1_over_tls_is_served() {
+    let certs = Certs::new();
+    let origin = Origin::returning(200, "ok");
+    let proxy = proxy(&certs, &origin, "").await;
+    for alpn in [&[Alpn::Http11][..], &[]] {
+        let mut raw = proxy.connect_tls(&certs, alpn).await;
+        for _ in 0..2 {
+            assert_eq!(proxy.get("/").on(&mut raw).await.status, 200);
+        }
+    }
+    let received = origin.last();
+    assert_eq!((received.field("x-forwarded-proto"), received.field("via")), ("https", "1.1 vestibule"));
+    assert!(proxy.wait_access(4).await.iter().all(|line| line["tls"] == true && line["protocol"] == "HTTP/1.1"));
+    // A client that speaks no TLS gets nothing.
+    assert!(proxy.get("/").try_send().await.is_err());
+}
+
+#[tokio::test]
+async fn http2_is_chosen_by_alpn_and_said_upstream() {
+    let certs = Certs::new();
+    let origin = Origin::returning(200, "ok");
+    let proxy = proxy(&certs, &origin, "").await;
+    let client = H2Client::connect_tls(proxy.address(), &certs).await;
+    let answer = client.send(H2Request::new("POST", "/x?y").header("x-a", "1").body("four")).await;
+    assert_eq!((answer.status, answer.text().as_str()), (200, "ok"));
+    let received = origin.last();
+    assert_eq!(
+        (received.version.as_str(), received.target.as_str(), received.text().as_str()),
+        ("HTTP/1.1", "/x?y", "four")
+    );
+    assert_eq!((received.field("host"), received.field("via")), ("localhost", "2.0 vestibule"));
+    assert_eq!(received.field("x-forwarded-host"), "localhost");
+    let line = proxy.wait_access(1).await.remove(0);
+    assert_eq!((&line["protocol"], &line["tls"]), (&"HTTP/2".into(), &true.into()));
+}
+
+#[tokio::test]
+async fn a_hundred_streams_at_once_are_served() {
+    let certs = Certs::new();
+    let gate = Gate::closed();
+    let held = gate.clone();
+    let origin = Origin::replying(move |_| Reply::ok("together").once(&held));
+    let proxy = proxy(&certs, &origin, "").await;
+    let client = Arc::new(H2Client::connect_tls(proxy.address(), &certs).await);
+    let mut streams = JoinSet::new();
+    for n in 0..100 {
+        let client = Arc::clone(&client);
+        streams.spawn(async move { client.get(&format!("/{n}")).await });
+    }
+    // All of them are there before one is answered.
+    origin.wait_hits(100).await;
+    gate.open();
+    for answer in streams.join_all().await {
+        assert_eq!((answer.status, answer.text().as_str()), (200, "together"));
+    }
+}
+
+/// Section 3: what a client is told about its bounds.
+#[tokio::test]
+async fn the_bounds_are_announced() {
+    let certs = Certs::new();
+    let origin = Origin::returning(200, "ok");
+    let proxy = proxy(&certs, &origin, "max_header_bytes = \"32KiB\"\n").await;
+    let mut raw = proxy.connect_tls(&certs, &[Alpn::H2]).await;
+    raw.write([frames::PREFACE, &frames::settings()].concat()).await;
+    let (mut settings, mut window) = (HashMap::new(), None);
+    while settings.is_empty() || window.is_none() {
+        let frame = raw.frame().await.expect("a frame");
+        if frame.is(Kind::Settings) && frame.flags & frames::ACK == 0 {
+            for setting in frame.payload.chunks_exact(6) {
+                let id = u16::from_be_bytes([setting[0], setting[1]]);
+                settings.insert(id, u32::from_be_bytes([setting[2], setting[3], setting[4], setting[5]]));
+            }
+        } else if frame.is(Kind::WindowUpdate) && frame.stream == 0 {
+            window = Some(u32::from_be_bytes(frame.payload[..4].try_into().expect("four bytes")));
+        }
+    }
+    const MAX_CONCURRENT_STREAMS: u16 = 3;
+    const INITIAL_WINDOW_SIZE: u16 = 4;
+    const MAX_HEADER_LIST_SIZE: u16 = 6;
+    assert_eq!(settings.get(&MAX_CONCURRENT_STREAMS), Some(&100));
+    assert_eq!(settings.get(&INITIAL_WINDOW_SIZE).copied().unwrap_or(65_535), 64 * 1024);
+    assert_eq!(settings.get(&MAX_HEADER_LIST_SIZE), Some(&(32 * 1024)));
+    // RFC 9113 section 6.9.2: a connection begins with 65,535.
+    assert_eq!(window.map(|more| more + 65_535), Some(1 << 20));
+}
+
+/// A refusal ends its stream and not the connection.
+#[tokio::test]
+async fn a_refused_stream_leaves_the_others_alone() {
+    let certs = Certs::new();
+    let origin = Origin::returning(200, "ok");
+    let proxy = proxy(&certs, &origin, "max_body_bytes = \"1KiB\"\n").await;
+    let client = H2Client::connect_tls(proxy.address(), &certs).await;
+    for (request, status, slug) in [
+        (H2Request::new("PURGE", "/"), 405, "method-not-allowed"),
+        (H2Request::new("GET", "/%zz"), 400, "bad-target"),
+        (H2Request::new("GET", "/").header("expect", "x"), 417, "expectation-failed"),
+        (H2Request::new("POST", "/").header("content-length", "1025").body(vec![0; 1025]), 413, "content-too-large"),
+        (H2Request::new("POST", "/").body(vec![0; 1025]), 413, "content-too-large"),
+    ] {
+        let what = format!("{request:?}");
+        let answer = client.send(request).await;
+        assert_eq!((answer.status, answer.problem().as_str()), (status, slug), "{what}");
+        assert_eq!(client.get("/").await.status, 200, "{what}");
+    }
+}
+
+/// Section 3: a connection without streams ends after idle_timeout, PINGs notwithstanding.
+#[tokio::test]
+async fn an_idle_connection_is_closed_however_it_pings() {
+    let certs = Certs::new();
+    let origin = Origin::returning(200, "ok");
+    let proxy = proxy(&certs, &origin, "idle_timeout = \"1s\"\n").await;
+    let mut raw = proxy.connect_tls(&certs, &[Alpn::H2]).await;
+    raw.write([frames::PREFACE, &frames::settings()].concat()).await;
+    let began = Instant::now();
+    while raw.try_write(frames::frame(Kind::Ping, 0, 0, b"12345678")).await.is_ok() {
+        match tokio::time::timeout(Duration::from_millis(200), raw.frame()).await {
+            Ok(None) => break,
+            Ok(Some(_)) => tokio::time::sleep(Duration::from_millis(50)).await,
+            Err(_) => {}
+        }
+        assert!(began.elapsed() < Duration::from_secs(5), "PINGs keep it open");
+    }
+    assert!(began.elapsed() > Duration::from_millis(700), "{:?}", began.elapsed());
+}
+
+/// A TLS client that says nothing behind its handshake shares the head's deadline.
+#[tokio::test]
+async fn a_client_that_never_sends_its_preface_is_closed() {
+    let certs = Certs::new();
+    let origin = Origin::returning(200, "ok");
+    let proxy = proxy(&certs, &origin, "header_timeout = \"1s\"\nidle_timeout = \"60s\"\n").await;
+    let began = Instant::now();
+    let mut raw = proxy.connect_tls(&certs, &[Alpn::H2]).await;
+    while raw.frame().await.is_some() {}
+    assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
+}
