@@ -3,6 +3,7 @@
 mod form;
 
 use crate::exchange::Exchange;
+use crate::proxy::failure;
 use crate::proxy::wire::ResponseFields;
 use form::Form;
 use http::header::{self, HeaderValue};
@@ -10,8 +11,9 @@ use http::{Method, StatusCode, Version};
 use pingora::Result;
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
-use vestibule_plugin::{AnsweredBy, FullResponse, Response, ResponseHead};
+use vestibule_plugin::{AnsweredBy, Ended, FullResponse, Problem, Response, ResponseHead};
 
 /// A refused body of at most this declared length is read and thrown away to keep the connection.
 const DRAIN_BYTES: u64 = 64 * 1024;
@@ -19,48 +21,62 @@ const DRAIN_BYTES: u64 = 64 * 1024;
 const DRAIN_TIME: Duration = Duration::from_secs(5);
 
 /// Writes `response` in the form this client understands, after every hook entered so far has seen it.
-pub async fn answer(
-    session: &mut Session,
-    exchange: &mut Exchange,
-    by: AnsweredBy,
-    response: Response,
-) -> Result<()> {
+pub async fn answer(session: &mut Session, exchange: &mut Exchange, by: AnsweredBy, response: Response) -> Result<()> {
     let full = match response {
         Response::Full(full) => full,
-        Response::Problem(problem) => {
-            exchange.story.problem = Some(problem.slug);
-            if let Some(cause) = &problem.cause {
-                tracing::warn!(
-                    target: "answer",
-                    trace_id = format_args!("{:032x}", exchange.story.facts.trace().trace_id),
-                    route = exchange.route_name(),
-                    problem = problem.slug,
-                    cause = %cause,
-                    "answered with a problem"
-                );
-            }
-            let form = Form::of(&exchange.request, session.req_header());
-            form.render(problem, exchange.story.facts.trace().trace_id)
-        }
+        Response::Problem(problem) => render(session, exchange, &problem),
     };
     write(session, exchange, by, full).await
 }
 
-async fn write(session: &mut Session, exchange: &mut Exchange, by: AnsweredBy, full: FullResponse) -> Result<()> {
+/// The problem in the form this client understands; named in the access line, and its cause in the log.
+fn render(session: &Session, exchange: &mut Exchange, problem: &Problem) -> FullResponse {
+    exchange.story.problem = Some(problem.slug);
+    if let Some(cause) = &problem.cause {
+        tracing::warn!(
+            target: "answer",
+            trace_id = format_args!("{:032x}", exchange.story.facts.trace().trace_id),
+            route = exchange.route_name(),
+            problem = problem.slug,
+            cause = %cause,
+            "answered with a problem"
+        );
+    }
+    let form = Form::of(&exchange.request, session.req_header());
+    form.render(problem, exchange.story.facts.trace().trace_id)
+}
+
+fn head_of(full: &FullResponse) -> Result<ResponseHeader> {
     let mut head = ResponseHeader::build(full.status, Some(full.fields.len() + 4))?;
     for (name, value) in &full.fields {
         head.append_header(name, value)?;
     }
-    exchange.story.answered_by = by;
-    let body_allowed = !matches!(full.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-    if body_allowed {
+    if may_have_body(full.status) {
         head.insert_header(header::CONTENT_LENGTH, HeaderValue::from(full.body.len()))?;
     }
-    respond_hooks(exchange, &mut head);
+    Ok(head)
+}
+
+fn may_have_body(status: StatusCode) -> bool {
+    !matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+}
+
+async fn write(session: &mut Session, exchange: &mut Exchange, by: AnsweredBy, mut full: FullResponse) -> Result<()> {
+    exchange.story.answered_by = by;
+    let mut head = head_of(&full)?;
+    // Ends: each time round, one hook more is not asked again.
+    while let Err(Panicked) = respond_hooks(exchange, &mut head) {
+        full = render(session, exchange, &failure::internal());
+        exchange.story.answered_by = AnsweredBy::Edge;
+        exchange.story.ended = Some(Ended::UpstreamError);
+        head = head_of(&full)?;
+    }
+    let body_allowed = may_have_body(full.status);
     let send_body = body_allowed && exchange.request.method != Method::HEAD && !full.body.is_empty();
     exchange.story.status = Some(head.status);
     exchange.story.head_at = Some(exchange.host.clock.now());
     plan_unread_body(session, exchange);
+    close_when_draining(session);
     if exchange.request.version == Version::HTTP_2 && !send_body {
         // One HEADERS frame with END_STREAM: what a gRPC client calls trailers-only.
         if let pingora::protocols::http::ServerSession::H2(h2) = session.as_downstream_mut() {
@@ -77,14 +93,28 @@ async fn write(session: &mut Session, exchange: &mut Exchange, by: AnsweredBy, f
     Ok(())
 }
 
-/// Runs `on_response` over the hooks that have seen the request, innermost first.
-pub fn respond_hooks(exchange: &mut Exchange, head: &mut ResponseHeader) {
+/// A hook panicked; it is not asked again in this exchange.
+#[derive(Debug)]
+pub struct Panicked;
+
+/// Runs `on_response` over the hooks that have seen the request, innermost first. When one panics, `head` is spoilt.
+pub fn respond_hooks(exchange: &mut Exchange, head: &mut ResponseHeader) -> Result<(), Panicked> {
     let mut status = head.status;
     let mut fields = ResponseFields(head);
     let mut response = ResponseHead { status: &mut status, fields: &mut fields };
     let (hooks, facts) = exchange.story.entered_inside_out();
     for attached in hooks {
-        attached.hooks.on_response(&mut response, facts);
+        let hooks = attached.enter();
+        catch_unwind(AssertUnwindSafe(|| hooks.on_response(&mut response, facts))).map_err(|_| Panicked)?;
+        attached.leave();
+    }
+    Ok(())
+}
+
+/// Says that no further request will be served on this connection once the drain has begun.
+pub fn close_when_draining(session: &mut Session) {
+    if session.is_process_shutting_down() {
+        session.as_downstream_mut().set_keepalive(None);
     }
 }
 

@@ -14,8 +14,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use vestibule_plugin::{
-    AccessLine, AnsweredBy, Attempt, AttemptResult, ClientAddress, End, Ended, Facts, Hold, Hooks, Monotonic,
-    RouteId, Stage, TraceContext,
+    AccessLine, AnsweredBy, Attempt, AttemptResult, ClientAddress, End, Ended, Facts, Hold, Hooks, Monotonic, RouteId,
+    Stage, TraceContext,
 };
 
 /// The request head as the edge read it.
@@ -205,7 +205,8 @@ impl Story {
         let result = match (attempt.head, error) {
             (Some((_, status)), None) => AttemptResult::Status(status),
             (_, Some(error)) => AttemptResult::Error(error),
-            (None, None) => AttemptResult::Error("_OTHER"),
+            // Every failure of an attempt is named where it happens; what is left is that nobody waited.
+            (None, None) => AttemptResult::Abandoned,
         };
         self.attempts.push(Attempt {
             duration: now.since(attempt.began),
@@ -245,7 +246,7 @@ pub struct Exchange {
     /// The response is an event stream or a tunnel: its time is the time to its head.
     pub open_ended: bool,
     /// What the edge found wrong, until it is answered.
-    pub refusal: Option<Refusal>,
+    pub refusal: Option<Box<Refusal>>,
     /// The next attempt must not use a connection that others have used.
     pub resend_fresh: bool,
     in_flight: Option<InFlight>,

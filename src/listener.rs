@@ -20,9 +20,9 @@ use crate::host::Host;
 use connection::Connection;
 use crowd::Crowd;
 use guard::{Bounds, Guard};
+use pingora::apps::HttpServerApp;
 use pingora::listeners::tls::Acceptor;
 use pingora::protocols::{ALPN, Ssl};
-use pingora::apps::HttpServerApp;
 use socket::Socket;
 use std::io;
 use std::net::SocketAddr;
@@ -85,6 +85,11 @@ impl<A: HttpServerApp + Send + Sync + 'static> Listener<A> {
         Arc::new(Self { host, app, room, tls, threats, crowd: Arc::new(Crowd::default()), draining })
     }
 
+    /// Ends connections on which no request is under way, now that the drain has begun.
+    pub async fn end_idle(&self) {
+        self.app.http_cleanup().await;
+    }
+
     /// Connections open at this moment.
     pub fn open_connections(&self) -> usize {
         self.crowd.size()
@@ -143,7 +148,8 @@ impl<A: HttpServerApp + Send + Sync + 'static> Listener<A> {
         let handshake = tokio::time::timeout_at(accepted + bounds.header_timeout, acceptor.tls_handshake(socket));
         let Ok(Ok(stream)) = handshake.await else { return };
         if stream.selected_alpn_proto() == Some(ALPN::H2) {
-            http2::serve(self, Box::new(stream), connection, accepted + bounds.header_timeout, bounds.idle_timeout).await;
+            http2::serve(self, Box::new(stream), connection, accepted + bounds.header_timeout, bounds.idle_timeout)
+                .await;
         } else {
             self.serve_http1(stream, accepted, connection, bounds).await;
         }

@@ -43,7 +43,12 @@ pub struct Pipeline {
 impl Pipeline {
     /// Makes a loaded configuration ready. `known` are upstreams of the generation before: an unchanged one is kept,
     /// with what it knows about addresses and health.
-    pub fn new(number: u64, generation: Generation, known: &[Arc<Upstream>], host: &crate::host::Lent) -> Result<Self, String> {
+    pub fn new(
+        number: u64,
+        generation: Generation,
+        known: &[Arc<Upstream>],
+        host: &crate::host::Lent,
+    ) -> Result<Self, String> {
         let Generation { settings, plugins, effective, hash, route_names, warnings: _ } = generation;
         let routes = Routes::new(&settings.routes, &settings.server.methods, settings.server.path_case)?;
         let mut upstreams: Vec<Arc<Upstream>> = Vec::with_capacity(settings.routes.len() + 1);
@@ -116,7 +121,7 @@ impl Pipeline {
         let route = story.facts.route();
         for built in &self.plugins {
             if let Some(hooks) = built.plugin.attach(&head, route) {
-                story.hooks.push(Attached { name: built.name, stage: built.stage, hooks, hold: None });
+                story.hooks.push(Attached::new(built.name, built.stage, hooks));
             }
         }
     }

@@ -25,6 +25,8 @@ use crate::listener::CURRENT;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::FutureExt;
+use http::Version;
+use http::header::CONTENT_LENGTH;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::Digest;
 use pingora::proxy::{FailToProxy, ProxyHttp, Session};
@@ -118,10 +120,14 @@ impl ProxyHttp for Proxy {
 
     async fn response_filter(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         head: &mut ResponseHeader,
         exchange: &mut Box<Exchange>,
     ) -> Result<()> {
+        crate::answer::close_when_draining(session);
+        if exchange.request.version == Version::HTTP_10 && !head.headers.contains_key(CONTENT_LENGTH) {
+            session.set_keepalive(None);
+        }
         response::leave(head, exchange)
     }
 

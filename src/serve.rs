@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch as channel;
 
 /// How often the drain looks whether everything has ended.
@@ -136,15 +136,12 @@ impl Server {
     }
 
     /// Serves until SIGTERM or SIGINT; reloads at SIGHUP.
-    pub async fn until_told_to_stop(&self) -> std::io::Result<()> {
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        let mut hangup = signal(SignalKind::hangup())?;
+    pub async fn until_told_to_stop(&self, mut signals: Signals) {
         loop {
             tokio::select! {
-                _ = terminate.recv() => return Ok(()),
-                _ = interrupt.recv() => return Ok(()),
-                _ = hangup.recv() => {
+                _ = signals.terminate.recv() => return,
+                _ = signals.interrupt.recv() => return,
+                _ = signals.hangup.recv() => {
                     // What was wrong is logged by the reload itself.
                     let _ = self.reloader.reload().await;
                 }
@@ -159,6 +156,7 @@ impl Server {
         tracing::info!(target: "listener", in_flight = in_flight(), "draining");
         // The listeners hold receivers, so somebody hears it.
         let _ = self.drain.send(true);
+        self.proxy.end_idle().await;
         let patience = self.host.pipeline().settings.server.drain_timeout;
         let began = Instant::now();
         tokio::time::sleep(DRAIN_NOTICE).await;
@@ -169,6 +167,25 @@ impl Server {
         tracing::info!(target: "listener", in_flight = left, "stopped");
         self.host.log.flush(LAST_LINES);
         left
+    }
+}
+
+/// The signals that an operator sends. From [`Signals::heed`] on none of them ends the process by itself, so it comes
+/// before the first line that says the process is up.
+pub struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    /// Takes them over. Needs a runtime.
+    pub fn heed() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
     }
 }
 

@@ -40,9 +40,20 @@ pub fn while_proxying(session: &mut Session, exchange: &mut Exchange, mut error:
     error
 }
 
-/// The connection ended, as opposed to a deadline that passed or an answer that made no sense.
+/// The connection ended without a byte of an answer, as opposed to a deadline that passed, an answer that made no
+/// sense, or one that was cut off.
 pub fn is_broken_connection(error: &Error) -> bool {
-    matches!(error.etype, ErrorType::ReadError | ErrorType::WriteError | ErrorType::ConnectionClosed | ErrorType::H2Error)
+    let kind = matches!(
+        error.etype,
+        ErrorType::ReadError | ErrorType::WriteError | ErrorType::ConnectionClosed | ErrorType::H2Error
+    );
+    kind && !saw_part_of_a_head(error)
+}
+
+/// The engine counts the bytes of a head that broke off, but only in words.
+fn saw_part_of_a_head(error: &Error) -> bool {
+    let said = error.context.as_ref().map_or("", |context| context.as_str());
+    said.rsplit_once("bytes already read: ").is_some_and(|(_, bytes)| bytes != "0")
 }
 
 /// `error.type` of an attempt, as OpenTelemetry would have it, from a closed set.
@@ -90,8 +101,8 @@ fn of_client(error: &Error, exchange: &Exchange) -> (Ended, Option<Problem>) {
     match error.etype {
         ErrorType::InvalidHTTPHeader | ErrorType::H1Error => {
             exchange.host.threats.blocked(Threat::Framing);
-            let problem = Problem::new("bad-request", StatusCode::BAD_REQUEST, "Bad request")
-                .detail("the request is malformed");
+            let problem =
+                Problem::new("bad-request", StatusCode::BAD_REQUEST, "Bad request").detail("the request is malformed");
             (Ended::Ok, Some(problem.caused_by(error.etype.as_str())))
         }
         ErrorType::Custom(_) | ErrorType::CustomCode(..) => {
@@ -107,7 +118,10 @@ fn of_client(error: &Error, exchange: &Exchange) -> (Ended, Option<Problem>) {
 
 fn of_upstream(error: &Error) -> (Ended, Option<Problem>) {
     let problem = match error.etype {
-        ErrorType::ConnectTimedout | ErrorType::ReadTimedout | ErrorType::WriteTimedout | ErrorType::TLSHandshakeTimedout => {
+        ErrorType::ConnectTimedout
+        | ErrorType::ReadTimedout
+        | ErrorType::WriteTimedout
+        | ErrorType::TLSHandshakeTimedout => {
             Problem::new("upstream-timeout", StatusCode::GATEWAY_TIMEOUT, "Upstream timeout")
                 .detail("the application did not answer in time")
         }
@@ -158,14 +172,16 @@ pub fn upstream_problem(error: &Error) -> (Ended, Problem) {
 pub async fn give_up(session: &mut Session, exchange: &mut Exchange, error: &Error) -> FailToProxy {
     let (ended, problem) = verdict(error, exchange);
     exchange.story.ended.get_or_insert(ended);
-    let begun = session.response_written().is_some_and(|head| !head.status.is_informational());
+    // Behind a 101 bytes belong to another protocol.
+    let begun = session
+        .response_written()
+        .is_some_and(|head| !head.status.is_informational() || head.status == StatusCode::SWITCHING_PROTOCOLS);
     let error_code = problem.as_ref().map_or(0, |p| p.status.as_u16());
     if let Some(problem) = problem
         && !begun
     {
-        if ended != Ended::UpstreamError || exchange.request.body_length != Some(0) {
-            session.as_downstream_mut().set_keepalive(None);
-        }
+        // The engine closes the connection of an exchange that failed; the answer says so.
+        session.as_downstream_mut().set_keepalive(None);
         if answer(session, exchange, AnsweredBy::Edge, problem.into()).await.is_err() {
             exchange.story.ended = Some(Ended::ClientGone);
         }
@@ -183,14 +199,17 @@ pub fn note(exchange: &mut Exchange, error: &Error) {
     }
 }
 
-/// A plugin panicked.
+/// What the engine is told when a plugin panicked inside one of its callbacks.
+pub fn panic_error() -> Box<Error> {
+    Error::explain(ErrorType::InternalError, "a plugin panicked").into_in()
+}
+
+/// A plugin panicked: those around it, not it, have a word on the answer.
 pub async fn panicked(session: &mut Session, exchange: &mut Exchange) -> Result<()> {
     exchange.story.ended = Some(Ended::UpstreamError);
     session.as_downstream_mut().set_keepalive(None);
     if session.response_written().is_some() {
-        return Err(Error::explain(ErrorType::InternalError, "panic behind the response head").into_in());
+        return Err(panic_error());
     }
-    // The one that panicked is not asked again; those around it are.
-    exchange.story.entered = exchange.story.entered.saturating_sub(1);
     answer(session, exchange, AnsweredBy::Edge, internal().into()).await
 }

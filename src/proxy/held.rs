@@ -12,7 +12,7 @@ mod upward;
 
 use super::request;
 use super::response;
-use crate::answer::answer;
+use crate::answer::{answer, close_when_draining};
 use crate::exchange::{Exchange, Story};
 use crate::listener::connection::Expecting;
 use crate::proxy::failure;
@@ -23,6 +23,7 @@ use http::header::{self, HeaderValue};
 use http::{Method, StatusCode, Version};
 use keep::{Body, Rest};
 use pingora::http::ResponseHeader;
+use pingora::protocols::http::ServerSession;
 use pingora::proxy::Session;
 use pingora::{Error, ErrorType, Result};
 use std::panic::AssertUnwindSafe;
@@ -86,10 +87,12 @@ async fn take_body(session: &mut Session, exchange: &mut Exchange, hold: Hold) -
     for at in 0..exchange.story.hooks.len() {
         let Story { hooks, facts, .. } = &mut exchange.story;
         let attached = &mut hooks[at];
-        if !attached.hold.is_some_and(|hold| hold.request_body.is_some()) {
+        if attached.hold.is_none_or(|hold| hold.request_body.is_none()) {
             continue;
         }
-        if let Flow::Respond(response) = attached.hooks.on_request_body(&body, facts).get().await {
+        let flow = attached.enter().on_request_body(&body, facts).get().await;
+        attached.leave();
+        if let Flow::Respond(response) = flow {
             let by = AnsweredBy::Plugin(attached.name);
             answer(session, exchange, by, *response).await?;
             return Ok(None);
@@ -101,10 +104,10 @@ async fn take_body(session: &mut Session, exchange: &mut Exchange, hold: Hold) -
 /// The whole body; `None` when it is larger than `limit`.
 async fn read_body(session: &mut Session, exchange: &mut Exchange, limit: u64) -> Result<Option<Bytes>> {
     if exchange.request.expects_continue {
-        session.as_downstream_mut().write_continue_response().await.map_err(|e| e.into_down())?;
+        session.as_downstream_mut().write_continue_response().await.map_err(pingora::Error::into_down)?;
     }
     let mut whole = BytesMut::new();
-    while let Some(chunk) = session.as_downstream_mut().read_request_body().await.map_err(|e| e.into_down())? {
+    while let Some(chunk) = session.as_downstream_mut().read_request_body().await.map_err(pingora::Error::into_down)? {
         exchange.request_bytes += chunk.len() as u64;
         if exchange.request_bytes > limit {
             return Ok(None);
@@ -131,7 +134,7 @@ async fn survive(session: &mut Session, exchange: &mut Exchange, call: Call) -> 
             .catch_unwind()
             .await
             .unwrap_or_else(|_| Outcome::Failed(Ended::UpstreamError, failure::internal()));
-        if let Err((mut story, _)) = tell.send((story, outcome)) {
+        if let Err((mut story, closing, _)) = tell.send((story, closing, outcome)) {
             story.ended = Some(Ended::ClientGone);
             story.close(closing).await;
         }
@@ -139,9 +142,9 @@ async fn survive(session: &mut Session, exchange: &mut Exchange, call: Call) -> 
     tokio::select! {
         biased;
         told = told => {
-            let (story, outcome) =
+            let (story, closing, outcome) =
                 told.map_err(|_| Error::explain(ErrorType::InternalError, "a detached call vanished").into_in())?;
-            exchange.take_back(story);
+            exchange.take_back(story, closing);
             Ok(outcome)
         }
         gone = client_leaves(session) => Err(gone),
@@ -151,12 +154,16 @@ async fn survive(session: &mut Session, exchange: &mut Exchange, call: Call) -> 
 /// Sends the reply: head, what was kept, and what flows on behind it.
 async fn write(session: &mut Session, exchange: &mut Exchange, reply: call::Reply) -> Result<()> {
     for interim in reply.interim {
-        session.write_response_header(Box::new(interim), false).await.map_err(|e| e.into_down())?;
+        session.write_response_header(Box::new(interim), false).await.map_err(pingora::Error::into_down)?;
     }
     let mut head = reply.head;
-    response::depart(&mut head, exchange);
+    response::depart(&mut head, exchange)?;
+    close_when_draining(session);
     if exchange.connection.is_pipelined() {
         session.as_downstream_mut().set_keepalive(None);
+    }
+    if exchange.request.version != Version::HTTP_2 {
+        head.set_version(Version::HTTP_11);
     }
     let bodiless = exchange.request.method == Method::HEAD
         || matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
@@ -167,22 +174,33 @@ async fn write(session: &mut Session, exchange: &mut Exchange, reply: call::Repl
             }
             let ends = trailers.is_none() || exchange.request.version != Version::HTTP_2;
             let empty = bodiless || bytes.is_empty();
-            session.write_response_header(head, empty && ends).await.map_err(|e| e.into_down())?;
+            if empty
+                && ends
+                && let ServerSession::H2(h2) = session.as_downstream_mut()
+            {
+                // The head ends the stream: an empty DATA frame would contradict the length that a 304 may name.
+                return h2.write_response_header(head, true).map_err(pingora::Error::into_down);
+            }
+            session.write_response_header(head, empty && ends).await.map_err(pingora::Error::into_down)?;
             if !empty {
                 exchange.response_bytes += bytes.len() as u64;
-                session.write_response_body(Some(bytes), ends).await.map_err(|e| e.into_down())?;
+                session.write_response_body(Some(bytes), ends).await.map_err(pingora::Error::into_down)?;
             }
             if let Some(trailers) = trailers.filter(|_| !ends) {
-                session.as_downstream_mut().write_response_trailers(trailers).await.map_err(|e| e.into_down())?;
+                session
+                    .as_downstream_mut()
+                    .write_response_trailers(trailers)
+                    .await
+                    .map_err(pingora::Error::into_down)?;
             }
         }
         Body::Flowing { first, rest } => {
             frame_flow(&mut head, exchange, session);
-            session.write_response_header(head, false).await.map_err(|e| e.into_down())?;
+            session.write_response_header(head, false).await.map_err(pingora::Error::into_down)?;
             flow(session, exchange, first, rest).await?;
         }
     }
-    session.as_downstream_mut().finish_body().await.map_err(|e| e.into_down())
+    session.as_downstream_mut().finish_body().await.map_err(pingora::Error::into_down)
 }
 
 /// A body of unknown length is chunked for HTTP/1.1 and ends with the connection for HTTP/1.0.
@@ -203,7 +221,7 @@ fn frame_flow(head: &mut ResponseHeader, exchange: &Exchange, session: &mut Sess
 async fn flow(session: &mut Session, exchange: &mut Exchange, first: Vec<Bytes>, mut rest: Box<Rest>) -> Result<()> {
     for chunk in first {
         exchange.response_bytes += chunk.len() as u64;
-        session.write_response_body(Some(chunk), false).await.map_err(|e| e.into_down())?;
+        session.write_response_body(Some(chunk), false).await.map_err(pingora::Error::into_down)?;
     }
     loop {
         let chunk = tokio::select! {
@@ -214,7 +232,7 @@ async fn flow(session: &mut Session, exchange: &mut Exchange, first: Vec<Bytes>,
         match chunk {
             Ok(Some(chunk)) => {
                 exchange.response_bytes += chunk.len() as u64;
-                session.write_response_body(Some(chunk), false).await.map_err(|e| e.into_down())?;
+                session.write_response_body(Some(chunk), false).await.map_err(pingora::Error::into_down)?;
             }
             Ok(None) => break,
             Err(error) => {
@@ -223,13 +241,13 @@ async fn flow(session: &mut Session, exchange: &mut Exchange, first: Vec<Bytes>,
             }
         }
     }
-    let trailers = rest.trailers().await.map_err(|e| e.into_up())?;
+    let trailers = rest.trailers().await.map_err(pingora::Error::into_up)?;
     exchange.story.end_attempt(exchange.host.clock.now(), None);
     rest.release(&exchange.host.connector).await;
     match trailers {
         Some(trailers) if exchange.request.version == Version::HTTP_2 => {
-            session.as_downstream_mut().write_response_trailers(trailers).await.map_err(|e| e.into_down())
+            session.as_downstream_mut().write_response_trailers(trailers).await.map_err(pingora::Error::into_down)
         }
-        _ => session.write_response_body(None, true).await.map_err(|e| e.into_down()),
+        _ => session.write_response_body(None, true).await.map_err(pingora::Error::into_down),
     }
 }

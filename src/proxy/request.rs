@@ -41,8 +41,13 @@ pub fn enter(session: &mut Session, exchange: &mut Exchange) {
     let server = &exchange.pipeline.settings.server;
     downstream.set_write_timeout(Some(server.idle_timeout));
 
-    let mut request = read(downstream.req_header(), exchange.connection.tls);
+    // RFC 9110 section 15.2: they came after HTTP/1.0.
+    let is_http10 = downstream.req_header().version == Version::HTTP_10;
+    downstream.set_ignore_info_resp(is_http10);
     let head = downstream.req_header_mut();
+    settle_target(head);
+    wire::join_cookies(head);
+    let mut request = read(head, exchange.connection.tls);
     let judged = judge(&exchange.pipeline, &mut request, head);
     let (route, refusal) = match judged {
         Ok(route) => (route, None),
@@ -66,15 +71,30 @@ pub fn enter(session: &mut Session, exchange: &mut Exchange) {
     exchange.refusal = refusal;
 }
 
+/// Brings an absolute-form target of HTTP/1 into origin-form, so that routes and the application see its path. The
+/// engine has compared its authority with Host.
+fn settle_target(head: &mut RequestHeader) {
+    if head.version == Version::HTTP_2 || head.raw_path().starts_with(b"/") {
+        return;
+    }
+    if let Ok(absolute) = http::Uri::try_from(head.raw_path())
+        && matches!(absolute.scheme_str(), Some("http" | "https"))
+        && let Some(target) = absolute.path_and_query().cloned()
+    {
+        head.set_uri(target.into());
+    }
+}
+
 fn read(head: &RequestHeader, tls: bool) -> Request {
     let headers = &head.headers;
     let target = match head.uri.path_and_query() {
         Some(target) => target.as_str().to_owned(),
         None => String::from_utf8_lossy(head.raw_path()).into_owned(),
     };
-    let authority = headers.get(header::HOST).cloned().or_else(|| {
-        head.uri.authority().and_then(|authority| HeaderValue::from_str(authority.as_str()).ok())
-    });
+    let authority = headers
+        .get(header::HOST)
+        .cloned()
+        .or_else(|| head.uri.authority().and_then(|authority| HeaderValue::from_str(authority.as_str()).ok()));
     let declared = headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.trim().parse().ok());
     let open = headers.contains_key(header::TRANSFER_ENCODING)
         || (head.version == Version::HTTP_2 && !matches!(head.method, Method::GET | Method::HEAD | Method::OPTIONS));
@@ -98,10 +118,13 @@ fn read(head: &RequestHeader, tls: bool) -> Request {
 }
 
 /// The edge rules, in the order in which they count.
-fn judge(pipeline: &Pipeline, request: &mut Request, head: &mut RequestHeader) -> Result<RouteId, Refusal> {
-    let refuse = |threat, problem| Refusal { threat, problem };
+fn judge(pipeline: &Pipeline, request: &mut Request, head: &mut RequestHeader) -> Result<RouteId, Box<Refusal>> {
+    let refuse = |threat, problem| Box::new(Refusal { threat, problem });
     let bad_request = |slug, title, detail: String| Problem::new(slug, StatusCode::BAD_REQUEST, title).detail(detail);
-    if request.version != Version::HTTP_10 && request.version != Version::HTTP_2 && !rules::names_one_host(&head.headers) {
+    if request.version != Version::HTTP_10
+        && request.version != Version::HTTP_2
+        && !rules::names_one_host(&head.headers)
+    {
         let problem = bad_request("bad-host", "Bad host", "send exactly one Host field, a name or an address".into());
         return Err(refuse(Some(Threat::BadHost), problem));
     }
@@ -135,9 +158,21 @@ fn judge(pipeline: &Pipeline, request: &mut Request, head: &mut RequestHeader) -
                     format!("Connection must not name `{name}`: the proxy relies on that field"),
                 ),
             ),
+            BadOption::Pseudo => refuse(
+                Some(Threat::ConnectionNomination),
+                bad_request(
+                    "connection-nomination",
+                    "Bad connection option",
+                    "Connection must not name a pseudo-header field".into(),
+                ),
+            ),
             BadOption::TooMany => refuse(
                 Some(Threat::ConnectionNomination),
-                bad_request("connection-nomination", "Bad connection option", "Connection names more than 9 fields".into()),
+                bad_request(
+                    "connection-nomination",
+                    "Bad connection option",
+                    "Connection names more than 9 fields".into(),
+                ),
             ),
         })?;
         for name in named {
@@ -156,6 +191,9 @@ fn judge(pipeline: &Pipeline, request: &mut Request, head: &mut RequestHeader) -
         } else {
             Err(bad_target("`*` is a target for OPTIONS only".into()))
         };
+    }
+    if head.version != Version::HTTP_2 && !head.raw_path().starts_with(b"/") {
+        return Err(bad_target("the target is neither a path nor an http or https URL".into()));
     }
     let readings = path::read(request.sent_path()).map_err(|why| bad_target(why.to_string()))?;
     let route = pipeline.routes.find(&request.method, &readings).map_err(|_| {
@@ -182,8 +220,7 @@ const TRUSTED_ONLY: [HeaderName; 8] = [
 ];
 
 /// Fields that are always written anew.
-const REBUILT: [HeaderName; 5] =
-    [X_FORWARDED_FOR, X_FORWARDED_PROTO, X_FORWARDED_HOST, X_REAL_IP, header::FORWARDED];
+const REBUILT: [HeaderName; 5] = [X_FORWARDED_FOR, X_FORWARDED_PROTO, X_FORWARDED_HOST, X_REAL_IP, header::FORWARDED];
 
 /// Finds the client, removes what only others may say about it, and prepares what the application is told.
 fn locate(
@@ -314,7 +351,9 @@ async fn ask(session: &mut Session, exchange: &mut Exchange, until: usize) -> Re
         let attached = &mut story.hooks[at];
         let mut fields = RequestFields(session.as_downstream_mut().req_header_mut());
         let mut head = exchange.request.head(&mut fields);
-        match attached.hooks.on_request(&mut head, &mut story.facts).get().await {
+        let flow = attached.enter().on_request(&mut head, &mut story.facts).get().await;
+        attached.leave();
+        match flow {
             Flow::Continue => {}
             Flow::Hold(hold) => attached.hold = Some(hold),
             Flow::Respond(response) => {
@@ -359,7 +398,9 @@ pub async fn forward(session: &mut Session, exchange: &mut Exchange) -> Result<b
     for at in 0..exchange.story.hooks.len() {
         let story = &mut exchange.story;
         let attached = &mut story.hooks[at];
-        match attached.hooks.on_forward(&story.facts).get().await {
+        let flow = attached.enter().on_forward(&story.facts).get().await;
+        attached.leave();
+        match flow {
             Flow::Continue | Flow::Hold(_) => {}
             Flow::Respond(response) => {
                 let by = AnsweredBy::Plugin(attached.name);
@@ -388,13 +429,22 @@ pub async fn choose_peer(exchange: &mut Exchange) -> Result<Box<HttpPeer>> {
 
 /// Prepares the head that one attempt sends: the same in both lanes.
 pub fn address(head: &mut RequestHeader, exchange: &mut Exchange) {
+    if exchange.request.version == Version::HTTP_10 && !head.headers.contains_key(header::HOST) {
+        let upstream = exchange.pipeline.upstream(exchange.story.facts.route());
+        let host = exchange.request.authority.clone().or_else(|| HeaderValue::try_from(upstream.authority()).ok());
+        if let Some(host) = host {
+            // Only a map of 32,768 entries could refuse it.
+            let _ = head.insert_header(header::HOST, host);
+        }
+    }
     if let Some(provenance) = &exchange.provenance {
         wire::announce(head, &exchange.request, provenance, exchange.pipeline.via.as_ref());
     }
     let mut fields = RequestFields(head);
     let story = &mut exchange.story;
     for attached in &mut story.hooks {
-        attached.hooks.on_upstream_request(&mut fields, &story.facts);
+        attached.enter().on_upstream_request(&mut fields, &story.facts);
+        attached.leave();
     }
 }
 

@@ -1,10 +1,10 @@
 //! The way out of the stream lane.
 
-use super::wire;
-use crate::answer::respond_hooks;
+use super::{failure, wire};
+use crate::answer::{Panicked, respond_hooks};
 use crate::exchange::Exchange;
-use http::StatusCode;
 use http::header;
+use http::{StatusCode, Version};
 use pingora::http::ResponseHeader;
 use pingora::{Error, ErrorType, Result};
 use vestibule_plugin::AnsweredBy;
@@ -19,6 +19,8 @@ pub fn arrived(head: &ResponseHeader, exchange: &mut Exchange) -> Result<()> {
         if exchange.interim > MAX_INTERIM {
             return Err(Error::explain(ErrorType::InvalidHTTPHeader, "too many interim responses").into_up());
         }
+    } else if head.status == StatusCode::SWITCHING_PROTOCOLS && !exchange.request.upgrade {
+        return Err(Error::explain(ErrorType::InvalidHTTPHeader, "a 101 that nobody asked for").into_up());
     } else {
         exchange.story.attempt_answered(exchange.host.clock.now(), head.status);
     }
@@ -26,20 +28,25 @@ pub fn arrived(head: &ResponseHeader, exchange: &mut Exchange) -> Result<()> {
 }
 
 /// A head leaves for the client: hop-by-hop fields go, hooks run on the final one.
-pub fn leave(head: &mut ResponseHeader, exchange: &mut Exchange) {
+pub fn leave(head: &mut ResponseHeader, exchange: &mut Exchange) -> Result<()> {
     wire::strip_response_hops(head);
     if head.status.is_informational() && head.status != StatusCode::SWITCHING_PROTOCOLS {
-        return;
+        return Ok(());
     }
-    depart(head, exchange);
+    if exchange.request.version == Version::HTTP_10 {
+        // It cannot read chunks (RFC 9112 section 6.1): the body ends with the connection.
+        head.remove_header(&header::TRANSFER_ENCODING);
+    }
+    depart(head, exchange)
 }
 
 /// What both lanes do with the final head of a response that the upstream wrote.
-pub fn depart(head: &mut ResponseHeader, exchange: &mut Exchange) {
+pub fn depart(head: &mut ResponseHeader, exchange: &mut Exchange) -> Result<()> {
+    respond_hooks(exchange, head).map_err(|Panicked| failure::panic_error())?;
     exchange.story.answered_by = AnsweredBy::Upstream;
     exchange.story.status = Some(head.status);
     exchange.story.head_at = Some(exchange.host.clock.now());
     exchange.open_ended = head.status == StatusCode::SWITCHING_PROTOCOLS
         || head.headers.get(header::CONTENT_TYPE).is_some_and(|v| v.as_bytes().starts_with(b"text/event-stream"));
-    respond_hooks(exchange, head);
+    Ok(())
 }

@@ -101,6 +101,17 @@ pub fn strip_request_hops(head: &mut RequestHeader) {
     }
 }
 
+/// HTTP/2 may send a cookie string in pieces; everybody else reads one line (RFC 9113 section 8.2.3).
+pub fn join_cookies(head: &mut RequestHeader) {
+    if head.version != Version::HTTP_2 || head.headers.get_all(header::COOKIE).iter().nth(1).is_none() {
+        return;
+    }
+    let pieces: Vec<&[u8]> = head.headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if let Ok(joined) = HeaderValue::from_bytes(&pieces.join(&b"; "[..])) {
+        RequestFields(head).set(header::COOKIE, joined);
+    }
+}
+
 /// Writes what the proxy tells the application about the request: who asked, how, and that it passed here.
 pub fn announce(head: &mut RequestHeader, request: &Request, provenance: &Provenance, via: Option<&Via>) {
     let mut fields = RequestFields(head);

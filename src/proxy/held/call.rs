@@ -157,7 +157,8 @@ impl Call {
             let Some(hold) = attached.hold else { continue };
             let mut fields = ResponseFields(&mut head);
             let response = ResponseHead { status: &mut status, fields: &mut fields };
-            wanted = super::larger(wanted, attached.hooks.on_held_head(&response, hold.response, facts));
+            wanted = super::larger(wanted, attached.enter().on_held_head(&response, hold.response, facts));
+            attached.leave();
         }
         let body = keep::keep(upward, &head, &self.request.method, wanted, &self.host.connector).await?;
         if let Body::Whole { .. } = body {
@@ -175,7 +176,9 @@ impl Call {
             let mut status = reply.head.status;
             let mut fields = ResponseFields(&mut reply.head);
             let mut response = ResponseHead { status: &mut status, fields: &mut fields };
-            let verdict = attached.hooks.on_held(&mut response, reply.body.as_held(hold.response), facts).get().await;
+            let body = reply.body.as_held(hold.response);
+            let verdict = attached.enter().on_held(&mut response, body, facts).get().await;
+            attached.leave();
             if status != reply.head.status && reply.head.set_status(status).is_err() {
                 return Outcome::Failed(Ended::UpstreamError, failure::internal());
             }

@@ -22,7 +22,7 @@ pub struct Upward {
 impl Upward {
     /// Takes a connection from the pool or makes one; whether it was used before.
     pub async fn connect(connector: &Connector, peer: Box<HttpPeer>) -> Result<(Self, bool)> {
-        let (mut session, reused) = connector.get_http_session(&*peer).await.map_err(|e| e.into_up())?;
+        let (mut session, reused) = connector.get_http_session(&*peer).await.map_err(pingora::Error::into_up)?;
         session.set_read_timeout(peer.options.read_timeout);
         session.set_write_timeout(peer.options.write_timeout);
         Ok((Self { session, peer }, reused))
@@ -37,9 +37,12 @@ impl Upward {
         }
         let mut fields = RequestFields(&mut head);
         for attached in &mut story.hooks {
-            attached.hooks.on_upstream_request(&mut fields, &story.facts);
+            attached.enter().on_upstream_request(&mut fields, &story.facts);
+            attached.leave();
         }
-        let has_body = !call.body.is_empty() || head.headers.contains_key(header::CONTENT_LENGTH);
+        // A body that was empty is still one (RFC 9110 section 8.6).
+        let has_body = !call.body.is_empty()
+            || [header::CONTENT_LENGTH, header::TRANSFER_ENCODING].iter().any(|name| call.head.headers.contains_key(name));
         if has_body {
             head.insert_header(header::CONTENT_LENGTH, HeaderValue::from(call.body.len()))?;
         }
@@ -61,24 +64,24 @@ impl Upward {
     pub async fn send(&mut self, head: Box<RequestHeader>, body: Bytes) -> Result<()> {
         if let HttpSession::H2(h2) = &mut self.session {
             let ends = body.is_empty();
-            h2.write_request_header(head, ends).map_err(|e| e.into_up())?;
+            h2.write_request_header(head, ends).map_err(pingora::Error::into_up)?;
             if !ends {
-                h2.write_request_body(body, true).await.map_err(|e| e.into_up())?;
+                h2.write_request_body(body, true).await.map_err(pingora::Error::into_up)?;
             }
             return Ok(());
         }
-        self.session.write_request_header(head).await.map_err(|e| e.into_up())?;
+        self.session.write_request_header(head).await.map_err(pingora::Error::into_up)?;
         if !body.is_empty() {
-            self.session.write_request_body(body, true).await.map_err(|e| e.into_up())?;
+            self.session.write_request_body(body, true).await.map_err(pingora::Error::into_up)?;
         }
-        self.session.finish_request_body().await.map_err(|e| e.into_up())
+        self.session.finish_request_body().await.map_err(pingora::Error::into_up)
     }
 
     /// Reads the final head, and the interim ones before it.
     pub async fn read_head(&mut self) -> Result<(Vec<ResponseHeader>, Box<ResponseHeader>)> {
         let mut interim = Vec::new();
         loop {
-            self.session.read_response_header().await.map_err(|e| e.into_up())?;
+            self.session.read_response_header().await.map_err(pingora::Error::into_up)?;
             let head = self
                 .session
                 .response_header()
@@ -97,7 +100,9 @@ impl Upward {
                 return Err(Error::explain(ErrorType::InvalidHTTPHeader, "unexpected interim response").into_up());
             }
             if head.status != StatusCode::CONTINUE {
-                interim.push(head.clone());
+                let mut head = head.clone();
+                wire::strip_response_hops(&mut head);
+                interim.push(head);
             }
         }
     }
@@ -107,7 +112,7 @@ impl Upward {
         if self.session.response_done() {
             return Ok(None);
         }
-        self.session.read_response_body().await.map_err(|e| e.into_up())
+        self.session.read_response_body().await.map_err(pingora::Error::into_up)
     }
 
     /// Reads to the end of a response without a body.
@@ -119,7 +124,7 @@ impl Upward {
     /// Trailers behind the body; an HTTP/1 upstream's are dropped by the engine.
     pub async fn read_trailers(&mut self) -> Result<Option<HeaderMap>> {
         match &mut self.session {
-            HttpSession::H2(h2) => h2.read_trailers().await.map_err(|e| e.into_up()),
+            HttpSession::H2(h2) => h2.read_trailers().await.map_err(pingora::Error::into_up),
             _ => Ok(None),
         }
     }
