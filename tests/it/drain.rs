@@ -1,1 +1,295 @@
-//! Tests.
+//! SIGTERM: what is under way ends well, nothing new begins, and it never takes longer than said.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use vestibule_testkit::{Certs, Gate, H2Client, H2Request, Origin, Proxy, Raw, Received, Reply, within};
+
+const LANES: [&str; 2] = ["", "[etag]\n"];
+
+async fn draining(proxy: &Proxy) {
+    proxy.wait_log("the drain", |line| line["msg"] == "draining").await;
+}
+
+async fn ends_well(mut proxy: Proxy) {
+    let status = proxy.wait_exit().await;
+    assert_eq!(status.code(), Some(0), "{}", proxy.stderr());
+}
+
+#[tokio::test]
+async fn requests_under_way_are_answered_in_both_lanes_and_versions() {
+    let certs = Certs::new();
+    for lane in LANES {
+        let gate = Gate::closed();
+        let held = gate.clone();
+        let origin = Origin::replying(move |_| Reply::ok("late").once(&held));
+        let toml = format!("[server]\ntls = {}\n{lane}", certs.tls_toml());
+        let proxy = Proxy::before(crate::bin(), &origin.url(), &toml).await;
+        let mut raw = Raw::connect_tls(proxy.address(), &certs, &[]).await;
+        raw.write(proxy.get("/").encoded()).await;
+        let client = H2Client::connect_tls(proxy.address(), &certs).await;
+        let stream = client.open(H2Request::new("GET", "/")).await.expect("a stream");
+        origin.wait_hits(2).await;
+
+        proxy.sigterm();
+        draining(&proxy).await;
+        gate.open();
+        let answer = raw.answer().await;
+        assert_eq!((answer.status, answer.text()), (200, "late".to_owned()), "{lane:?}");
+        assert_eq!(answer.field("connection"), "close", "{lane:?}: the client is told");
+        assert_eq!(stream.answer().await.expect("a response").text(), "late", "{lane:?}");
+        ends_well(proxy).await;
+    }
+}
+
+#[tokio::test]
+async fn a_download_under_way_ends_whole() {
+    for lane in LANES {
+        let body = vec![b'.'; 4 << 20];
+        let origin = Origin::replying(move |_| Reply::ok(body.clone()));
+        let proxy = Proxy::before(crate::bin(), &origin.url(), lane).await;
+        let mut raw = proxy.connect().await;
+        raw.write(proxy.get("/").encoded()).await;
+        let head = raw.head_of_answer().await;
+        let length: usize = head.field("content-length").parse().expect("a length");
+        proxy.sigterm();
+        draining(&proxy).await;
+        let mut read = 0;
+        while read < length {
+            let piece = raw.some().await;
+            assert!(!piece.is_empty(), "{lane:?}: cut after {read} of {length} bytes");
+            read += piece.len();
+        }
+        ends_well(proxy).await;
+    }
+}
+
+#[tokio::test]
+async fn an_upload_under_way_ends_whole() {
+    let origin = Origin::replying(|request: &Received| Reply::ok(request.body.len().to_string()));
+    let proxy = Proxy::before(crate::bin(), &origin.url(), "").await;
+    let mut raw = proxy.connect().await;
+    raw.write("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 10\r\n\r\nhello").await;
+    origin.wait_hits(1).await;
+    proxy.sigterm();
+    draining(&proxy).await;
+    raw.write("world").await;
+    assert_eq!(raw.answer().await.text(), "10");
+    ends_well(proxy).await;
+}
+
+#[tokio::test]
+async fn nothing_new_begins_and_readyz_says_so() {
+    let gate = Gate::closed();
+    let held = gate.clone();
+    let origin = Origin::replying(move |_| Reply::ok("late").once(&held));
+    let proxy = Proxy::before(crate::bin(), &origin.url(), "").await;
+    assert_eq!(proxy.admin("GET", "/readyz").await.status, 200);
+    let mut busy = proxy.connect().await;
+    busy.write(proxy.get("/").encoded()).await;
+    origin.wait_hits(1).await;
+
+    proxy.sigterm();
+    draining(&proxy).await;
+    let ready = proxy.admin("GET", "/readyz").await;
+    assert_eq!(ready.status, 503, "{}", ready.text());
+    assert_eq!(proxy.admin("GET", "/livez").await.status, 200, "it lives until it ends");
+    assert_eq!(proxy.admin("GET", "/metrics").await.status, 200);
+    refused(&proxy).await;
+    gate.open();
+    assert_eq!(busy.answer().await.text(), "late");
+    ends_well(proxy).await;
+}
+
+/// Waits until connecting is refused: the listener closes on its own, a moment after the drain was announced.
+async fn refused(proxy: &Proxy) {
+    within("the listener to close", async {
+        while TcpStream::connect(proxy.address()).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn idle_connections_are_closed_at_once() {
+    let certs = Certs::new();
+    let origin = Origin::returning(200, "hello");
+    for tls in [false, true] {
+        let toml = if tls { format!("[server]\ntls = {}\n", certs.tls_toml()) } else { String::new() };
+        let mut proxy = Proxy::before(crate::bin(), &origin.url(), &toml).await;
+        let connect = async || match tls {
+            true => Raw::connect_tls(proxy.address(), &certs, &[]).await,
+            false => proxy.connect().await,
+        };
+        let (mut used, mut unused) = (connect().await, connect().await);
+        assert_eq!(proxy.get("/").on(&mut used).await.status, 200);
+        let began = Instant::now();
+        proxy.sigterm();
+        assert!(used.closed().await.is_empty(), "tls: {tls}");
+        assert!(unused.closed().await.is_empty(), "tls: {tls}");
+        assert_eq!(proxy.wait_exit().await.code(), Some(0));
+        // Far below drain_timeout, which is 30 s here.
+        assert!(began.elapsed() < Duration::from_secs(5), "tls: {tls}: {:?}", began.elapsed());
+    }
+}
+
+#[tokio::test]
+async fn an_idle_http2_connection_is_told_to_go_away() {
+    let certs = Certs::new();
+    let origin = Origin::returning(200, "hello");
+    let toml = format!("[server]\ntls = {}\n", certs.tls_toml());
+    let proxy = Proxy::before(crate::bin(), &origin.url(), &toml).await;
+    let mut client = H2Client::connect_tls(proxy.address(), &certs).await;
+    assert_eq!(client.get("/").await.status, 200);
+    proxy.sigterm();
+    client.closed().await.expect("an orderly end");
+    ends_well(proxy).await;
+}
+
+/// security.md section 4: a tunnel lasts until the end of `drain_timeout`.
+#[tokio::test]
+async fn a_tunnel_lasts_until_drain_timeout_and_no_longer() {
+    let origin = Origin::replying(|_| Reply::switching("websocket"));
+    let toml = "[server]\ndrain_timeout = \"1s\"\n[[routes]]\nname = \"s\"\npath = \"/s\"\nupgrade = true\n";
+    let mut proxy = Proxy::before(crate::bin(), &origin.url(), toml).await;
+    let mut raw = proxy.connect().await;
+    raw.write(
+        "GET /s HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n\
+         sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+    )
+    .await;
+    assert_eq!(raw.head_of_answer().await.status, 101);
+    let began = Instant::now();
+    proxy.sigterm();
+    draining(&proxy).await;
+    raw.write("still here").await;
+    raw.until("still here").await;
+    raw.closed().await;
+    let lasted = began.elapsed();
+    assert!(lasted >= Duration::from_millis(900) && lasted < Duration::from_secs(5), "{lasted:?}");
+    assert_eq!(proxy.wait_exit().await.code(), Some(0));
+}
+
+#[tokio::test]
+async fn the_drain_is_bounded_whatever_is_under_way() {
+    let origin = Origin::replying(|_| Reply::never());
+    for lane in LANES {
+        let toml = format!("[server]\ndrain_timeout = \"500ms\"\n{lane}");
+        let mut proxy = Proxy::before(crate::bin(), &origin.url(), &toml).await;
+        let mut raw = proxy.connect().await;
+        let before = origin.hits();
+        raw.write(proxy.get("/").encoded()).await;
+        origin.wait_hits(before + 1).await;
+        let began = Instant::now();
+        proxy.sigterm();
+        assert_eq!(proxy.wait_exit().await.code(), Some(0), "{lane:?}");
+        let took = began.elapsed();
+        assert!(took >= Duration::from_millis(450) && took < Duration::from_secs(4), "{lane:?}: {took:?}");
+        let stopped = proxy.wait_log("the last line", |line| line["msg"] == "stopped").await;
+        assert_eq!(stopped["in_flight"], 1, "{lane:?}: it says what it gave up");
+    }
+}
+
+/// Whoever presses Ctrl-C again does not kill what the first one lets finish.
+#[tokio::test]
+async fn further_signals_do_not_disturb_a_drain() {
+    let gate = Gate::closed();
+    let held = gate.clone();
+    let origin = Origin::replying(move |_| Reply::ok("late").once(&held));
+    let proxy = Proxy::before(crate::bin(), &origin.url(), "").await;
+    let mut raw = proxy.connect().await;
+    raw.write(proxy.get("/").encoded()).await;
+    origin.wait_hits(1).await;
+    proxy.sigint();
+    draining(&proxy).await;
+    proxy.sigterm();
+    proxy.sigint();
+    proxy.sighup();
+    assert_eq!(proxy.admin("GET", "/livez").await.status, 200);
+    gate.open();
+    assert_eq!(raw.answer().await.text(), "late");
+    ends_well(proxy).await;
+}
+
+/// What steady clients with kept connections saw.
+#[derive(Default)]
+struct Tally {
+    served: AtomicUsize,
+    failed: AtomicUsize,
+}
+
+/// How one request on a kept connection went.
+enum Asked {
+    Served,
+    ServedAndTold,
+    /// Not a byte of an answer: the connection was ended between requests, which is a server's right (RFC 9112
+    /// section 9.3), and the client asks again elsewhere.
+    NotTaken,
+    Failed,
+}
+
+async fn ask(stream: &mut TcpStream) -> Asked {
+    if stream.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.is_err() {
+        return Asked::NotTaken;
+    }
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"\r\n\r\nhello") {
+        match stream.read_buf(&mut answer).await {
+            Ok(1..) => {}
+            Ok(0) | Err(_) if answer.is_empty() => return Asked::NotTaken,
+            Ok(0) | Err(_) => return Asked::Failed,
+        }
+    }
+    let text = String::from_utf8_lossy(&answer).to_ascii_lowercase();
+    match text.starts_with("http/1.1 200 ok\r\n") {
+        true if text.contains("\r\nconnection: close\r\n") => Asked::ServedAndTold,
+        true => Asked::Served,
+        false => Asked::Failed,
+    }
+}
+
+/// Asks again and again until the proxy refuses connections.
+async fn keep_asking(proxy: std::net::SocketAddr, tally: Arc<Tally>) {
+    while let Ok(mut stream) = TcpStream::connect(proxy).await {
+        loop {
+            match ask(&mut stream).await {
+                Asked::Served => tally.served.fetch_add(1, Ordering::Relaxed),
+                Asked::ServedAndTold => {
+                    tally.served.fetch_add(1, Ordering::Relaxed);
+                    break;
+                }
+                Asked::NotTaken => break,
+                Asked::Failed => {
+                    tally.failed.fetch_add(1, Ordering::Relaxed);
+                    break;
+                }
+            };
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_request_fails_under_steady_load() {
+    for lane in LANES {
+        let origin = Origin::returning(200, "hello");
+        let mut proxy = Proxy::before(crate::bin(), &origin.url(), lane).await;
+        let tally = Arc::new(Tally::default());
+        let clients: Vec<_> = (0..8).map(|_| tokio::spawn(keep_asking(proxy.address(), Arc::clone(&tally)))).collect();
+        origin.wait_hits(300).await;
+        proxy.sigterm();
+        let status = proxy.wait_exit().await;
+        for client in clients {
+            within("a client to be refused", client).await.expect("a client that does not panic");
+        }
+        assert_eq!(status.code(), Some(0), "{lane:?}");
+        let served = tally.served.load(Ordering::Relaxed);
+        assert_eq!(tally.failed.load(Ordering::Relaxed), 0, "{lane:?}");
+        // What reached the application was answered to its client.
+        assert_eq!(served, origin.hits(), "{lane:?}");
+        let lines = proxy.access();
+        assert!(lines.iter().all(|line| line["status"] == 200 && line["end"] == "ok"), "{lane:?}");
+    }
+}

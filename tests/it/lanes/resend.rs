@@ -1,0 +1,163 @@
+//! What is sent again, and what never is (security.md section 7).
+
+use super::lane::Lane;
+use vestibule_testkit::origin::{Cut, Then};
+use vestibule_testkit::{Fault, H2Origin, H2Reply, Origin, Over, Proxy, Received, Relay, Reply};
+
+async fn ask(proxy: &Proxy, method: &str, body: bool) -> (u16, String) {
+    let request = proxy.request(method, "/");
+    let request = if body { request.body("once") } else { request };
+    let answer = request.await;
+    (answer.status, answer.problem())
+}
+
+/// A connection that dies with its second request.
+fn second_dies(request: &Received) -> Reply {
+    if request.nth_on_connection == 2 { Reply::dying() } else { Reply::ok("hello") }
+}
+
+/// SEC-17: a reused connection that ended before any byte of an answer.
+#[tokio::test]
+async fn on_a_reused_connection_that_dies_only_harmless_requests_are_sent_again() {
+    for lane in Lane::BOTH {
+        for (method, body, again) in [
+            ("GET", false, true),
+            ("HEAD", false, true),
+            ("OPTIONS", false, true),
+            ("POST", true, false),
+            ("POST", false, false),
+            ("PUT", true, false),
+            ("PATCH", true, false),
+            ("DELETE", false, false),
+            ("GET", true, false),
+        ] {
+            let case = format!("{lane:?}, {method}, body: {body}");
+            let origin = Origin::replying(second_dies);
+            let proxy = lane.before(&origin.url(), "").await;
+            let mut raw = proxy.connect().await;
+            // On one connection, so that the upstream's is back in the pool before the next request looks for it.
+            let request = || {
+                let request = proxy.request(method, "/");
+                if body { request.body("once") } else { request }
+            };
+            assert_eq!(request().on(&mut raw).await.status, 200, "{case}");
+            let answer = request().on(&mut raw).await;
+            if again {
+                assert_eq!((answer.status, origin.hits(), origin.connections()), (200, 3, 2), "{case}");
+            } else {
+                assert_eq!((answer.status, answer.problem().as_str()), (502, "upstream-unreachable"), "{case}");
+                assert_eq!(origin.hits(), 2, "{case}: it arrived once");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn on_a_fresh_connection_that_dies_nothing_is_sent_again() {
+    for lane in Lane::BOTH {
+        for method in ["GET", "POST"] {
+            let origin = Origin::replying(|_| Reply::dying());
+            let proxy = lane.before(&origin.url(), "").await;
+            assert_eq!(
+                ask(&proxy, method, false).await,
+                (502, "upstream-unreachable".to_owned()),
+                "{lane:?}, {method}"
+            );
+            assert_eq!(origin.hits(), 1, "{lane:?}, {method}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn once_a_byte_of_an_answer_was_seen_nothing_is_sent_again() {
+    for lane in Lane::BOTH {
+        for cut in [Cut::Head(1), Cut::Head(30), Cut::Body(2)] {
+            let origin = Origin::replying(move |request: &Received| match request.nth_on_connection {
+                1 => Reply::ok("hello"),
+                _ => Reply::ok("hello").cut(cut),
+            });
+            let proxy = lane.before(&origin.url(), "").await;
+            let mut raw = proxy.connect().await;
+            assert_eq!(proxy.get("/").on(&mut raw).await.status, 200);
+            let answer = proxy.get("/").on(&mut raw).await;
+            assert!(answer.status == 502 || answer.text() != "hello", "{lane:?}, {cut:?}");
+            assert_eq!(origin.hits(), 2, "{lane:?}, {cut:?}");
+        }
+    }
+}
+
+/// A deadline is never a reason to send again, whatever the connection.
+#[tokio::test]
+async fn a_request_that_timed_out_on_a_reused_connection_is_not_sent_again() {
+    for lane in Lane::BOTH {
+        let origin = Origin::replying(|request: &Received| match request.nth_on_connection {
+            1 => Reply::ok("hello"),
+            _ => Reply::never(),
+        });
+        let proxy = lane.before(&origin.url(), "[upstream]\nread_timeout = \"300ms\"\n").await;
+        let mut raw = proxy.connect().await;
+        assert_eq!(proxy.get("/").on(&mut raw).await.status, 200);
+        assert_eq!(proxy.get("/").on(&mut raw).await.status, 504, "{lane:?}");
+        assert_eq!(origin.hits(), 2, "{lane:?}");
+    }
+}
+
+/// SEC-17: where no byte of the request was written, any method gets one more attempt, and not two.
+#[tokio::test]
+async fn a_refused_connection_gets_one_more_attempt() {
+    for lane in Lane::BOTH {
+        for (method, body) in [("GET", false), ("POST", true), ("DELETE", false)] {
+            let origin = Origin::returning(200, "hello");
+            let relay = Relay::to(origin.address());
+            relay.set(Fault::Refuse).await;
+            let proxy = lane.before(&format!("http://{}", relay.address()), "").await;
+            let case = format!("{lane:?}, {method}");
+            assert_eq!(ask(&proxy, method, body).await, (502, "upstream-unreachable".to_owned()), "{case}");
+            let count = "http_client_request_duration_seconds_count";
+            let labels = [("error_type", "connect_refused")];
+            let scrape = proxy.wait_metrics("the attempts", |scrape| scrape.value(count, &labels) > 0.0).await;
+            assert_eq!(scrape.value(count, &labels), 2.0, "{case}");
+            relay.set(Fault::None).await;
+            assert_eq!(ask(&proxy, method, body).await.0, 200, "{case}");
+        }
+    }
+}
+
+/// "The pool drops a connection the upstream has closed before using it, so ordinary keep-alive endings are not 502s."
+#[tokio::test]
+async fn ordinary_endings_of_kept_connections_are_not_noticed() {
+    for lane in Lane::BOTH {
+        for then in [Then::Close, Then::HangUp, Then::Reset] {
+            let origin = Origin::replying(move |_| Reply::ok("hello").then(then));
+            let proxy = lane.before(&origin.url(), "").await;
+            let mut raw = proxy.connect().await;
+            for method in ["GET", "POST", "GET", "DELETE", "PUT"] {
+                // A reset may overtake the body it follows; what counts here is the connection after it.
+                let answer = proxy.request(method, "/").on(&mut raw).await;
+                if then != Then::Reset {
+                    assert_eq!(
+                        (answer.status, answer.text()),
+                        (200, "hello".to_owned()),
+                        "{lane:?}, {then:?}, {method}"
+                    );
+                }
+                if answer.fields.lists("connection", "close") || answer.status != 200 {
+                    raw = proxy.connect().await;
+                }
+                origin.wait("the end of the connection", |counts| counts.open == 0).await;
+            }
+        }
+    }
+}
+
+/// RFC 9113 section 8.7: a stream above a GOAWAY or refused was not processed; a POST is then resent without harm.
+#[tokio::test]
+async fn streams_that_an_http2_upstream_did_not_process() {
+    for lane in Lane::BOTH {
+        let origin = H2Origin::going_away(Over::Cleartext, 1, |_| H2Reply::ok("hello"));
+        let proxy = lane.before(&origin.url(), "").await;
+        let answer = proxy.get("/").await;
+        assert!([200, 502].contains(&answer.status), "{lane:?}: {}", answer.status);
+        assert_eq!(proxy.get("/").await.status, 200, "{lane:?}: the next one finds a new connection");
+    }
+}

@@ -1,0 +1,118 @@
+//! WebSockets: a tunnel where the route says so, an ordinary request elsewhere (SEC-11).
+
+use super::lane::Lane;
+use vestibule_testkit::origin::Then;
+use vestibule_testkit::{Origin, Proxy, Raw, Received, Reply};
+
+const ROUTE: &str = "[[routes]]\nname = \"socket\"\npath = \"/socket\"\nupgrade = true\n";
+
+fn handshake(target: &str) -> String {
+    format!(
+        "GET {target} HTTP/1.1\r\nhost: app.test\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\
+         sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    )
+}
+
+fn reply(request: &Received) -> Reply {
+    if request.fields.has("upgrade") { Reply::switching("websocket") } else { Reply::ok("plain") }
+}
+
+async fn proxy(lane: Lane, origin: &Origin, more: &str) -> Proxy {
+    Proxy::before(crate::bin(), &origin.url(), &format!("{more}{}{ROUTE}", lane.toml())).await
+}
+
+#[tokio::test]
+async fn bytes_pass_both_ways_once_a_route_lets_the_upgrade_through() {
+    for lane in Lane::BOTH {
+        let origin = Origin::replying(reply);
+        let proxy = proxy(lane, &origin, "").await;
+        let mut raw = proxy.connect().await;
+        raw.write(handshake("/socket")).await;
+        let answer = raw.head_of_answer().await;
+        assert_eq!((answer.status, answer.field("upgrade")), (101, "websocket"), "{lane:?}");
+        assert!(answer.fields.lists("connection", "upgrade"), "{lane:?}");
+        for n in 0..20 {
+            let text = format!("message {n};");
+            raw.write(&text).await;
+            raw.until(&text).await;
+        }
+        let large = vec![b'x'; 300_000];
+        raw.write(&large).await;
+        let mut back = 0;
+        while back < large.len() {
+            back += raw.some().await.len();
+        }
+        drop(raw);
+        origin.wait("the end of the tunnel", |counts| counts.open == 0).await;
+        let line = proxy.wait_access(1).await.remove(0);
+        assert_eq!(line["status"], 101);
+    }
+}
+
+#[tokio::test]
+async fn a_tunnel_ends_when_the_origin_ends_it() {
+    for lane in Lane::BOTH {
+        let origin = Origin::replying(|_| {
+            Reply::raw("HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\nbye")
+                .then(Then::HangUp)
+        });
+        let proxy = proxy(lane, &origin, "").await;
+        let mut raw = proxy.connect().await;
+        raw.write(handshake("/socket")).await;
+        assert_eq!(raw.head_of_answer().await.status, 101);
+        assert_eq!(raw.closed().await, "bye", "{lane:?}");
+    }
+}
+
+/// security.md section 4: the tunnel closes when neither side sends for the route's `read_timeout`.
+#[tokio::test]
+async fn a_silent_tunnel_ends_after_read_timeout_and_a_busy_one_does_not() {
+    for lane in Lane::BOTH {
+        let origin = Origin::replying(reply);
+        let proxy = proxy(lane, &origin, "[upstream]\nread_timeout = \"500ms\"\n").await;
+        let mut raw = proxy.connect().await;
+        raw.write(handshake("/socket")).await;
+        assert_eq!(raw.head_of_answer().await.status, 101);
+        // Longer than the deadline in all; the pauses are what is tested.
+        for n in 0..6 {
+            tokio::time::sleep(std::time::Duration::from_millis(150)).await;
+            let text = format!("{n};");
+            raw.write(&text).await;
+            raw.until(&text).await;
+        }
+        assert_eq!(raw.closed().await, "", "{lane:?}");
+    }
+}
+
+#[tokio::test]
+async fn elsewhere_the_upgrade_is_dropped_and_the_request_served() {
+    for lane in Lane::BOTH {
+        let origin = Origin::replying(reply);
+        let proxy = proxy(lane, &origin, "").await;
+        let incomplete = handshake("/socket").replace("sec-websocket-version: 13\r\n", "");
+        let other = handshake("/socket").replace("upgrade: websocket", "upgrade: h2c");
+        for (case, bytes) in [("no such route", handshake("/elsewhere")), ("no version", incomplete), ("h2c", other)] {
+            let mut raw = Raw::connect(proxy.address()).await;
+            raw.write(bytes).await;
+            let answer = raw.answer().await;
+            assert_eq!((answer.status, answer.text()), (200, "plain".to_owned()), "{lane:?}, {case}");
+            let last = origin.last();
+            assert!(!last.fields.has("upgrade") && !last.fields.lists("connection", "upgrade"), "{lane:?}, {case}");
+            // The connection is an ordinary one.
+            assert_eq!(proxy.get("/").on(&mut raw).await.text(), "plain", "{lane:?}, {case}");
+        }
+    }
+}
+
+/// An application that does not want the upgrade answers like any other.
+#[tokio::test]
+async fn a_refused_upgrade_is_an_ordinary_reply() {
+    for lane in Lane::BOTH {
+        let origin = Origin::returning(403, "no");
+        let proxy = proxy(lane, &origin, "").await;
+        let mut raw = proxy.connect().await;
+        raw.write(handshake("/socket")).await;
+        let answer = raw.answer().await;
+        assert_eq!((answer.status, answer.text()), (403, "no".to_owned()), "{lane:?}");
+    }
+}
