@@ -62,7 +62,8 @@ impl Admin {
         }
         let head = session.req_header();
         let path = head.uri.path().to_owned();
-        if let Some(refusal) = self.gate.judge(&path, head) {
+        let pipeline = self.host.pipeline();
+        if let Some(refusal) = self.gate.judge(&path, head, pipeline.settings.server.admin_token.as_ref()) {
             return refusal;
         }
         let accept = head.headers.get(header::ACCEPT).and_then(|v| v.to_str().ok()).map(str::to_owned);

@@ -88,8 +88,7 @@ impl Upstream {
         let sni = if tls { self.settings.server_name.clone() } else { String::new() };
         let mut peer = match &self.place {
             Place::Tcp(addresses) => {
-                let address: SocketAddr =
-                    addresses.pick(self.settings.connect_timeout).await.ok_or_else(unresolved)?;
+                let address: SocketAddr = addresses.pick(self.settings.connect_timeout).await.ok_or_else(unresolved)?;
                 HttpPeer::new(address, tls, sni)
             }
             Place::Unix(path) => HttpPeer::new_uds(path, false, sni).map_err(|_| unresolved())?,
@@ -107,6 +106,15 @@ impl Upstream {
             peer.options.idle_timeout = Some(FRESH_IDLE);
         }
         Ok(Box::new(peer))
+    }
+
+    /// Its name in a Host field.
+    pub fn authority(&self) -> String {
+        match &self.settings.target {
+            Target::Tcp { host, port, .. } if host.contains(':') => format!("[{host}]:{port}"),
+            Target::Tcp { host, port, .. } => format!("{host}:{port}"),
+            Target::Unix(_) => "localhost".to_owned(),
+        }
     }
 
     /// A connection could not be made: try the next address, and ask for them anew.

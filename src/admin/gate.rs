@@ -13,28 +13,35 @@ const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 /// The rules of the admin listener.
 pub struct Gate {
     address: SocketAddr,
-    token: Option<SecretText>,
+    /// The token it started with.
+    first: Option<SecretText>,
 }
 
 impl Gate {
-    /// For a listener on `address`.
-    pub fn new(address: SocketAddr, token: Option<SecretText>) -> Self {
-        Self { address, token }
+    /// For a listener on `address` that starts with this token.
+    pub fn new(address: SocketAddr, first: Option<SecretText>) -> Self {
+        Self { address, first }
     }
 
-    /// Refuses a request, or lets it through with `None`.
-    pub fn judge(&self, path: &str, head: &RequestHeader) -> Option<Page> {
+    /// Refuses a request, or lets it through with `None`. `token` is that of the configuration that serves.
+    pub fn judge(&self, path: &str, head: &RequestHeader, token: Option<&SecretText>) -> Option<Page> {
         if comes_from_a_page(&head.headers) && !matches!(head.method, Method::GET | Method::HEAD) {
             return Some(Page::refusal(StatusCode::FORBIDDEN, "a web page may not do this"));
         }
         if matches!(path, "/livez" | "/readyz") {
             return None;
         }
-        match &self.token {
+        // The address changes at a restart only: a configuration with another one and without a token must not open
+        // a listener that others can reach.
+        let must_have = if self.address.ip().is_loopback() { None } else { self.first.as_ref() };
+        match token.or(must_have) {
             Some(token) if !carries(&head.headers, token) => {
                 tracing::warn!(target: "admin", "a request without the admin token was refused");
                 let refusal = Page::refusal(StatusCode::UNAUTHORIZED, "send `authorization: Bearer <admin token>`");
-                Some(refusal.field(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"vestibule-admin\"")))
+                Some(
+                    refusal
+                        .field(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"vestibule-admin\"")),
+                )
             }
             // Without a token, a page that points its own name at a loopback address must not get in.
             None if !self.is_own_name(&head.headers) => {
@@ -82,8 +89,19 @@ mod tests {
             head.append_header(*name, *value).expect("field");
         }
         let token = token.map(|t| SecretText(t.to_owned()));
-        let gate = Gate::new("127.0.0.1:9901".parse().expect("address"), token);
-        gate.judge(path, &head).map(|page| page.status.as_u16())
+        let gate = Gate::new("127.0.0.1:9901".parse().expect("address"), None);
+        gate.judge(path, &head, token.as_ref()).map(|page| page.status.as_u16())
+    }
+
+    #[test]
+    fn a_listener_that_others_reach_never_goes_without_a_token() {
+        let head = RequestHeader::build("GET", b"/status", None).expect("head");
+        let judge = |address: &str, first: Option<&str>| {
+            let first = first.map(|t| SecretText(t.to_owned()));
+            Gate::new(address.parse().expect("address"), first).judge("/status", &head, None).map(|p| p.status.as_u16())
+        };
+        assert_eq!(judge("192.0.2.1:9901", Some("s3cret")), Some(401));
+        assert_eq!(judge("127.0.0.1:9901", Some("s3cret")), Some(403), "without a Host of its own");
     }
 
     /// SEC-20: neither a rebound name nor a page gets in.
@@ -94,7 +112,10 @@ mod tests {
             assert_eq!(judge(None, "GET", "/status", &[("host", host)]), None, "{host}");
         }
         assert_eq!(judge(None, "POST", "/reload", &[("host", "localhost"), ("origin", "http://localhost")]), Some(403));
-        assert_eq!(judge(None, "POST", "/reload", &[("host", "localhost"), ("sec-fetch-site", "cross-site")]), Some(403));
+        assert_eq!(
+            judge(None, "POST", "/reload", &[("host", "localhost"), ("sec-fetch-site", "cross-site")]),
+            Some(403)
+        );
         assert_eq!(judge(None, "POST", "/reload", &[("host", "localhost"), ("sec-fetch-site", "none")]), None);
         assert_eq!(judge(None, "GET", "/livez", &[("host", "evil.test")]), None);
     }

@@ -12,6 +12,8 @@ pub enum BadOption {
     NotAToken,
     /// It names a field that the proxy or a plugin reads or sets.
     Protected(HeaderName),
+    /// It names a pseudo-header field of HTTP/2.
+    Pseudo,
     /// More names than anybody needs.
     TooMany,
 }
@@ -32,7 +34,10 @@ pub fn nominated(headers: &HeaderMap, protected: &Protected) -> Result<Vec<Heade
             if is_usual(option) {
                 continue;
             }
-            if option.contains(&b':') || !option.iter().all(|b| is_token_byte(*b)) {
+            if option.contains(&b':') {
+                return Err(BadOption::Pseudo);
+            }
+            if !option.iter().all(|b| is_token_byte(*b)) {
                 return Err(BadOption::NotAToken);
             }
             let name = HeaderName::from_bytes(option).map_err(|_| BadOption::NotAToken)?;
@@ -110,14 +115,16 @@ mod tests {
     #[test]
     fn other_fields_are_named_unless_protected() {
         assert_eq!(ask("x-foo, close"), Ok(vec![HeaderName::from_static("x-foo")]));
-        for name in ["authorization", "Cookie", "idempotency-key", "traceparent", "x-auth-subject", "x-tenant", "if-match"] {
+        for name in
+            ["authorization", "Cookie", "idempotency-key", "traceparent", "x-auth-subject", "x-tenant", "if-match"]
+        {
             assert!(matches!(ask(name), Err(BadOption::Protected(_))), "{name}");
         }
     }
 
     #[test]
     fn what_is_no_name_is_refused() {
-        assert_eq!(ask(":authority"), Err(BadOption::NotAToken));
+        assert_eq!(ask(":authority"), Err(BadOption::Pseudo));
         assert_eq!(ask("\"x-foo\""), Err(BadOption::NotAToken));
         assert_eq!(ask("a,b,c,d,e,f,g,h,i,j"), Err(BadOption::TooMany));
     }

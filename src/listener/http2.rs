@@ -37,8 +37,15 @@ fn options(max_header_bytes: usize) -> H2Options {
     options
 }
 
-/// Serves until the client is done, idle for too long, or the drain has ended its streams.
-pub async fn serve<A: HttpServerApp + Send + Sync + 'static>(listener: &Listener<A>, stream: Stream, connection: Arc<Connection>, idle_timeout: Duration) {
+/// Serves until the client is done, idle for too long, or the drain has ended its streams. The client's preface is due
+/// with the head deadline, which the TLS handshake has begun.
+pub async fn serve<A: HttpServerApp + Send + Sync + 'static>(
+    listener: &Listener<A>,
+    stream: Stream,
+    connection: Arc<Connection>,
+    preface_due: Instant,
+    idle_timeout: Duration,
+) {
     let digest = Arc::new(Digest {
         ssl_digest: stream.get_ssl_digest(),
         timing_digest: Vec::new(),
@@ -47,7 +54,7 @@ pub async fn serve<A: HttpServerApp + Send + Sync + 'static>(listener: &Listener
     });
     let max_header_bytes = listener.host.pipeline().settings.server.max_header_bytes;
     let handshake = server::handshake(stream, Some(options(max_header_bytes)));
-    let Ok(Ok(mut wire)) = tokio::time::timeout(idle_timeout, handshake).await else { return };
+    let Ok(Ok(mut wire)) = tokio::time::timeout_at(preface_due, handshake).await else { return };
     let active = Arc::new(AtomicUsize::new(0));
     let mut draining = listener.draining.clone();
     let mut leaving = false;

@@ -156,6 +156,7 @@ async fn no_request_forges_a_line() {
         let proxy = proxy(&origin, "").await;
         proxy.rewrite(&format!("[log]\nformat = \"{format}\"\n"));
         assert_eq!(proxy.reload().await.status, 200);
+        until_logged(&proxy, "configuration reloaded").await;
         for (path, agent) in [
             ("/a%0d%0a%7b%22level%22%3a%22ERROR%22%7d", "plain"),
             ("/%1b%5b2J%1b%5bH", "\u{85}level=ERROR"),
@@ -186,12 +187,12 @@ fn lines(proxy: &Proxy) -> Vec<String> {
     proxy.stderr().lines().map(str::to_owned).collect()
 }
 
-/// The lines once one of them has this trace, in whatever format.
-async fn until_logged(proxy: &Proxy, trace_id: &str) -> Vec<String> {
+/// The lines once the last of them has this text, in whatever format.
+async fn until_logged(proxy: &Proxy, text: &str) -> Vec<String> {
     vestibule_testkit::within("the line of a request", async {
         loop {
             let lines = lines(proxy);
-            if lines.last().is_some_and(|line| line.contains(trace_id)) {
+            if lines.last().is_some_and(|line| line.contains(text)) {
                 return lines;
             }
             // The text format is not awaited by the testkit.

@@ -111,10 +111,11 @@ async fn a_second_attempt_has_another_parent_id() {
         _ => Reply::ok("ok"),
     });
     let proxy = proxy(&origin, "").await;
-    assert_eq!(proxy.get("/first").await.status, 200);
-    // Once it has ended, its connection is free for the next.
+    // On one connection, so that one worker serves both and has the upstream connection of the first to use again.
+    let mut raw = proxy.connect().await;
+    assert_eq!(proxy.get("/first").on(&mut raw).await.status, 200);
     proxy.wait_access(1).await;
-    let answer = proxy.get("/again").await;
+    let answer = proxy.get("/again").on(&mut raw).await;
     assert_eq!(answer.status, 200);
     let attempts: Vec<_> = origin.requests().iter().filter(|r| r.target == "/again").map(sent).collect();
     assert_eq!(attempts.len(), 2);
