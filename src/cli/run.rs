@@ -1,7 +1,7 @@
 //! `vestibule run`: serve until told to stop, then drain.
 
 use crate::config::{self, Colour, HostDeps, Source};
-use crate::serve::Server;
+use crate::serve::{Server, Signals};
 use std::process::ExitCode;
 use std::sync::Arc;
 use vestibule_plugin::SystemClock;
@@ -27,8 +27,9 @@ pub fn run(source: &Source) -> ExitCode {
         Err(error) => return refuse(&format!("cannot start a runtime: {error}")),
     };
     let served = runtime.block_on(async {
+        let signals = Signals::heed().map_err(|error| format!("cannot wait for signals: {error}"))?;
         let server = Server::start(source, deps, generation)?;
-        server.until_told_to_stop().await.map_err(|error| format!("cannot wait for signals: {error}"))?;
+        server.until_told_to_stop(signals).await;
         server.drain().await;
         Ok::<(), String>(())
     });
