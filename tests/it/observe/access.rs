@@ -164,9 +164,9 @@ upgrade = true
         gone.write(plain.get("/held").encoded()).await;
         origin.wait_hits(hits + 1).await;
         if n % 2 == 0 {
-            gone.reset()
+            gone.reset();
         } else {
-            drop(gone)
+            drop(gone);
         }
         expected += 5;
     }
