@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use vestibule_testkit::{Certs, Gate, H2Client, H2Request, Origin, Proxy, Raw, Received, Reply, within};
+use vestibule_testkit::frames::{Kind, PREFACE, settings};
+use vestibule_testkit::{Alpn, Certs, Gate, H2Client, H2Request, Origin, Proxy, Raw, Received, Reply, within};
 
 const LANES: [&str; 2] = ["", "[etag]\n"];
 
@@ -142,10 +143,18 @@ async fn an_idle_http2_connection_is_told_to_go_away() {
     let origin = Origin::returning(200, "hello");
     let toml = format!("[server]\ntls = {}\n", certs.tls_toml());
     let proxy = Proxy::before(crate::bin(), &origin.url(), &toml).await;
-    let mut client = H2Client::connect_tls(proxy.address(), &certs).await;
-    assert_eq!(client.get("/").await.status, 200);
+    let mut raw = Raw::connect_tls(proxy.address(), &certs, &[Alpn::H2]).await;
+    raw.write([PREFACE, &settings()].concat()).await;
     proxy.sigterm();
-    client.closed().await.expect("an orderly end");
+    let goodbye = loop {
+        let frame = raw.frame().await.expect("a GOAWAY before the connection ends");
+        if frame.is(Kind::GoAway) {
+            break frame;
+        }
+    };
+    // NO_ERROR (RFC 9113 section 7) is the last of its eight bytes.
+    assert_eq!(goodbye.payload[4..8], [0; 4]);
+    drop(raw);
     ends_well(proxy).await;
 }
 

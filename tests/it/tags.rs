@@ -181,7 +181,7 @@ async fn the_first_event_comes_at_once_and_carries_no_tag() {
 /// ET-22: exactly the bound, one byte more, and far more in flat memory.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_body_of_exactly_the_bound_is_tagged_and_a_larger_one_streams_in_flat_memory() {
-    let block = Bytes::from(vec![b'.'; 256 * MIB]);
+    let block = Bytes::from(vec![b'.'; 100 * MIB]);
     let origin = Origin::replying(move |request| {
         let length: usize = request.target.trim_start_matches('/').parse().expect("a length");
         Reply::ok(block.slice(..length))
@@ -194,10 +194,10 @@ async fn a_body_of_exactly_the_bound_is_tagged_and_a_larger_one_streams_in_flat_
 
     let before = proxy.peak_rss_bytes();
     let mut raw = proxy.connect().await;
-    raw.write(proxy.get(&format!("/{}", 256 * MIB)).encoded()).await;
+    raw.write(proxy.get(&format!("/{}", 100 * MIB)).encoded()).await;
     assert!(!raw.head_of_answer().await.fields.has("etag"));
     let mut read = 0;
-    while read < 256 * MIB {
+    while read < 100 * MIB {
         let piece = raw.some().await;
         assert!(!piece.is_empty(), "the connection ended after {read} bytes");
         read += piece.len();

@@ -90,7 +90,7 @@ async fn lengths_are_right_or_absent() {
             Lane::Stream => assert_eq!(chunked.field("transfer-encoding"), "chunked"),
             // etag.md section 6: a held reply goes out with its length.
             Lane::Held => {
-                assert_eq!((chunked.field("content-length"), chunked.fields.count("transfer-encoding")), ("5", 0))
+                assert_eq!((chunked.field("content-length"), chunked.fields.count("transfer-encoding")), ("5", 0));
             }
         }
     }
