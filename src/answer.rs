@@ -100,7 +100,7 @@ pub struct Panicked;
 /// Runs `on_response` over the hooks that have seen the request, innermost first. When one panics, `head` is spoilt.
 pub fn respond_hooks(exchange: &mut Exchange, head: &mut ResponseHeader) -> Result<(), Panicked> {
     let mut status = head.status;
-    let mut fields = ResponseFields(head);
+    let mut fields = ResponseFields::of(head);
     let mut response = ResponseHead { status: &mut status, fields: &mut fields };
     let (hooks, facts) = exchange.story.entered_inside_out();
     for attached in hooks {

@@ -27,9 +27,9 @@ impl Reloader {
         let this = Arc::clone(self);
         let counts = &self.host.counts;
         // Reading files and building plugins must not hold up a worker.
-        let taken = tokio::task::spawn_blocking(move || this.take()).await.unwrap_or_else(|panic| {
-            Err(self.failed(format!("building the configuration failed: {panic}")))
-        });
+        let taken = tokio::task::spawn_blocking(move || this.take())
+            .await
+            .unwrap_or_else(|panic| Err(self.failed(format!("building the configuration failed: {panic}"))));
         match &taken {
             Ok(number) => {
                 counts.reloads_ok.inc();

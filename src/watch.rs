@@ -42,7 +42,8 @@ fn watch(file: &Path, changed: &Arc<Notify>) -> notify::Result<RecommendedWatche
     let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
         let Ok(event) = event else { return };
         let ours = |path: &std::path::PathBuf| {
-            path.file_name() == name.as_deref() || path.file_name().is_some_and(|n| n.to_string_lossy().starts_with("..data"))
+            path.file_name() == name.as_deref()
+                || path.file_name().is_some_and(|n| n.to_string_lossy().starts_with("..data"))
         };
         if !event.kind.is_access() && event.paths.iter().any(ours) {
             changed.notify_one();

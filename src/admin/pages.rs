@@ -147,7 +147,9 @@ async fn plugin(admin: &Admin, method: &Method, path: &str, query: &str) -> Page
     let Some(reply) = built.plugin.admin(&call) else { return not_found() };
     match reply.get().await {
         AdminReply::Json(value) => Page::json(StatusCode::OK, &value),
-        AdminReply::Done => Page { status: StatusCode::NO_CONTENT, content_type: None, body: String::new(), fields: vec![] },
+        AdminReply::Done => {
+            Page { status: StatusCode::NO_CONTENT, content_type: None, body: String::new(), fields: vec![] }
+        }
         AdminReply::NotFound(why) => Page::refusal(StatusCode::NOT_FOUND, &why),
         AdminReply::MethodNotAllowed => Page::wrong_method("GET, DELETE"),
         AdminReply::Unavailable(why) => Page::refusal(StatusCode::SERVICE_UNAVAILABLE, &why),

@@ -2,8 +2,8 @@
 
 use crate::exchange::Request;
 use bytes::Bytes;
-use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::StatusCode;
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use pingora::http::RequestHeader;
 use serde_json::{Map, Value};
 use vestibule_plugin::{FullResponse, Problem};
@@ -33,20 +33,20 @@ impl Form {
     }
 
     /// The complete response.
-    pub fn render(self, problem: Problem, trace_id: u128) -> FullResponse {
+    pub fn render(self, problem: &Problem, trace_id: u128) -> FullResponse {
         let mut fields = HeaderMap::with_capacity(problem.fields.len() + 3);
         fields.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         match self {
             Self::Json => {
-                let body = json(&problem, trace_id).to_string();
+                let body = json(problem, trace_id).to_string();
                 fields.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-                extend(&mut fields, &problem);
+                extend(&mut fields, problem);
                 FullResponse { status: problem.status, fields, body: Bytes::from(body) }
             }
             Self::Html => {
-                let body = html(&problem, trace_id);
+                let body = html(problem, trace_id);
                 fields.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
-                extend(&mut fields, &problem);
+                extend(&mut fields, problem);
                 FullResponse { status: problem.status, fields, body: Bytes::from(body) }
             }
             Self::Grpc => {
@@ -56,7 +56,7 @@ impl Form {
                 if let Ok(message) = HeaderValue::from_str(&grpc_message(message)) {
                     fields.insert(GRPC_MESSAGE, message);
                 }
-                extend(&mut fields, &problem);
+                extend(&mut fields, problem);
                 FullResponse { status: StatusCode::OK, fields, body: Bytes::new() }
             }
         }
@@ -125,7 +125,7 @@ mod tests {
 
     #[test]
     fn a_problem_has_its_members_in_order() {
-        let full = Form::Json.render(problem(), 0xabc);
+        let full = Form::Json.render(&problem(), 0xabc);
         let text = String::from_utf8(full.body.to_vec()).expect("text");
         let value: Value = serde_json::from_str(&text).expect("json");
         assert_eq!(value["type"], "urn:vestibule:problem:overloaded");
@@ -137,9 +137,9 @@ mod tests {
 
     #[test]
     fn a_page_is_escaped_and_a_grpc_answer_has_no_body() {
-        let page = Form::Html.render(problem(), 1);
+        let page = Form::Html.render(&problem(), 1);
         assert!(String::from_utf8(page.body.to_vec()).expect("text").contains("&lt;busy&gt;"));
-        let grpc = Form::Grpc.render(problem(), 1);
+        let grpc = Form::Grpc.render(&problem(), 1);
         assert_eq!((grpc.status, grpc.body.len()), (StatusCode::OK, 0));
         assert_eq!(grpc.fields["grpc-status"], "14");
         assert_eq!(grpc.fields["grpc-message"], "100 %25 <busy>");

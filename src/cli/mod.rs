@@ -81,7 +81,7 @@ impl Cli {
     pub fn run(self) -> ExitCode {
         match self.command {
             Command::Run { file, upstream, listen } => {
-                run::run(&Source::new(file.config).with_upstream(upstream).with_listen(listen))
+                run::run(&Source::new(file.config).pinned().with_upstream(upstream).with_listen(listen))
             }
             Command::Check { file, print } => check::check(file.config, print).unwrap_or_else(failed),
             Command::Schema => schema::schema().map_or_else(failed, |()| ExitCode::SUCCESS),

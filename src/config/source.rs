@@ -28,6 +28,14 @@ impl Source {
         Self { path, upstream: None, listen: None, environment: Arc::new(|name| std::env::var(name).ok()) }
     }
 
+    /// With the default file pinned when it is there now: should it go away, a reload must not fall back to defaults.
+    pub fn pinned(mut self) -> Self {
+        if self.path.is_none() && Path::new(DEFAULT_FILE).exists() {
+            self.path = Some(PathBuf::from(DEFAULT_FILE));
+        }
+        self
+    }
+
     /// With `--upstream`.
     pub fn with_upstream(mut self, url: Option<String>) -> Self {
         self.upstream = url;

@@ -70,12 +70,13 @@ impl Trust {
     /// The addresses the field names, rightmost first; `None` for an entry that is no address.
     fn entries<'a>(&self, headers: &'a HeaderMap) -> Box<dyn Iterator<Item = Option<IpAddr>> + 'a> {
         match self.field {
-            ForwardingField::XForwardedFor => Box::new(
-                elements(headers, &X_FORWARDED_FOR).map(|text| text.and_then(parse_node)),
-            ),
-            ForwardingField::Forwarded => {
-                Box::new(elements(headers, &FORWARDED).map(|text| text.and_then(|t| parameter(t, "for")).and_then(|t| parse_node(&t))))
+            ForwardingField::XForwardedFor => {
+                Box::new(elements(headers, &X_FORWARDED_FOR).map(|text| text.and_then(parse_node)))
             }
+            ForwardingField::Forwarded => Box::new(
+                elements(headers, &FORWARDED)
+                    .map(|text| text.and_then(|t| parameter(t, "for")).and_then(|t| parse_node(&t))),
+            ),
         }
     }
 
@@ -214,7 +215,10 @@ mod tests {
     fn forwarded_is_read_when_it_is_the_field_and_only_then() {
         let mut headers = HeaderMap::new();
         headers.append(X_FORWARDED_FOR, "6.6.6.6".parse().expect("value"));
-        headers.append(FORWARDED, "for=\"[2001:db8::7]:80\";proto=https, for=10.2.2.2;host=\"a,b\"".parse().expect("value"));
+        headers.append(
+            FORWARDED,
+            "for=\"[2001:db8::7]:80\";proto=https, for=10.2.2.2;host=\"a,b\"".parse().expect("value"),
+        );
         let trust = trust(ForwardingField::Forwarded);
         assert_eq!(trust.origin("10.0.0.1".parse().expect("ip"), &headers).client.to_string(), "2001:db8::7");
         assert_eq!(trust.scheme(&headers), None);

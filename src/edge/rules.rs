@@ -21,7 +21,8 @@ pub fn is_host(host: &[u8]) -> bool {
         None => port.is_empty(),
         Some(digits) => {
             !digits.is_empty()
-                && std::str::from_utf8(digits).is_ok_and(|d| d.bytes().all(|b| b.is_ascii_digit()) && d.parse::<u16>().is_ok())
+                && std::str::from_utf8(digits)
+                    .is_ok_and(|d| d.bytes().all(|b| b.is_ascii_digit()) && d.parse::<u16>().is_ok())
         }
     };
     name_ok && port_ok
@@ -40,7 +41,9 @@ pub fn dashed_twin(name: &HeaderName) -> Option<String> {
 
 /// Whether a WebSocket handshake is complete (RFC 6455 section 4.1): version 13 and a key of 16 bytes.
 pub fn is_websocket_handshake(headers: &HeaderMap) -> bool {
-    let is = |name: &str, expected: &str| headers.get(name).is_some_and(|v| v.as_bytes().eq_ignore_ascii_case(expected.as_bytes()));
+    let is = |name: &str, expected: &str| {
+        headers.get(name).is_some_and(|v| v.as_bytes().eq_ignore_ascii_case(expected.as_bytes()))
+    };
     let key = headers.get("sec-websocket-key").map_or(&b""[..], |v| v.as_bytes());
     let key_ok = key.len() == 24
         && key.ends_with(b"==")

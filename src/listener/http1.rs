@@ -13,7 +13,11 @@ use vestibule_plugin::Monotonic;
 const MAX_REQUESTS: u32 = 10_000;
 
 /// Serves until either side is done with the connection.
-pub async fn serve<A: HttpServerApp + Send + Sync + 'static>(listener: &Listener<A>, stream: Stream, connection: Arc<Connection>) {
+pub async fn serve<A: HttpServerApp + Send + Sync + 'static>(
+    listener: &Listener<A>,
+    stream: Stream,
+    connection: Arc<Connection>,
+) {
     let mut session = ServerSession::new_http1(stream);
     session.set_keepalive(Some(0));
     session.set_keepalive_reuses_remaining(Some(MAX_REQUESTS - 1));

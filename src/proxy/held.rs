@@ -41,14 +41,20 @@ pub fn larger(a: Keep, b: Keep) -> Keep {
     }
 }
 
-/// Serves the request in this lane if a plugin asked for it; whether it was answered.
-pub async fn run(session: &mut Session, exchange: &mut Exchange) -> Result<bool> {
-    let Some(hold) = request::wanted_hold(exchange) else { return Ok(false) };
-    let Some(body) = take_body(session, exchange, hold).await? else { return Ok(true) };
+/// Serves the request in this lane, holding what the plugins asked for. What is rare is boxed, so that what is usual
+/// has little to move.
+pub async fn run(session: &mut Session, exchange: &mut Exchange, hold: Hold) -> Result<()> {
+    let body = match hold.request_body {
+        None => Bytes::new(),
+        Some(wanted) => match Box::pin(take_body(session, exchange, wanted)).await? {
+            Some(body) => body,
+            None => return Ok(()),
+        },
+    };
     if !request::forward(session, exchange).await? {
-        return Ok(true);
+        return Ok(());
     }
-    let call = Call::new(session.req_header().clone(), body, hold, exchange);
+    let call = Call::new(session.req_header().as_owned_parts(), body, hold, exchange);
     let outcome = match hold.detach {
         Detach::WithClient => {
             let executed = call.execute(&mut exchange.story);
@@ -58,22 +64,20 @@ pub async fn run(session: &mut Session, exchange: &mut Exchange) -> Result<bool>
                 gone = client_leaves(session) => return Err(gone),
             }
         }
-        Detach::Survives => survive(session, exchange, call).await?,
+        Detach::Survives => Box::pin(survive(session, exchange, call)).await?,
     };
     match outcome {
-        Outcome::Reply(reply) => write(session, exchange, reply).await?,
-        Outcome::Answer(by, response) => answer(session, exchange, by, response).await?,
+        Outcome::Reply(reply) => write(session, exchange, reply).await,
+        Outcome::Answer(by, response) => Box::pin(answer(session, exchange, by, *response)).await,
         Outcome::Failed(ended, problem) => {
             exchange.story.ended = Some(ended);
-            answer(session, exchange, AnsweredBy::Edge, problem.into()).await?;
+            Box::pin(answer(session, exchange, AnsweredBy::Edge, (*problem).into())).await
         }
     }
-    Ok(true)
 }
 
 /// Reads the request body whole, if a plugin asked for it, and lets those plugins decide on it. `None`: answered.
-async fn take_body(session: &mut Session, exchange: &mut Exchange, hold: Hold) -> Result<Option<Bytes>> {
-    let Some(wanted) = hold.request_body else { return Ok(Some(Bytes::new())) };
+async fn take_body(session: &mut Session, exchange: &mut Exchange, wanted: usize) -> Result<Option<Bytes>> {
     let server_limit = exchange.pipeline.settings.server.max_body_bytes.unwrap_or(u64::MAX);
     let limit = server_limit.min(wanted as u64);
     let declared_too_large = exchange.request.body_length.is_some_and(|length| length > limit);
@@ -133,7 +137,7 @@ async fn survive(session: &mut Session, exchange: &mut Exchange, call: Call) -> 
         let outcome = AssertUnwindSafe(call.execute(&mut story))
             .catch_unwind()
             .await
-            .unwrap_or_else(|_| Outcome::Failed(Ended::UpstreamError, failure::internal()));
+            .unwrap_or_else(|_| Outcome::Failed(Ended::UpstreamError, Box::new(failure::internal())));
         if let Err((mut story, closing, _)) = tell.send((story, closing, outcome)) {
             story.ended = Some(Ended::ClientGone);
             story.close(closing).await;
@@ -197,7 +201,7 @@ async fn write(session: &mut Session, exchange: &mut Exchange, reply: call::Repl
         Body::Flowing { first, rest } => {
             frame_flow(&mut head, exchange, session);
             session.write_response_header(head, false).await.map_err(pingora::Error::into_down)?;
-            flow(session, exchange, first, rest).await?;
+            Box::pin(flow(session, exchange, first, rest)).await?;
         }
     }
     session.as_downstream_mut().finish_body().await.map_err(pingora::Error::into_down)

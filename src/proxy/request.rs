@@ -2,7 +2,7 @@
 
 use super::failure;
 use super::held;
-use super::wire::{self, RequestFields};
+use super::wire::{self, RequestFields, UpstreamFields};
 use crate::answer::answer;
 use crate::edge::connection_options::{self, BadOption};
 use crate::edge::forwarded::{Origin, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO, X_REAL_IP};
@@ -19,7 +19,6 @@ use pingora::http::RequestHeader;
 use pingora::proxy::Session;
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType, Result};
-use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -276,26 +275,27 @@ fn is_credential(dashed: &str) -> bool {
 }
 
 fn describe(origin: &Origin, host: Option<HeaderValue>, scheme: &str) -> Provenance {
-    let mut chain = String::with_capacity(40);
-    let mut forwarded = String::with_capacity(80);
-    for (n, ip) in std::iter::once(&origin.client).chain(&origin.hops).enumerate() {
-        let (comma, node) = if n == 0 { ("", ip) } else { (", ", ip) };
-        // Writing to a String cannot fail.
-        let _ = write!(chain, "{comma}{node}");
-        let _ = match node {
-            IpAddr::V4(v4) => write!(forwarded, "{comma}for={v4}"),
-            IpAddr::V6(v6) => write!(forwarded, "{comma}for=\"[{v6}]\""),
-        };
-        if n == origin.hops.len() {
-            if let Some(host) = host.as_ref().and_then(|h| h.to_str().ok()) {
-                let _ = write!(forwarded, ";host=\"{}\"", host.replace(['"', '\\'], ""));
-            }
-            let _ = write!(forwarded, ";proto={scheme}");
+    let mut chain = String::new();
+    let mut forwarded = String::new();
+    for (n, node) in std::iter::once(&origin.client).chain(&origin.hops).enumerate() {
+        let text = node.to_string();
+        if n > 0 {
+            chain.push_str(", ");
+            forwarded.push_str(", ");
         }
+        chain.push_str(&text);
+        let (open, close) = if node.is_ipv6() { ("for=\"[", "]\"") } else { ("for=", "") };
+        forwarded.extend([open, &text, close]);
     }
-    let client = if origin.hops.is_empty() { chain.clone() } else { origin.client.to_string() };
+    // A host that the edge has let through needs no escaping inside quotes.
+    if let Some(host) = host.as_ref().and_then(|host| host.to_str().ok()).filter(|host| rules::is_host(host.as_bytes())) {
+        forwarded.extend([";host=\"", host, "\""]);
+    }
+    forwarded.extend([";proto=", scheme]);
     let value = |text: String| HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static("unknown"));
-    Provenance { chain: value(chain), client: value(client), host, forwarded: value(forwarded) }
+    let chain = value(chain);
+    let client = if origin.hops.is_empty() { chain.clone() } else { value(origin.client.to_string()) };
+    Provenance { chain, client, host, forwarded: value(forwarded) }
 }
 
 /// Lets a complete WebSocket handshake through where the route says so; elsewhere the request is an ordinary one.
@@ -339,7 +339,11 @@ pub async fn admit(session: &mut Session, exchange: &mut Exchange) -> Result<boo
         answer(session, exchange, AnsweredBy::Edge, failure::too_large(limit).into()).await?;
         return Ok(true);
     }
-    held::run(session, exchange).await
+    match wanted_hold(exchange) {
+        // Boxed, so that the engine's own lane does not carry the room this one needs.
+        Some(hold) => Box::pin(held::run(session, exchange, hold)).await.map(|()| true),
+        None => Ok(false),
+    }
 }
 
 /// Runs `on_request` of the hooks up to `until`; whether one of them answered.
@@ -380,7 +384,7 @@ fn overload(exchange: &Exchange) -> Option<Problem> {
 }
 
 /// What the plugins want held, taken together; `None` sends the request down the stream lane.
-pub fn wanted_hold(exchange: &Exchange) -> Option<Hold> {
+fn wanted_hold(exchange: &Exchange) -> Option<Hold> {
     let holds = exchange.story.hooks.iter().filter_map(|attached| attached.hold);
     let merged = holds.reduce(|a, b| Hold {
         request_body: a.request_body.max(b.request_body),
@@ -437,10 +441,10 @@ pub fn address(head: &mut RequestHeader, exchange: &mut Exchange) {
             let _ = head.insert_header(header::HOST, host);
         }
     }
+    let mut fields = UpstreamFields::of(head);
     if let Some(provenance) = &exchange.provenance {
-        wire::announce(head, &exchange.request, provenance, exchange.pipeline.via.as_ref());
+        wire::announce(&mut fields, &exchange.request, provenance, exchange.pipeline.via.as_ref());
     }
-    let mut fields = RequestFields(head);
     let story = &mut exchange.story;
     for attached in &mut story.hooks {
         attached.enter().on_upstream_request(&mut fields, &story.facts);

@@ -1,6 +1,7 @@
 //! The way out of the stream lane.
 
-use super::{failure, wire};
+use super::wire::{self, ResponseFields};
+use super::failure;
 use crate::answer::{Panicked, respond_hooks};
 use crate::exchange::Exchange;
 use http::header;
@@ -29,7 +30,7 @@ pub fn arrived(head: &ResponseHeader, exchange: &mut Exchange) -> Result<()> {
 
 /// A head leaves for the client: hop-by-hop fields go, hooks run on the final one.
 pub fn leave(head: &mut ResponseHeader, exchange: &mut Exchange) -> Result<()> {
-    wire::strip_response_hops(head);
+    wire::strip_response_hops(head.status, ResponseFields::of(head).headers());
     if head.status.is_informational() && head.status != StatusCode::SWITCHING_PROTOCOLS {
         return Ok(());
     }

@@ -27,21 +27,107 @@ impl Fields for RequestFields<'_> {
     }
 }
 
-/// A response head of the engine as plugins edit it.
-pub struct ResponseFields<'a>(pub &'a mut ResponseHeader);
+/// A request head on its way to the upstream. While it is edited its fields are a plain map: the engine keeps the
+/// spelling of names in a second map, which costs more than all the edits, and which nobody may depend on (RFC 9110
+/// section 5.1). Names leave in the engine's usual spelling.
+pub struct UpstreamFields<'a> {
+    head: &'a mut RequestHeader,
+    parts: Option<http::request::Parts>,
+}
+
+impl<'a> UpstreamFields<'a> {
+    /// Takes the fields out of `head` until it is dropped.
+    pub fn of(head: &'a mut RequestHeader) -> Self {
+        // A target that is not UTF-8 lives in the head alone; such a head keeps its spelling.
+        let parts = head.raw_path_is_utf8().then(|| {
+            let blank = RequestHeader::from(http::Request::new(()).into_parts().0);
+            std::mem::replace(head, blank).into()
+        });
+        Self { head, parts }
+    }
+}
+
+impl Fields for UpstreamFields<'_> {
+    fn map(&self) -> &HeaderMap {
+        self.parts.as_ref().map_or(&self.head.headers, |parts| &parts.headers)
+    }
+    fn set(&mut self, name: HeaderName, value: HeaderValue) {
+        match &mut self.parts {
+            Some(parts) => drop(parts.headers.insert(name, value)),
+            None => RequestFields(self.head).set(name, value),
+        }
+    }
+    fn append(&mut self, name: HeaderName, value: HeaderValue) {
+        match &mut self.parts {
+            Some(parts) => drop(parts.headers.append(name, value)),
+            None => RequestFields(self.head).append(name, value),
+        }
+    }
+    fn remove(&mut self, name: &HeaderName) -> bool {
+        match &mut self.parts {
+            Some(parts) => parts.headers.remove(name).is_some(),
+            None => RequestFields(self.head).remove(name),
+        }
+    }
+}
+
+impl Drop for UpstreamFields<'_> {
+    fn drop(&mut self) {
+        if let Some(parts) = self.parts.take() {
+            *self.head = RequestHeader::from(parts);
+        }
+    }
+}
+
+/// A response head as it is edited: a plain map, as with [`UpstreamFields`].
+pub struct ResponseFields<'a> {
+    head: &'a mut ResponseHeader,
+    headers: HeaderMap,
+    /// A reason phrase of the upstream's own.
+    reason: Option<String>,
+}
+
+impl<'a> ResponseFields<'a> {
+    /// Takes the fields out of `head` until it is dropped.
+    pub fn of(head: &'a mut ResponseHeader) -> Self {
+        let reason = head.get_reason_phrase().filter(|r| head.status.canonical_reason() != Some(r)).map(str::to_owned);
+        let (mut blank, ()) = http::Response::new(()).into_parts();
+        (blank.status, blank.version) = (head.status, head.version);
+        let parts: http::response::Parts = std::mem::replace(head, ResponseHeader::from(blank)).into();
+        Self { head, headers: parts.headers, reason }
+    }
+
+    /// The fields.
+    pub fn headers(&mut self) -> &mut HeaderMap {
+        &mut self.headers
+    }
+}
 
 impl Fields for ResponseFields<'_> {
     fn map(&self) -> &HeaderMap {
-        &self.0.headers
+        &self.headers
     }
     fn set(&mut self, name: HeaderName, value: HeaderValue) {
-        let _ = self.0.insert_header(name, value);
+        self.headers.insert(name, value);
     }
     fn append(&mut self, name: HeaderName, value: HeaderValue) {
-        let _ = self.0.append_header(name, value);
+        self.headers.append(name, value);
     }
     fn remove(&mut self, name: &HeaderName) -> bool {
-        self.0.remove_header(name).is_some()
+        self.headers.remove(name).is_some()
+    }
+}
+
+impl Drop for ResponseFields<'_> {
+    fn drop(&mut self) {
+        let (mut parts, ()) = http::Response::new(()).into_parts();
+        (parts.status, parts.version) = (self.head.status, self.head.version);
+        parts.headers = std::mem::take(&mut self.headers);
+        *self.head = ResponseHeader::from(parts);
+        if let Some(reason) = self.reason.take() {
+            // It was valid when it came.
+            let _ = self.head.set_reason_phrase(Some(&reason));
+        }
     }
 }
 
@@ -61,18 +147,30 @@ const HOP_BY_HOP: [HeaderName; 7] = [
 ];
 
 /// Removes from a response what was meant for this hop.
-pub fn strip_response_hops(head: &mut ResponseHeader) {
-    for line in named_by_connection(&head.headers) {
-        head.remove_header(&line);
+pub fn strip_response_hops(status: StatusCode, headers: &mut HeaderMap) {
+    if headers.contains_key(header::CONNECTION) {
+        for name in named_by_connection(headers) {
+            headers.remove(&name);
+        }
+        if status != StatusCode::SWITCHING_PROTOCOLS {
+            headers.remove(header::CONNECTION);
+        }
     }
-    let upgrading = head.status == StatusCode::SWITCHING_PROTOCOLS;
-    if !upgrading {
-        head.remove_header(&header::CONNECTION);
-        head.remove_header(&header::UPGRADE);
+    if status != StatusCode::SWITCHING_PROTOCOLS {
+        headers.remove(header::UPGRADE);
     }
-    for name in &HOP_BY_HOP {
-        if head.headers.contains_key(name) {
-            head.remove_header(name);
+    remove_hop_by_hop(headers);
+}
+
+/// Removes the fields of [`HOP_BY_HOP`]; nearly always there are none.
+fn remove_hop_by_hop(headers: &mut HeaderMap) {
+    // One look at the first letter settles most names.
+    let is_one = |name: &HeaderName| {
+        matches!(name.as_str().as_bytes()[0], b'k' | b'p' | b't' | b'h') && HOP_BY_HOP.contains(name)
+    };
+    if headers.keys().any(is_one) {
+        for name in &HOP_BY_HOP {
+            headers.remove(name);
         }
     }
 }
@@ -84,21 +182,22 @@ fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
         .iter()
         .filter_map(|line| line.to_str().ok())
         .flat_map(|line| line.split(','))
-        .filter_map(|option| HeaderName::from_bytes(option.trim().as_bytes()).ok())
+        .map(str::trim)
+        .filter(|option| !["keep-alive", "close"].iter().any(|usual| option.eq_ignore_ascii_case(usual)))
+        .filter_map(|option| HeaderName::from_bytes(option.as_bytes()).ok())
         .filter(|name| {
-            !matches!(name.as_str(), "close" | "keep-alive" | "upgrade" | "transfer-encoding")
+            !matches!(name.as_str(), "upgrade" | "transfer-encoding")
                 && !name.as_str().starts_with("content-")
         })
         .collect()
 }
 
 /// Removes from a request what was meant for this hop; the held lane's share of what the engine does in its own.
-pub fn strip_request_hops(head: &mut RequestHeader) {
-    for name in HOP_BY_HOP.iter().chain(&[header::CONNECTION, header::UPGRADE, header::TRANSFER_ENCODING]) {
-        if head.headers.contains_key(name) {
-            head.remove_header(name);
-        }
+pub fn strip_request_hops(headers: &mut HeaderMap) {
+    for name in [header::CONNECTION, header::UPGRADE, header::TRANSFER_ENCODING] {
+        headers.remove(name);
     }
+    remove_hop_by_hop(headers);
 }
 
 /// HTTP/2 may send a cookie string in pieces; everybody else reads one line (RFC 9113 section 8.2.3).
@@ -113,8 +212,7 @@ pub fn join_cookies(head: &mut RequestHeader) {
 }
 
 /// Writes what the proxy tells the application about the request: who asked, how, and that it passed here.
-pub fn announce(head: &mut RequestHeader, request: &Request, provenance: &Provenance, via: Option<&Via>) {
-    let mut fields = RequestFields(head);
+pub fn announce(fields: &mut dyn Fields, request: &Request, provenance: &Provenance, via: Option<&Via>) {
     fields.set(X_FORWARDED_FOR, provenance.chain.clone());
     fields.set(X_REAL_IP, provenance.client.clone());
     fields.set(X_FORWARDED_PROTO, HeaderValue::from_static(request.scheme));
@@ -184,10 +282,19 @@ mod tests {
         ] {
             head.append_header(name, value).expect("field");
         }
-        strip_response_hops(&mut head);
+        strip_response_hops(StatusCode::OK, ResponseFields::of(&mut head).headers());
         let mut left: Vec<&str> = head.headers.keys().map(HeaderName::as_str).collect();
         left.sort_unstable();
         assert_eq!(left, ["content-type", "x-kept"]);
+    }
+
+    #[test]
+    fn a_reason_phrase_survives_the_editing_of_fields() {
+        let mut head = ResponseHeader::build(404, None).expect("status");
+        head.set_reason_phrase(Some("Gone fishing")).expect("a phrase");
+        ResponseFields::of(&mut head).set(header::ETAG, HeaderValue::from_static("\"1\""));
+        assert_eq!((head.status.as_u16(), head.get_reason_phrase()), (404, Some("Gone fishing")));
+        assert_eq!(head.headers.len(), 1);
     }
 
     #[test]

@@ -60,7 +60,8 @@ impl Writer {
         }
         if waiting.dropped > 0 {
             let count = std::mem::take(&mut waiting.dropped);
-            let notice = format!("{{\"level\":\"WARN\",\"target\":\"log\",\"msg\":\"log lines dropped\",\"count\":{count}}}\n");
+            let notice =
+                format!("{{\"level\":\"WARN\",\"target\":\"log\",\"msg\":\"log lines dropped\",\"count\":{count}}}\n");
             waiting.bytes.extend_from_slice(notice.as_bytes());
         }
         waiting.bytes.extend_from_slice(line);

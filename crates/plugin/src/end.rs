@@ -101,4 +101,6 @@ pub enum AttemptResult {
     Status(StatusCode),
     /// None came; `error.type` as OpenTelemetry spells it, from a closed set.
     Error(&'static str),
+    /// The client left before one came: nobody's error.
+    Abandoned,
 }

@@ -19,7 +19,9 @@ pub mod units;
 
 pub use access::{AccessLine, Field};
 pub use admin::{AdminCall, AdminReply};
-pub use build::{Build, BuildError, BuildErrors, Deps, KeyPath, NoRoute, RouteEntry, Routes, Secret, ServerName, Stage};
+pub use build::{
+    Build, BuildError, BuildErrors, Deps, KeyPath, NoRoute, RouteEntry, Routes, Secret, ServerName, Stage,
+};
 pub use clock::{Clock, Monotonic, SystemClock};
 pub use end::{AnsweredBy, Attempt, AttemptResult, End, Ended};
 pub use facts::{ClientAddress, Facts, Principal, RouteId, TraceContext};

@@ -86,6 +86,7 @@ impl Series {
         let method = labels::method(method);
         let column = match result {
             AttemptResult::Status(status) => labels::status(Some(status)),
+            AttemptResult::Abandoned => labels::status(None),
             AttemptResult::Error(kind) => STATUSES + labels::fault(kind),
         };
         self.attempts.get(upstream * METHODS.len() + method, column, || {

@@ -12,7 +12,7 @@ use crate::upstream::{Connection, Upstream};
 use bytes::Bytes;
 use http::Method;
 use http::header;
-use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::http::ResponseHeader;
 use pingora::{Error, ErrorType};
 use std::sync::Arc;
 use vestibule_plugin::{
@@ -26,7 +26,7 @@ pub struct Call {
     pub(super) request: Request,
     pub(super) provenance: Option<Provenance>,
     /// The client's head behind the edge.
-    pub(super) head: RequestHeader,
+    pub(super) head: http::request::Parts,
     pub(super) body: Bytes,
     hold: Hold,
 }
@@ -36,9 +36,9 @@ pub enum Outcome {
     /// The upstream's reply, as the hooks left it.
     Reply(Reply),
     /// A hook's own answer.
-    Answer(AnsweredBy, Response),
+    Answer(AnsweredBy, Box<Response>),
     /// No reply.
-    Failed(Ended, Problem),
+    Failed(Ended, Box<Problem>),
 }
 
 /// A reply.
@@ -53,7 +53,7 @@ pub struct Reply {
 
 impl Call {
     /// The call that answers `exchange`.
-    pub fn new(head: RequestHeader, body: Bytes, hold: Hold, exchange: &Exchange) -> Self {
+    pub fn new(head: http::request::Parts, body: Bytes, hold: Hold, exchange: &Exchange) -> Self {
         Self {
             host: Arc::clone(&exchange.host),
             pipeline: Arc::clone(&exchange.pipeline),
@@ -87,7 +87,7 @@ impl Call {
                 Some(next) => connection = next,
                 None => {
                     let (ended, problem) = failure::upstream_problem(&error);
-                    return Outcome::Failed(ended, problem);
+                    return Outcome::Failed(ended, Box::new(problem));
                 }
             }
         }
@@ -116,8 +116,11 @@ impl Call {
         upward.send(head, self.body.clone()).await?;
         let (interim, mut head) = upward.read_head().await?;
         story.attempt_answered(self.host.clock.now(), head.status);
-        wire::strip_response_hops(&mut head);
-        head.remove_header(&header::TRANSFER_ENCODING);
+        let status = head.status;
+        let mut fields = ResponseFields::of(&mut head);
+        wire::strip_response_hops(status, fields.headers());
+        fields.headers().remove(header::TRANSFER_ENCODING);
+        drop(fields);
         Ok((upward, interim, head))
     }
 
@@ -152,14 +155,15 @@ impl Call {
     ) -> Result<Reply, Box<Error>> {
         let mut wanted = Keep::Nothing;
         let mut status = head.status;
+        let mut fields = ResponseFields::of(&mut head);
+        let response = ResponseHead { status: &mut status, fields: &mut fields };
         let (hooks, facts) = story.entered_inside_out();
         for attached in hooks {
             let Some(hold) = attached.hold else { continue };
-            let mut fields = ResponseFields(&mut head);
-            let response = ResponseHead { status: &mut status, fields: &mut fields };
             wanted = super::larger(wanted, attached.enter().on_held_head(&response, hold.response, facts));
             attached.leave();
         }
+        drop(fields);
         let body = keep::keep(upward, &head, &self.request.method, wanted, &self.host.connector).await?;
         if let Body::Whole { .. } = body {
             story.end_attempt(self.host.clock.now(), None);
@@ -170,25 +174,26 @@ impl Call {
     /// Asks the hooks that hold, innermost first, what is to become of the reply.
     async fn consult(&self, story: &mut Story, mut reply: Reply) -> Outcome {
         let mut drop_body = false;
+        let mut status = reply.head.status;
+        let mut fields = ResponseFields::of(&mut reply.head);
         let (hooks, facts) = story.entered_inside_out();
         for attached in hooks {
             let Some(hold) = attached.hold else { continue };
-            let mut status = reply.head.status;
-            let mut fields = ResponseFields(&mut reply.head);
             let mut response = ResponseHead { status: &mut status, fields: &mut fields };
             let body = reply.body.as_held(hold.response);
             let verdict = attached.enter().on_held(&mut response, body, facts).get().await;
             attached.leave();
-            if status != reply.head.status && reply.head.set_status(status).is_err() {
-                return Outcome::Failed(Ended::UpstreamError, failure::internal());
-            }
             match verdict {
                 HeldFlow::Continue => {}
                 HeldFlow::DropBody => drop_body = true,
                 HeldFlow::Respond(response) => {
-                    return Outcome::Answer(AnsweredBy::Plugin(attached.name), *response);
+                    return Outcome::Answer(AnsweredBy::Plugin(attached.name), response);
                 }
             }
+        }
+        drop(fields);
+        if status != reply.head.status && reply.head.set_status(status).is_err() {
+            return Outcome::Failed(Ended::UpstreamError, Box::new(failure::internal()));
         }
         if drop_body {
             let now = self.host.clock.now();

@@ -3,7 +3,7 @@
 use super::call::Call;
 use crate::exchange::Story;
 use crate::proxy::response::MAX_INTERIM;
-use crate::proxy::wire::{self, RequestFields};
+use crate::proxy::wire::{self, ResponseFields};
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderValue};
 use http::{StatusCode, Uri, Version};
@@ -22,7 +22,9 @@ pub struct Upward {
 impl Upward {
     /// Takes a connection from the pool or makes one; whether it was used before.
     pub async fn connect(connector: &Connector, peer: Box<HttpPeer>) -> Result<(Self, bool)> {
-        let (mut session, reused) = connector.get_http_session(&*peer).await.map_err(pingora::Error::into_up)?;
+        // Boxed: making a connection needs much room, and is rare.
+        let got = Box::pin(connector.get_http_session(&*peer)).await;
+        let (mut session, reused) = got.map_err(pingora::Error::into_up)?;
         session.set_read_timeout(peer.options.read_timeout);
         session.set_write_timeout(peer.options.write_timeout);
         Ok((Self { session, peer }, reused))
@@ -30,32 +32,34 @@ impl Upward {
 
     /// The head this attempt sends.
     pub fn address(&self, call: &Call, story: &mut Story) -> Result<Box<RequestHeader>> {
-        let mut head = call.head.clone();
-        wire::strip_request_hops(&mut head);
+        let mut parts = call.head.clone();
+        // A body that was empty is still one (RFC 9110 section 8.6).
+        let framed = [header::CONTENT_LENGTH, header::TRANSFER_ENCODING];
+        let has_body = !call.body.is_empty() || framed.iter().any(|name| parts.headers.contains_key(name));
+        wire::strip_request_hops(&mut parts.headers);
         if let Some(provenance) = &call.provenance {
-            wire::announce(&mut head, &call.request, provenance, call.pipeline.via.as_ref());
+            wire::announce(&mut parts.headers, &call.request, provenance, call.pipeline.via.as_ref());
         }
-        let mut fields = RequestFields(&mut head);
         for attached in &mut story.hooks {
-            attached.enter().on_upstream_request(&mut fields, &story.facts);
+            attached.enter().on_upstream_request(&mut parts.headers, &story.facts);
             attached.leave();
         }
-        // A body that was empty is still one (RFC 9110 section 8.6).
-        let has_body = !call.body.is_empty()
-            || [header::CONTENT_LENGTH, header::TRANSFER_ENCODING].iter().any(|name| call.head.headers.contains_key(name));
         if has_body {
-            head.insert_header(header::CONTENT_LENGTH, HeaderValue::from(call.body.len()))?;
+            parts.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(call.body.len()));
         }
         let authority = call.request.authority.clone();
-        match self.session {
-            HttpSession::H2(_) => as_http2(&mut head, authority.as_ref(), self.peer.is_tls())?,
-            _ => {
-                head.set_version(Version::HTTP_11);
-                head.set_raw_path(call.request.target.as_bytes())?;
-                if let Some(authority) = authority {
-                    head.insert_header(header::HOST, authority)?;
-                }
-            }
+        if let HttpSession::H2(_) = self.session {
+            let mut head = RequestHeader::from(parts);
+            as_http2(&mut head, authority.as_ref(), self.peer.is_tls())?;
+            return Ok(Box::new(head));
+        }
+        if let Some(authority) = authority {
+            parts.headers.insert(header::HOST, authority);
+        }
+        let mut head = RequestHeader::from(parts);
+        head.set_version(Version::HTTP_11);
+        if head.raw_path() != call.request.target.as_bytes() {
+            head.set_raw_path(call.request.target.as_bytes())?;
         }
         Ok(Box::new(head))
     }
@@ -87,7 +91,8 @@ impl Upward {
                 .response_header()
                 .ok_or_else(|| Error::explain(ErrorType::InvalidHTTPHeader, "no response head").into_up())?;
             if !head.status.is_informational() {
-                let head = Box::new(head.clone());
+                // Without the spelling of names: nobody may depend on it, and it costs a second map.
+                let head = Box::new(ResponseHeader::from(head.as_owned_parts()));
                 if let HttpSession::H1(h1) = &mut self.session {
                     // Sets up body framing, which reuse depends on.
                     h1.is_body_done();
@@ -101,7 +106,8 @@ impl Upward {
             }
             if head.status != StatusCode::CONTINUE {
                 let mut head = head.clone();
-                wire::strip_response_hops(&mut head);
+                let status = head.status;
+                wire::strip_response_hops(status, ResponseFields::of(&mut head).headers());
                 interim.push(head);
             }
         }
