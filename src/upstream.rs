@@ -96,11 +96,15 @@ impl Upstream {
         peer.options = self.options.clone();
         peer.group_key = self.group;
         peer.options.http_upstream_request_policy = HttpUpstreamRequestPolicy {
-            h1_upgrade: if upgrade { H1UpgradePolicy::WebSocketOnly } else { H1UpgradePolicy::Deny },
+            h1_upgrade: H1UpgradePolicy::Deny,
             // The edge has judged Connection and removed what it named.
             strip_connection_nominated: false,
             ..HttpUpstreamRequestPolicy::default()
         };
+        if upgrade {
+            // Only HTTP/1.1 can switch protocols.
+            peer.options.alpn = ALPN::H1;
+        }
         if connection == Connection::Fresh {
             peer.group_key = fresh_group();
             peer.options.idle_timeout = Some(FRESH_IDLE);

@@ -8,6 +8,7 @@
 
 mod call;
 mod keep;
+pub mod tunnel;
 mod upward;
 
 use super::request;

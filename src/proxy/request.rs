@@ -288,7 +288,8 @@ fn describe(origin: &Origin, host: Option<HeaderValue>, scheme: &str) -> Provena
         forwarded.extend([open, &text, close]);
     }
     // A host that the edge has let through needs no escaping inside quotes.
-    if let Some(host) = host.as_ref().and_then(|host| host.to_str().ok()).filter(|host| rules::is_host(host.as_bytes())) {
+    if let Some(host) = host.as_ref().and_then(|host| host.to_str().ok()).filter(|host| rules::is_host(host.as_bytes()))
+    {
         forwarded.extend([";host=\"", host, "\""]);
     }
     forwarded.extend([";proto=", scheme]);
@@ -338,6 +339,9 @@ pub async fn admit(session: &mut Session, exchange: &mut Exchange) -> Result<boo
         session.as_downstream_mut().set_keepalive(None);
         answer(session, exchange, AnsweredBy::Edge, failure::too_large(limit).into()).await?;
         return Ok(true);
+    }
+    if exchange.request.upgrade {
+        return Box::pin(held::tunnel::run(session, exchange)).await.map(|()| true);
     }
     match wanted_hold(exchange) {
         // Boxed, so that the engine's own lane does not carry the room this one needs.
@@ -394,7 +398,7 @@ fn wanted_hold(exchange: &Exchange) -> Option<Hold> {
     let has_body = exchange.request.body_length != Some(0);
     // Nobody asked for the body, so nobody bounded it: it streams, and the response with it.
     let unbounded = merged.request_body.is_none() && has_body;
-    (!unbounded && !exchange.request.upgrade).then_some(merged)
+    (!unbounded).then_some(merged)
 }
 
 /// The last word before the first attempt; whether the request goes on to the upstream.

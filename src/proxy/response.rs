@@ -1,7 +1,7 @@
 //! The way out of the stream lane.
 
-use super::wire::{self, ResponseFields};
 use super::failure;
+use super::wire::{self, ResponseFields};
 use crate::answer::{Panicked, respond_hooks};
 use crate::exchange::Exchange;
 use http::header;

@@ -186,8 +186,7 @@ fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
         .filter(|option| !["keep-alive", "close"].iter().any(|usual| option.eq_ignore_ascii_case(usual)))
         .filter_map(|option| HeaderName::from_bytes(option.as_bytes()).ok())
         .filter(|name| {
-            !matches!(name.as_str(), "upgrade" | "transfer-encoding")
-                && !name.as_str().starts_with("content-")
+            !matches!(name.as_str(), "upgrade" | "transfer-encoding") && !name.as_str().starts_with("content-")
         })
         .collect()
 }

@@ -2,7 +2,7 @@
 //! client's side, so that it can go on when the client has left.
 
 use super::keep::{self, Body};
-use super::upward::Upward;
+use super::upward::{Switch, Upward};
 use crate::exchange::{Exchange, Provenance, Request, Story};
 use crate::host::Host;
 use crate::pipeline::Pipeline;
@@ -30,6 +30,9 @@ pub struct Call {
     pub(super) body: Bytes,
     hold: Hold,
 }
+
+/// A connection on which the final head has come: it, the interim heads before it, and the head.
+pub type Reached = (Upward, Vec<ResponseHeader>, Box<ResponseHeader>);
 
 /// What came of it.
 pub enum Outcome {
@@ -65,6 +68,10 @@ impl Call {
         }
     }
 
+    fn switch(&self) -> Switch {
+        if self.request.upgrade { Switch::Asked } else { Switch::NotAsked }
+    }
+
     fn upstream(&self, story: &Story) -> &Arc<Upstream> {
         self.pipeline.upstream(story.facts.route())
     }
@@ -93,13 +100,25 @@ impl Call {
         }
     }
 
+    /// A WebSocket handshake: the same way up, but nothing is kept and nothing is asked of the hooks that hold.
+    pub async fn shake_hands(&self, story: &mut Story) -> Result<Reached, Box<Error>> {
+        loop {
+            story.begin_attempt(self.host.clock.now());
+            let error = match self.attempt(story, Connection::Pooled).await {
+                Ok(reached) => return Ok(reached),
+                Err(error) => error,
+            };
+            let again = self.may_try_again(story, &error) == Some(Connection::Pooled);
+            story.end_attempt(self.host.clock.now(), Some(failure::error_type(&error)));
+            if !again {
+                return Err(error);
+            }
+        }
+    }
+
     /// From a connection to the final head.
-    async fn attempt(
-        &self,
-        story: &mut Story,
-        connection: Connection,
-    ) -> Result<(Upward, Vec<ResponseHeader>, Box<ResponseHeader>), Box<Error>> {
-        let peer = self.upstream(story).peer(false, connection).await.map_err(|unresolved| {
+    async fn attempt(&self, story: &mut Story, connection: Connection) -> Result<Reached, Box<Error>> {
+        let peer = self.upstream(story).peer(self.request.upgrade, connection).await.map_err(|unresolved| {
             Error::because(ErrorType::ConnectNoRoute, "resolving the upstream", unresolved).into_up()
         })?;
         let mut upward = match Upward::connect(&self.host.connector, peer).await {
@@ -114,7 +133,7 @@ impl Call {
         };
         let head = upward.address(self, story)?;
         upward.send(head, self.body.clone()).await?;
-        let (interim, mut head) = upward.read_head().await?;
+        let (interim, mut head) = upward.read_head(self.switch()).await?;
         story.attempt_answered(self.host.clock.now(), head.status);
         let status = head.status;
         let mut fields = ResponseFields::of(&mut head);

@@ -13,6 +13,15 @@ use pingora::protocols::http::client::HttpSession;
 use pingora::upstreams::peer::{HttpPeer, Peer};
 use pingora::{Error, ErrorType, OrErr, Result};
 
+/// Whether the request asked the upstream to switch protocols.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Switch {
+    /// It did: a WebSocket handshake.
+    Asked,
+    /// It did not.
+    NotAsked,
+}
+
 /// A connection with one exchange on it.
 pub struct Upward {
     session: HttpSession,
@@ -37,6 +46,10 @@ impl Upward {
         let framed = [header::CONTENT_LENGTH, header::TRANSFER_ENCODING];
         let has_body = !call.body.is_empty() || framed.iter().any(|name| parts.headers.contains_key(name));
         wire::strip_request_hops(&mut parts.headers);
+        if call.request.upgrade {
+            parts.headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+            parts.headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+        }
         if let Some(provenance) = &call.provenance {
             wire::announce(&mut parts.headers, &call.request, provenance, call.pipeline.via.as_ref());
         }
@@ -81,8 +94,8 @@ impl Upward {
         self.session.finish_request_body().await.map_err(pingora::Error::into_up)
     }
 
-    /// Reads the final head, and the interim ones before it.
-    pub async fn read_head(&mut self) -> Result<(Vec<ResponseHeader>, Box<ResponseHeader>)> {
+    /// Reads the final head, and the interim ones before it. A 101 is final when it was asked for, else an error.
+    pub async fn read_head(&mut self, switch: Switch) -> Result<(Vec<ResponseHeader>, Box<ResponseHeader>)> {
         let mut interim = Vec::new();
         loop {
             self.session.read_response_header().await.map_err(pingora::Error::into_up)?;
@@ -90,7 +103,8 @@ impl Upward {
                 .session
                 .response_header()
                 .ok_or_else(|| Error::explain(ErrorType::InvalidHTTPHeader, "no response head").into_up())?;
-            if !head.status.is_informational() {
+            let switched = head.status == StatusCode::SWITCHING_PROTOCOLS;
+            if !head.status.is_informational() || (switched && switch == Switch::Asked) {
                 // Without the spelling of names: nobody may depend on it, and it costs a second map.
                 let head = Box::new(ResponseHeader::from(head.as_owned_parts()));
                 if let HttpSession::H1(h1) = &mut self.session {
@@ -100,8 +114,7 @@ impl Upward {
                 }
                 return Ok((interim, head));
             }
-            let unasked = head.status == StatusCode::SWITCHING_PROTOCOLS;
-            if unasked || interim.len() >= MAX_INTERIM {
+            if switched || interim.len() >= MAX_INTERIM {
                 return Err(Error::explain(ErrorType::InvalidHTTPHeader, "unexpected interim response").into_up());
             }
             if head.status != StatusCode::CONTINUE {
@@ -133,6 +146,24 @@ impl Upward {
             HttpSession::H2(h2) => h2.read_trailers().await.map_err(pingora::Error::into_up),
             _ => Ok(None),
         }
+    }
+
+    /// After a 101: bytes pass both ways as they are, and each read may take for ever.
+    pub fn become_tunnel(&mut self) {
+        self.session.set_read_timeout(None);
+        if let HttpSession::H1(h1) = &mut self.session {
+            h1.maybe_upgrade_body_writer();
+        }
+    }
+
+    /// Bytes for the other end of a tunnel.
+    pub async fn push(&mut self, bytes: Bytes) -> Result<()> {
+        self.session.write_request_body(bytes, false).await.map_err(pingora::Error::into_up)
+    }
+
+    /// Bytes from the other end of a tunnel; `None` when it is closed.
+    pub async fn pull(&mut self) -> Result<Option<Bytes>> {
+        self.session.read_response_body().await.map_err(pingora::Error::into_up)
     }
 
     /// Gives the connection back to the pool, if it can be used again.
