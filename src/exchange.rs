@@ -43,6 +43,8 @@ pub struct Request {
     pub expects_continue: bool,
     /// For the access line.
     pub user_agent: Option<HeaderValue>,
+    /// What the application is told about where it came from; set once the edge has found the client.
+    pub provenance: Option<Provenance>,
 }
 
 impl Default for Request {
@@ -59,6 +61,7 @@ impl Default for Request {
             upgrade: false,
             expects_continue: false,
             user_agent: None,
+            provenance: None,
         }
     }
 }
@@ -232,9 +235,7 @@ pub struct Exchange {
     /// First byte of the head.
     pub began: Monotonic,
     /// The head.
-    pub request: Request,
-    /// Set once the edge has found the client.
-    pub provenance: Option<Provenance>,
+    pub request: Arc<Request>,
     /// All that may outlive this exchange.
     pub story: Story,
     /// Bytes of request body read.
@@ -280,8 +281,7 @@ impl Exchange {
             pipeline,
             connection,
             began,
-            request: Request::default(),
-            provenance: None,
+            request: Arc::default(),
             story: Story::new(facts),
             request_bytes: 0,
             response_bytes: 0,
@@ -331,7 +331,7 @@ impl Exchange {
             pipeline: Arc::clone(&self.pipeline),
             connection: Arc::clone(&self.connection),
             began: self.began,
-            request: self.request.clone(),
+            request: Arc::clone(&self.request),
             request_bytes: self.request_bytes,
             response_bytes: self.response_bytes,
             open_ended: self.open_ended,
@@ -361,7 +361,7 @@ pub struct Closing {
     pipeline: Arc<Pipeline>,
     connection: Arc<Connection>,
     began: Monotonic,
-    request: Request,
+    request: Arc<Request>,
     request_bytes: u64,
     response_bytes: u64,
     open_ended: bool,

@@ -1,11 +1,10 @@
 //! The process: what all exchanges and all configurations share.
 
+use crate::connections::Connections;
 use crate::edge::threats::Threats;
 use crate::pipeline::Pipeline;
 use crate::telemetry::Log;
 use arc_swap::ArcSwap;
-use pingora::connectors::ConnectorOptions;
-use pingora::connectors::http::Connector;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Instant;
@@ -32,7 +31,7 @@ pub struct Host {
     /// What the edge blocked.
     pub threats: Arc<Threats>,
     /// Connections of the held lane.
-    pub connector: Connector,
+    pub connector: Connections,
     /// Exchanges under way.
     pub in_flight: AtomicUsize,
     /// Counts of the host's own.
@@ -104,7 +103,7 @@ impl Host {
             meter: lent.meter,
             log,
             threats,
-            connector: Connector::new(Some(ConnectorOptions::new(idle))),
+            connector: Connections::new(idle),
             in_flight: AtomicUsize::new(0),
             counts,
             started: Instant::now(),

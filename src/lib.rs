@@ -5,6 +5,7 @@ pub mod answer;
 pub mod build;
 pub mod cli;
 pub mod config;
+pub mod connections;
 pub mod edge;
 pub mod exchange;
 pub mod host;

@@ -41,7 +41,7 @@ enum Place {
 
 /// Whether an attempt may use a connection that others have used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Connection {
+pub enum Reuse {
     /// Any.
     Pooled,
     /// A new one.
@@ -82,7 +82,7 @@ impl Upstream {
     }
 
     /// Somewhere to connect to. Waits for the first resolution of a name, at most `connect_timeout`.
-    pub async fn peer(&self, upgrade: bool, connection: Connection) -> Result<Box<HttpPeer>, Unresolved> {
+    pub async fn peer(&self, upgrade: bool, reuse: Reuse) -> Result<Box<HttpPeer>, Unresolved> {
         let unresolved = || Unresolved(self.settings.url.clone());
         let tls = matches!(self.settings.target, Target::Tcp { protocol: Protocol::Https, .. });
         let sni = if tls { self.settings.server_name.clone() } else { String::new() };
@@ -105,7 +105,7 @@ impl Upstream {
             // Only HTTP/1.1 can switch protocols.
             peer.options.alpn = ALPN::H1;
         }
-        if connection == Connection::Fresh {
+        if reuse == Reuse::Fresh {
             peer.group_key = fresh_group();
             peer.options.idle_timeout = Some(FRESH_IDLE);
         }

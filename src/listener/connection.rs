@@ -1,5 +1,6 @@
 //! What an accepted connection and the exchanges on it share.
 
+use http::HeaderValue;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use vestibule_plugin::Monotonic;
@@ -7,8 +8,10 @@ use vestibule_plugin::Monotonic;
 /// One accepted connection. The guard below the parser writes to it, the exchanges above read from it.
 #[derive(Debug)]
 pub struct Connection {
-    /// The other end of the socket.
+    /// The other end of the socket; an IPv4 address in IPv6 dress is the IPv4 address.
     pub peer: IpAddr,
+    /// The same as a field value.
+    pub peer_text: HeaderValue,
     /// Whether it is TLS.
     pub tls: bool,
     head_began: AtomicU64,
@@ -36,8 +39,11 @@ pub enum Expecting {
 impl Connection {
     /// A connection on which nothing has happened yet.
     pub fn new(peer: IpAddr, tls: bool) -> Self {
+        let peer = peer.to_canonical();
+        let text = HeaderValue::try_from(peer.to_string());
         Self {
             peer,
+            peer_text: text.unwrap_or_else(|_| HeaderValue::from_static("unknown")),
             tls,
             head_began: AtomicU64::new(0),
             armed: AtomicBool::new(true),

@@ -9,9 +9,9 @@ use crate::edge::forwarded::{Origin, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWAR
 use crate::edge::threats::Threat;
 use crate::edge::{path, rules};
 use crate::exchange::{Exchange, Provenance, Request};
-use crate::listener::connection::Expecting;
+use crate::listener::connection::{Connection, Expecting};
 use crate::pipeline::Pipeline;
-use crate::upstream::Connection;
+use crate::upstream::Reuse;
 use bytes::Bytes;
 use http::header::{self, HeaderName, HeaderValue};
 use http::{Method, StatusCode, Version};
@@ -43,16 +43,17 @@ pub fn enter(session: &mut Session, exchange: &mut Exchange) {
     // RFC 9110 section 15.2: they came after HTTP/1.0.
     let is_http10 = downstream.req_header().version == Version::HTTP_10;
     downstream.set_ignore_info_resp(is_http10);
+    let empty = downstream.is_body_empty();
     let head = downstream.req_header_mut();
     settle_target(head);
     wire::join_cookies(head);
-    let mut request = read(head, exchange.connection.tls);
+    let mut request = read(head, exchange.connection.tls, empty);
     let judged = judge(&exchange.pipeline, &mut request, head);
     let (route, refusal) = match judged {
         Ok(route) => (route, None),
         Err(refusal) => (RouteId::UNMATCHED, Some(refusal)),
     };
-    let (address, provenance, spoofed) = locate(&exchange.pipeline, exchange.connection.peer, &mut request, head);
+    let (address, spoofed) = locate(&exchange.pipeline, &exchange.connection, &mut request, head);
     if let Some(threat) = refusal.as_ref().map_or(spoofed.then_some(Threat::SpoofedHeader), |r| r.threat) {
         exchange.host.threats.blocked(threat);
     }
@@ -63,8 +64,7 @@ pub fn enter(session: &mut Session, exchange: &mut Exchange) {
         Some(0) => Expecting::Nothing,
         _ => Expecting::Body,
     });
-    exchange.provenance = Some(provenance);
-    exchange.request = request;
+    exchange.request = std::sync::Arc::new(request);
     let pipeline = std::sync::Arc::clone(&exchange.pipeline);
     pipeline.attach(&exchange.request, head, &mut exchange.story);
     exchange.refusal = refusal;
@@ -84,7 +84,8 @@ fn settle_target(head: &mut RequestHeader) {
     }
 }
 
-fn read(head: &RequestHeader, tls: bool) -> Request {
+/// `empty`: the engine knows that no body follows, also where HTTP/2 declares no length.
+fn read(head: &RequestHeader, tls: bool, empty: bool) -> Request {
     let headers = &head.headers;
     let target = match head.uri.path_and_query() {
         Some(target) => target.as_str().to_owned(),
@@ -95,8 +96,7 @@ fn read(head: &RequestHeader, tls: bool) -> Request {
         .cloned()
         .or_else(|| head.uri.authority().and_then(|authority| HeaderValue::from_str(authority.as_str()).ok()));
     let declared = headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.trim().parse().ok());
-    let open = headers.contains_key(header::TRANSFER_ENCODING)
-        || (head.version == Version::HTTP_2 && !matches!(head.method, Method::GET | Method::HEAD | Method::OPTIONS));
+    let chunked = headers.contains_key(header::TRANSFER_ENCODING);
     Request {
         method: head.method.clone(),
         target,
@@ -104,15 +104,12 @@ fn read(head: &RequestHeader, tls: bool) -> Request {
         authority,
         scheme: if tls { "https" } else { "http" },
         version: head.version,
-        body_length: if headers.contains_key(header::TRANSFER_ENCODING) || (open && declared.is_none()) {
-            None
-        } else {
-            Some(declared.unwrap_or(0))
-        },
+        body_length: if empty { Some(0) } else { declared.filter(|_| !chunked) },
         is_grpc: headers.get(header::CONTENT_TYPE).is_some_and(|v| v.as_bytes().starts_with(b"application/grpc")),
         upgrade: false,
         expects_continue: headers.contains_key(header::EXPECT),
         user_agent: headers.get(header::USER_AGENT).cloned(),
+        provenance: None,
     }
 }
 
@@ -224,11 +221,11 @@ const REBUILT: [HeaderName; 5] = [X_FORWARDED_FOR, X_FORWARDED_PROTO, X_FORWARDE
 /// Finds the client, removes what only others may say about it, and prepares what the application is told.
 fn locate(
     pipeline: &Pipeline,
-    peer: IpAddr,
+    connection: &Connection,
     request: &mut Request,
     head: &mut RequestHeader,
-) -> (vestibule_plugin::ClientAddress, Provenance, bool) {
-    let peer = peer.to_canonical();
+) -> (vestibule_plugin::ClientAddress, bool) {
+    let peer = connection.peer;
     let trusted = pipeline.trust.holds(peer);
     let origin = pipeline.trust.origin(peer, &head.headers);
     let mut host = request.authority.clone();
@@ -241,8 +238,8 @@ fn locate(
         }
     }
     let spoofed = remove_spoofed(head, trusted);
-    let provenance = describe(&origin, host, request.scheme);
-    (pipeline.trust.key(origin.client), provenance, spoofed)
+    request.provenance = Some(describe(&origin, connection, host, request.scheme));
+    (pipeline.trust.key(origin.client), spoofed)
 }
 
 /// Removes forwarding fields, and names that spell one of them or a credential with `_`; whether one of the latter
@@ -274,29 +271,27 @@ fn is_credential(dashed: &str) -> bool {
     matches!(dashed, "idempotency-key" | "x-api-key") || dashed.starts_with("x-auth-")
 }
 
-fn describe(origin: &Origin, host: Option<HeaderValue>, scheme: &str) -> Provenance {
-    let mut chain = String::new();
-    let mut forwarded = String::new();
-    for (n, node) in std::iter::once(&origin.client).chain(&origin.hops).enumerate() {
-        let text = node.to_string();
-        if n > 0 {
-            chain.push_str(", ");
-            forwarded.push_str(", ");
-        }
-        chain.push_str(&text);
-        let (open, close) = if node.is_ipv6() { ("for=\"[", "]\"") } else { ("for=", "") };
-        forwarded.extend([open, &text, close]);
-    }
+fn describe(origin: &Origin, connection: &Connection, host: Option<HeaderValue>, scheme: &str) -> Provenance {
+    let value = |text: String| HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static("unknown"));
+    let text = |ip: &IpAddr| if *ip == connection.peer { connection.peer_text.clone() } else { value(ip.to_string()) };
+    let nodes: Vec<HeaderValue> = std::iter::once(&origin.client).chain(&origin.hops).map(text).collect();
+    let host_text = host.as_ref().and_then(|host| host.to_str().ok());
     // A host that the edge has let through needs no escaping inside quotes.
-    if let Some(host) = host.as_ref().and_then(|host| host.to_str().ok()).filter(|host| rules::is_host(host.as_bytes()))
-    {
+    let host_text = host_text.filter(|host| rules::is_host(host.as_bytes()));
+    let mut forwarded = String::with_capacity(nodes.len() * 24 + host_text.map_or(0, str::len) + 24);
+    for (n, node) in nodes.iter().filter_map(|node| node.to_str().ok()).enumerate() {
+        let (open, close) = if node.contains(':') { ("for=\"[", "]\"") } else { ("for=", "") };
+        forwarded.extend([if n == 0 { "" } else { ", " }, open, node, close]);
+    }
+    if let Some(host) = host_text {
         forwarded.extend([";host=\"", host, "\""]);
     }
     forwarded.extend([";proto=", scheme]);
-    let value = |text: String| HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static("unknown"));
-    let chain = value(chain);
-    let client = if origin.hops.is_empty() { chain.clone() } else { value(origin.client.to_string()) };
-    Provenance { chain, client, host, forwarded: value(forwarded) }
+    let chain = match &nodes[..] {
+        [only] => only.clone(),
+        nodes => value(nodes.iter().filter_map(|node| node.to_str().ok()).collect::<Vec<_>>().join(", ")),
+    };
+    Provenance { client: nodes[0].clone(), chain, host, forwarded: value(forwarded) }
 }
 
 /// Lets a complete WebSocket handshake through where the route says so; elsewhere the request is an ordinary one.
@@ -423,10 +418,10 @@ pub async fn forward(session: &mut Session, exchange: &mut Exchange) -> Result<b
 /// The peer for the next attempt of the stream lane.
 pub async fn choose_peer(exchange: &mut Exchange) -> Result<Box<HttpPeer>> {
     let again = exchange.story.attempts.last().is_some_and(|_| exchange.resend_fresh);
-    let connection = if again { Connection::Fresh } else { Connection::Pooled };
+    let reuse = if again { Reuse::Fresh } else { Reuse::Pooled };
     exchange.story.begin_attempt(exchange.host.clock.now());
     let upstream = exchange.pipeline.upstream(exchange.story.facts.route());
-    match upstream.peer(exchange.request.upgrade, connection).await {
+    match upstream.peer(exchange.request.upgrade, reuse).await {
         Ok(peer) => Ok(peer),
         Err(unresolved) => {
             exchange.story.end_attempt(exchange.host.clock.now(), Some("name_resolution"));
@@ -446,9 +441,7 @@ pub fn address(head: &mut RequestHeader, exchange: &mut Exchange) {
         }
     }
     let mut fields = UpstreamFields::of(head);
-    if let Some(provenance) = &exchange.provenance {
-        wire::announce(&mut fields, &exchange.request, provenance, exchange.pipeline.via.as_ref());
-    }
+    wire::announce(&mut fields, &exchange.request, exchange.pipeline.via.as_ref());
     let story = &mut exchange.story;
     for attached in &mut story.hooks {
         attached.enter().on_upstream_request(&mut fields, &story.facts);

@@ -2,7 +2,7 @@
 //! Both lanes use it.
 
 use crate::edge::forwarded::{X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO, X_REAL_IP};
-use crate::exchange::{Provenance, Request};
+use crate::exchange::Request;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{StatusCode, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
@@ -211,7 +211,8 @@ pub fn join_cookies(head: &mut RequestHeader) {
 }
 
 /// Writes what the proxy tells the application about the request: who asked, how, and that it passed here.
-pub fn announce(fields: &mut dyn Fields, request: &Request, provenance: &Provenance, via: Option<&Via>) {
+pub fn announce(fields: &mut dyn Fields, request: &Request, via: Option<&Via>) {
+    let Some(provenance) = &request.provenance else { return };
     fields.set(X_FORWARDED_FOR, provenance.chain.clone());
     fields.set(X_REAL_IP, provenance.client.clone());
     fields.set(X_FORWARDED_PROTO, HeaderValue::from_static(request.scheme));

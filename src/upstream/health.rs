@@ -1,6 +1,6 @@
 //! Whether an upstream answers its health path.
 
-use super::{Connection, Upstream};
+use super::{Reuse, Upstream};
 use crate::config::settings::{self, Target};
 use crate::host::{Host, Lent};
 use http::header;
@@ -96,9 +96,9 @@ async fn watch(host: Arc<Host>, upstream: Weak<Upstream>) {
 /// One probe: any status below 400 is an answer.
 async fn ask(host: &Host, upstream: &Upstream) -> Result<(), String> {
     let path = upstream.settings.health_path.as_deref().unwrap_or("/");
-    let peer = upstream.peer(false, Connection::Pooled).await.map_err(|e| e.to_string())?;
+    let peer = upstream.peer(false, Reuse::Pooled).await.map_err(|e| e.to_string())?;
     let cause = |error: Box<pingora::Error>| crate::proxy::cause_of(&error);
-    let (mut session, _) = host.connector.get_http_session(&*peer).await.map_err(cause)?;
+    let (mut session, _) = host.connector.connect(&peer).await.map_err(cause)?;
     session.set_read_timeout(Some(upstream.settings.read_timeout));
     let mut head = RequestHeader::build("GET", path.as_bytes(), None).map_err(cause)?;
     let authority = match &upstream.settings.target {
@@ -122,6 +122,6 @@ async fn ask(host: &Host, upstream: &Upstream) -> Result<(), String> {
     if let HttpSession::H1(h1) = &mut session {
         h1.respect_keepalive();
     }
-    host.connector.release_http_session(session, &*peer, None).await;
+    host.connector.release(session, &peer).await;
     if (200..400).contains(&status) { Ok(()) } else { Err(format!("it answered {status}")) }
 }

@@ -83,11 +83,8 @@ fn the_contract_knows_no_runtime() {
 /// Rule 3: one crate each imports pingora, redis and jsonwebtoken.
 #[test]
 fn heavy_dependencies_stay_behind_one_door() {
-    let allowed = BTreeMap::from([
-        ("pingora", "vestibule"),
-        ("redis", "vestibule-store"),
-        ("jsonwebtoken", "vestibule-auth"),
-    ]);
+    let allowed =
+        BTreeMap::from([("pingora", "vestibule"), ("redis", "vestibule-store"), ("jsonwebtoken", "vestibule-auth")]);
     let members = metadata()["workspace_members"].as_array().expect("members").len();
     let packages = metadata()["packages"].as_array().expect("packages");
     let ours: Vec<&str> =
@@ -123,7 +120,8 @@ fn one_file_names_the_plugins() {
 /// Rule 5: domain files are values in, values out.
 #[test]
 fn domain_files_are_pure() {
-    let domain = ["gcra.rs", "sliding_log.rs", "tag.rs", "list.rs", "traceparent.rs", "tracestate.rs", "baggage.rs", "b3.rs"];
+    let domain =
+        ["gcra.rs", "sliding_log.rs", "tag.rs", "list.rs", "traceparent.rs", "tracestate.rs", "baggage.rs", "b3.rs"];
     let mut seen = BTreeSet::new();
     for folder in ["plugins", "crates"] {
         for path in sources(&root().join(folder)) {
@@ -214,9 +212,9 @@ fn allowed(expression: &str) -> bool {
 }
 
 fn split_outermost<'a>(text: &'a str, operator: &str) -> Option<(&'a str, &'a str)> {
-    text.match_indices(operator).map(|(at, _)| (&text[..at], &text[at + operator.len()..])).find(|(left, _)| {
-        left.matches('(').count() == left.matches(')').count()
-    })
+    text.match_indices(operator)
+        .map(|(at, _)| (&text[..at], &text[at + operator.len()..]))
+        .find(|(left, _)| left.matches('(').count() == left.matches(')').count())
 }
 
 #[test]

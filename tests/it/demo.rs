@@ -13,7 +13,8 @@ fn free_address() -> String {
 #[test]
 fn the_demo_shows_what_it_promises() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let built = Command::new(env!("CARGO")).args(["build", "--locked", "-p", "vestibule-upstream"]).current_dir(root).status();
+    let built =
+        Command::new(env!("CARGO")).args(["build", "--locked", "-p", "vestibule-upstream"]).current_dir(root).status();
     assert!(built.expect("cargo runs").success());
     let bin = Path::new(env!("CARGO_BIN_EXE_vestibule")).parent().expect("a folder");
     let output = Command::new(root.join("demo/run"))

@@ -3,12 +3,12 @@
 
 use super::keep::{self, Body};
 use super::upward::{Switch, Upward};
-use crate::exchange::{Exchange, Provenance, Request, Story};
+use crate::exchange::{Exchange, Request, Story};
 use crate::host::Host;
 use crate::pipeline::Pipeline;
 use crate::proxy::failure;
 use crate::proxy::wire::{self, ResponseFields};
-use crate::upstream::{Connection, Upstream};
+use crate::upstream::{Reuse, Upstream};
 use bytes::Bytes;
 use http::Method;
 use http::header;
@@ -23,8 +23,7 @@ use vestibule_plugin::{
 pub struct Call {
     pub(super) host: Arc<Host>,
     pub(super) pipeline: Arc<Pipeline>,
-    pub(super) request: Request,
-    pub(super) provenance: Option<Provenance>,
+    pub(super) request: Arc<Request>,
     /// The client's head behind the edge.
     pub(super) head: http::request::Parts,
     pub(super) body: Bytes,
@@ -60,8 +59,7 @@ impl Call {
         Self {
             host: Arc::clone(&exchange.host),
             pipeline: Arc::clone(&exchange.pipeline),
-            request: exchange.request.clone(),
-            provenance: exchange.provenance.clone(),
+            request: Arc::clone(&exchange.request),
             head,
             body,
             hold,
@@ -78,10 +76,10 @@ impl Call {
 
     /// Makes it.
     pub async fn execute(&self, story: &mut Story) -> Outcome {
-        let mut connection = Connection::Pooled;
+        let mut reuse = Reuse::Pooled;
         loop {
             story.begin_attempt(self.host.clock.now());
-            let error = match self.attempt(story, connection).await {
+            let error = match self.attempt(story, reuse).await {
                 Ok((upward, interim, head)) => match self.keep(story, upward, interim, head).await {
                     Ok(reply) => return self.consult(story, reply).await,
                     Err(error) => error,
@@ -91,7 +89,7 @@ impl Call {
             let again = self.may_try_again(story, &error);
             story.end_attempt(self.host.clock.now(), Some(failure::error_type(&error)));
             match again {
-                Some(next) => connection = next,
+                Some(next) => reuse = next,
                 None => {
                     let (ended, problem) = failure::upstream_problem(&error);
                     return Outcome::Failed(ended, Box::new(problem));
@@ -104,11 +102,11 @@ impl Call {
     pub async fn shake_hands(&self, story: &mut Story) -> Result<Reached, Box<Error>> {
         loop {
             story.begin_attempt(self.host.clock.now());
-            let error = match self.attempt(story, Connection::Pooled).await {
+            let error = match self.attempt(story, Reuse::Pooled).await {
                 Ok(reached) => return Ok(reached),
                 Err(error) => error,
             };
-            let again = self.may_try_again(story, &error) == Some(Connection::Pooled);
+            let again = self.may_try_again(story, &error) == Some(Reuse::Pooled);
             story.end_attempt(self.host.clock.now(), Some(failure::error_type(&error)));
             if !again {
                 return Err(error);
@@ -117,8 +115,8 @@ impl Call {
     }
 
     /// From a connection to the final head.
-    async fn attempt(&self, story: &mut Story, connection: Connection) -> Result<Reached, Box<Error>> {
-        let peer = self.upstream(story).peer(self.request.upgrade, connection).await.map_err(|unresolved| {
+    async fn attempt(&self, story: &mut Story, reuse: Reuse) -> Result<Reached, Box<Error>> {
+        let peer = self.upstream(story).peer(self.request.upgrade, reuse).await.map_err(|unresolved| {
             Error::because(ErrorType::ConnectNoRoute, "resolving the upstream", unresolved).into_up()
         })?;
         let mut upward = match Upward::connect(&self.host.connector, peer).await {
@@ -145,7 +143,7 @@ impl Call {
 
     /// Whether what went wrong may be tried again, and how. Before a byte was written: yes. On a connection that others
     /// had used and that ended without a byte of an answer: on a fresh one, when nothing can happen twice by it.
-    fn may_try_again(&self, story: &Story, error: &Error) -> Option<Connection> {
+    fn may_try_again(&self, story: &Story, error: &Error) -> Option<Reuse> {
         if story.attempts_made() >= failure::MAX_ATTEMPTS {
             return None;
         }
@@ -154,14 +152,14 @@ impl Call {
             | ErrorType::ConnectNoRoute
             | ErrorType::ConnectError
             | ErrorType::SocketError
-            | ErrorType::TLSHandshakeFailure => return Some(Connection::Pooled),
+            | ErrorType::TLSHandshakeFailure => return Some(Reuse::Pooled),
             _ => {}
         }
         let harmless = matches!(self.request.method, Method::GET | Method::HEAD | Method::OPTIONS)
             && self.body.is_empty()
             && self.hold.detach == Detach::WithClient;
         let died = failure::is_broken_connection(error) && story.attempt_may_have_met_a_dead_connection();
-        (harmless && died).then_some(Connection::Fresh)
+        (harmless && died).then_some(Reuse::Fresh)
     }
 
     /// Keeps as much of the body as the hooks ask for, now that they can see the head.

@@ -1,12 +1,12 @@
 //! Keeping a response body up to a bound, and letting it flow on beyond.
 
 use super::upward::Upward;
+use crate::connections::Connections;
 use crate::host::Host;
 use bytes::{Bytes, BytesMut};
 use http::header::{self, HeaderMap};
 use http::{Method, StatusCode};
 use pingora::Error;
-use pingora::connectors::http::Connector;
 use pingora::http::ResponseHeader;
 use std::sync::Arc;
 use tokio::time::{Instant, timeout_at};
@@ -49,7 +49,7 @@ impl Rest {
     }
 
     /// Gives the connection back, or closes it.
-    pub async fn release(self: Box<Self>, connector: &Connector) {
+    pub async fn release(self: Box<Self>, connector: &Connections) {
         self.upward.release(connector).await;
     }
 }
@@ -88,7 +88,7 @@ pub async fn keep(
     head: &ResponseHeader,
     method: &Method,
     wanted: Keep,
-    connector: &Connector,
+    connector: &Connections,
 ) -> Result<Body, Box<Error>> {
     if has_no_body(head, method) {
         upward.finish().await?;

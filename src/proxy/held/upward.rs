@@ -1,16 +1,16 @@
 //! One request on one upstream connection, HTTP/1.1 or HTTP/2, in the words the held lane uses.
 
 use super::call::Call;
+use crate::connections::Connections;
 use crate::exchange::Story;
 use crate::proxy::response::MAX_INTERIM;
 use crate::proxy::wire::{self, ResponseFields};
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderValue};
 use http::{StatusCode, Uri, Version};
-use pingora::connectors::http::Connector;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::http::client::HttpSession;
-use pingora::upstreams::peer::{HttpPeer, Peer};
+use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType, OrErr, Result};
 
 /// Whether the request asked the upstream to switch protocols.
@@ -30,10 +30,8 @@ pub struct Upward {
 
 impl Upward {
     /// Takes a connection from the pool or makes one; whether it was used before.
-    pub async fn connect(connector: &Connector, peer: Box<HttpPeer>) -> Result<(Self, bool)> {
-        // Boxed: making a connection needs much room, and is rare.
-        let got = Box::pin(connector.get_http_session(&*peer)).await;
-        let (mut session, reused) = got.map_err(pingora::Error::into_up)?;
+    pub async fn connect(connector: &Connections, peer: Box<HttpPeer>) -> Result<(Self, bool)> {
+        let (mut session, reused) = connector.connect(&peer).await.map_err(pingora::Error::into_up)?;
         session.set_read_timeout(peer.options.read_timeout);
         session.set_write_timeout(peer.options.write_timeout);
         Ok((Self { session, peer }, reused))
@@ -50,9 +48,7 @@ impl Upward {
             parts.headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
             parts.headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
         }
-        if let Some(provenance) = &call.provenance {
-            wire::announce(&mut parts.headers, &call.request, provenance, call.pipeline.via.as_ref());
-        }
+        wire::announce(&mut parts.headers, &call.request, call.pipeline.via.as_ref());
         for attached in &mut story.hooks {
             attached.enter().on_upstream_request(&mut parts.headers, &story.facts);
             attached.leave();
@@ -167,9 +163,8 @@ impl Upward {
     }
 
     /// Gives the connection back to the pool, if it can be used again.
-    pub async fn release(self, connector: &Connector) {
-        let idle = self.peer.idle_timeout();
-        connector.release_http_session(self.session, &*self.peer, idle).await;
+    pub async fn release(self, connector: &Connections) {
+        connector.release(self.session, &self.peer).await;
     }
 }
 
