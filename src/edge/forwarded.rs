@@ -1,4 +1,4 @@
-//! Who the client is, seen through trusted proxies (security.md section 4). Pure.
+//! Who the client is, seen through trusted proxies. Pure.
 
 use crate::config::settings::ForwardingField;
 use http::HeaderMap;

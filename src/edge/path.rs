@@ -2,7 +2,7 @@
 //!
 //! A proxy and the application behind it may disagree on dots, slashes and percent signs. So the path is read as sent,
 //! normalised, and decoded as far as any application might; only when all readings fall on the same route is the
-//! request let through (security.md section 5).
+//! request let through.
 
 use std::borrow::Cow;
 

@@ -26,7 +26,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 use vestibule_plugin::Clock;
 
-/// Most field lines of a request head (security.md section 6).
+/// Most field lines of a request head.
 const MAX_FIELDS: usize = 256;
 /// How long a refused client may go on sending before its socket is closed under it. Closing with unread bytes makes
 /// the kernel send a reset, which can overtake the answer.

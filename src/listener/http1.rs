@@ -9,7 +9,7 @@ use pingora::protocols::http::ServerSession;
 use std::sync::Arc;
 use vestibule_plugin::Monotonic;
 
-/// Requests served on one connection before it is closed (security.md section 6).
+/// Requests served on one connection before it is closed.
 const MAX_REQUESTS: u32 = 10_000;
 
 /// Serves until either side is done with the connection.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Waiting that is forgiven before the rate counts (security.md section 6).
+/// Waiting that is forgiven before the rate counts.
 const GRACE: Duration = Duration::from_secs(5);
 
 /// Bytes against time spent waiting for them; time in which nobody asked does not count.

@@ -10,7 +10,7 @@ use pingora::http::ResponseHeader;
 use pingora::{Error, ErrorType, Result};
 use vestibule_plugin::AnsweredBy;
 
-/// Most interim responses passed on (security.md section 2).
+/// Most interim responses passed on.
 pub const MAX_INTERIM: usize = 16;
 
 /// A head came from the upstream.

@@ -158,7 +158,7 @@ async fn an_idle_http2_connection_is_told_to_go_away() {
     ends_well(proxy).await;
 }
 
-/// security.md section 4: a tunnel lasts until the end of `drain_timeout`.
+/// a tunnel lasts until the end of `drain_timeout`.
 #[tokio::test]
 async fn a_tunnel_lasts_until_drain_timeout_and_no_longer() {
     let origin = Origin::replying(|_| Reply::switching("websocket"));

@@ -1,4 +1,4 @@
-//! Entity tags through the whole program: what the plugin's own tests cannot show. Numbers are those of etag.md.
+//! Entity tags through the whole program: what the plugin's own tests cannot show.
 
 use bytes::Bytes;
 use std::time::Duration;

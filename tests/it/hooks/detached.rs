@@ -64,7 +64,7 @@ async fn a_hook_of_a_detached_call_may_wait_after_the_client_left() {
     assert_invariant("a late word", &rig.finish().await, None);
 }
 
-/// idempotency.md: SIGTERM lets executions finish and store within `drain_timeout`, whoever still waits for them.
+/// SIGTERM lets executions finish and store within `drain_timeout`, whoever still waits for them.
 #[tokio::test]
 async fn a_drain_waits_for_a_detached_call() {
     let gate = Gate::closed();
@@ -83,7 +83,7 @@ async fn a_drain_waits_for_a_detached_call() {
     assert_invariant("drained", &journal, None);
 }
 
-/// The bound of design.md section 3 for a call nobody waits for is the upstream's own deadline.
+/// The bound for a call nobody waits for is the upstream's own deadline.
 #[tokio::test]
 async fn a_detached_call_ends_at_its_deadline() {
     let origin = held_until(&Gate::closed());

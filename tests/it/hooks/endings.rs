@@ -265,7 +265,7 @@ async fn every_hook_learns_every_end_once_when_the_call_outlives_the_client() {
     check_all(Lane::Detached).await;
 }
 
-/// The field that each adds stands in the order of the rows of design.md section 3.
+/// The field that each adds stands in the order of the rows.
 #[tokio::test]
 async fn hooks_run_inward_from_the_outside_and_outward_from_the_inside() {
     for toml in [STREAM, HELD] {

@@ -74,7 +74,7 @@ async fn two_plugins_that_panic_on_the_way_out_are_both_left_out() {
     assert_eq!(answer.fields.all("x-seen-by").collect::<Vec<_>>(), ["rate_limit", "observer", "trace"]);
 }
 
-/// security.md section 6: a 500 there and nothing elsewhere, not even on the same HTTP/2 connection.
+/// a 500 there and nothing elsewhere, not even on the same HTTP/2 connection.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn streams_beside_a_panic_are_served() {
     let certs = Certs::new();

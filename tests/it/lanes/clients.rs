@@ -50,7 +50,7 @@ async fn a_connection_goes_on_after_a_304_and_after_a_head() {
     }
 }
 
-/// rate-limit.md section 4: a refused body is not awaited; up to 64 KiB are drained to keep the connection.
+/// a refused body is not awaited; up to 64 KiB are drained to keep the connection.
 #[tokio::test]
 async fn a_connection_goes_on_after_a_refused_post_with_a_small_body() {
     let limits = "[rate_limit.policies.one]\nlimit = \"1/h\"\nburst = 1\n[rate_limit.tiers]\nanonymous = [\"one\"]\n";

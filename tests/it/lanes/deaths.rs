@@ -115,7 +115,7 @@ async fn a_stream_that_an_http2_upstream_resets_is_never_taken_for_whole() {
     }
 }
 
-/// security.md section 2, SEC-04.
+/// SEC-04: what no HTTP parser should have to guess.
 #[tokio::test]
 async fn what_is_not_valid_http_is_502_upstream_invalid() {
     for lane in Lane::BOTH {

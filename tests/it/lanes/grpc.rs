@@ -48,7 +48,7 @@ async fn a_trailers_only_reply_stays_one() {
     }
 }
 
-/// etag.md section 6: trailers pass, and their reply has no tag.
+/// trailers pass, and their reply has no tag.
 #[tokio::test]
 async fn trailers_of_a_get_pass_in_both_lanes() {
     let certs = Certs::new();

@@ -97,7 +97,7 @@ async fn both_lanes_send_the_same_head_to_an_http2_upstream() {
     }
 }
 
-/// security.md sections 3 and 4: an HTTP/2 client's cookies are joined, its authority is the Host, Via says 2.0.
+/// an HTTP/2 client's cookies are joined, its authority is the Host, Via says 2.0.
 #[tokio::test]
 async fn an_http2_client_reads_like_any_other_to_an_http1_upstream() {
     let certs = Certs::new();

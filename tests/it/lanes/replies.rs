@@ -88,7 +88,7 @@ async fn lengths_are_right_or_absent() {
         let chunked = proxy.get("/chunked").await;
         match lane {
             Lane::Stream => assert_eq!(chunked.field("transfer-encoding"), "chunked"),
-            // etag.md section 6: a held reply goes out with its length.
+            // a held reply goes out with its length.
             Lane::Held => {
                 assert_eq!((chunked.field("content-length"), chunked.fields.count("transfer-encoding")), ("5", 0));
             }
@@ -115,7 +115,7 @@ async fn interim_responses_come_in_order_before_the_final_one() {
     }
 }
 
-/// security.md section 2: at most 16 interim responses are passed, then 502.
+/// at most 16 interim responses are passed, then 502.
 #[tokio::test]
 async fn more_than_sixteen_interim_responses_are_502() {
     for lane in Lane::BOTH {
@@ -134,7 +134,7 @@ async fn more_than_sixteen_interim_responses_are_502() {
     }
 }
 
-/// RFC 9112 section 7.1.2, security.md section 2: an HTTP/1 upstream's trailers are dropped, the body is whole.
+/// RFC 9112 section 7.1.2: an HTTP/1 upstream's trailers are dropped, the body is whole.
 #[tokio::test]
 async fn trailers_of_an_http1_upstream_do_not_harm() {
     for lane in Lane::BOTH {

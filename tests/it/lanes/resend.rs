@@ -1,4 +1,4 @@
-//! What is sent again, and what never is (security.md section 7).
+//! What is sent again, and what never is.
 
 use super::lane::Lane;
 use vestibule_testkit::origin::{Cut, Then};

@@ -119,7 +119,7 @@ async fn a_slow_body_of_unknown_length_flows_before_it_ends() {
     }
 }
 
-/// etag.md section 6: memory is at most `max_body` a held reply; a client that does not read holds up the upstream.
+/// memory is at most `max_body` a held reply; a client that does not read holds up the upstream.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn clients_that_do_not_read_hold_up_the_upstream_and_not_the_memory() {
     let block = Bytes::from(vec![b'.'; 64 * MIB]);

@@ -64,7 +64,7 @@ async fn a_tunnel_ends_when_the_origin_ends_it() {
     }
 }
 
-/// security.md section 4: the tunnel closes when neither side sends for the route's `read_timeout`.
+/// the tunnel closes when neither side sends for the route's `read_timeout`.
 #[tokio::test]
 async fn a_silent_tunnel_ends_after_read_timeout_and_a_busy_one_does_not() {
     for lane in Lane::BOTH {

@@ -75,7 +75,7 @@ async fn every_kind_of_upstream_is_spoken_to_on_one_connection() {
     }
 }
 
-/// security.md section 10: the certificate's chain and name are always verified.
+/// the certificate's chain and name are always verified.
 #[tokio::test]
 async fn an_upstream_with_the_wrong_certificate_is_not_spoken_to() {
     let certs = Certs::new();

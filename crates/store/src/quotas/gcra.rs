@@ -86,7 +86,7 @@ mod tests {
     }
 
     proptest! {
-        /// The bound of section 4: at most `B + floor(T / em)` units in any window of `T`, whatever is asked when.
+        /// At most `B + floor(T / em)` units in any window of `T`, whatever is asked when.
         #[test]
         fn no_window_admits_more_than_the_bound(
             emission_ns in 1_000_u64..1_000_000,
