@@ -105,7 +105,7 @@ async fn an_upload_may_take_longer_than_read_timeout_while_bytes_flow() {
     }
 }
 
-/// a final response that comes before the body was read is passed on, and the connection
+/// A final response that comes before the body was read is passed on, and the connection
 /// closed after it.
 #[tokio::test]
 async fn an_answer_that_comes_before_the_body_was_read_is_passed_on() {
