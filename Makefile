@@ -9,6 +9,7 @@ demo: ## the reference application with the proxy in front, and things to try
 	@demo/run
 
 test: lint ## everything
+	@tools/need curl git
 	cargo test --locked --workspace
 
 lint:

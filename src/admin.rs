@@ -6,6 +6,7 @@ mod pages;
 use crate::config::settings::SecretText;
 use crate::host::Host;
 use crate::listener::CURRENT;
+use crate::listener::connection::Expecting;
 use crate::reload::Reloader;
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -91,7 +92,7 @@ impl HttpServerApp for Admin {
         }
         CURRENT.with(|(connection, _)| {
             connection.take_head();
-            connection.expect(crate::listener::connection::Expecting::Anything);
+            connection.expect(if session.is_body_empty() { Expecting::Nothing } else { Expecting::Body });
         });
         session.set_read_timeout(None);
         let page = self.respond(&mut session).await;

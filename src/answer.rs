@@ -76,7 +76,7 @@ async fn write(session: &mut Session, exchange: &mut Exchange, by: AnsweredBy, m
     exchange.story.status = Some(head.status);
     exchange.story.head_at = Some(exchange.host.clock.now());
     plan_unread_body(session, exchange);
-    close_when_draining(session);
+    close_when_done(session, exchange);
     if exchange.request.version == Version::HTTP_2 && !send_body {
         // One HEADERS frame with END_STREAM: what a gRPC client calls trailers-only.
         if let pingora::protocols::http::ServerSession::H2(h2) = session.as_downstream_mut() {
@@ -111,9 +111,9 @@ pub fn respond_hooks(exchange: &mut Exchange, head: &mut ResponseHeader) -> Resu
     Ok(())
 }
 
-/// Says that no further request will be served on this connection once the drain has begun.
-pub fn close_when_draining(session: &mut Session) {
-    if session.is_process_shutting_down() {
+/// Says that no further request will be served on this connection: the drain has begun, or the next request came early.
+pub fn close_when_done(session: &mut Session, exchange: &Exchange) {
+    if session.is_process_shutting_down() || exchange.connection.is_pipelined() {
         session.as_downstream_mut().set_keepalive(None);
     }
 }

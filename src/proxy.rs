@@ -124,7 +124,7 @@ impl ProxyHttp for Proxy {
         head: &mut ResponseHeader,
         exchange: &mut Box<Exchange>,
     ) -> Result<()> {
-        crate::answer::close_when_draining(session);
+        crate::answer::close_when_done(session, exchange);
         if exchange.request.version == Version::HTTP_10 && !head.headers.contains_key(CONTENT_LENGTH) {
             session.set_keepalive(None);
         }

@@ -10,6 +10,7 @@ use hmac::{Hmac, Mac};
 use line::Line;
 use parking_lot::Mutex;
 use sha2::Sha256;
+use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
@@ -101,21 +102,40 @@ impl Log {
 
     /// The client as hash: 16 hexadecimal digits of HMAC-SHA256 under the store secret.
     fn hide(&self, address: ClientAddress) -> String {
-        use std::fmt::Write as _;
         let secret = *self.shared.secret.lock();
-        let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&secret) else { return String::new() };
-        mac.update(address.to_string().as_bytes());
-        let mut text = String::with_capacity(16);
-        for byte in &mac.finalize().into_bytes()[..8] {
-            let _ = write!(text, "{byte:02x}");
+        // Requests of one client tend to follow each other.
+        let known = |(last, key, hidden): &(ClientAddress, [u8; 32], String)| {
+            (*last == address && *key == secret).then(|| hidden.clone())
+        };
+        if let Some(hidden) = LAST_HIDDEN.with_borrow(|last| last.as_ref().and_then(known)) {
+            return hidden;
         }
-        text
+        let hidden = hmac_text(&secret, &address.to_string());
+        LAST_HIDDEN.set(Some((address, secret, hidden.clone())));
+        hidden
     }
 
     /// Waits until all lines so far are written, at most `patience`.
     pub fn flush(&self, patience: Duration) {
         self.shared.writer.flush(patience);
     }
+}
+
+thread_local! {
+    static LAST_HIDDEN: RefCell<Option<(ClientAddress, [u8; 32], String)>> = const { RefCell::new(None) };
+}
+
+/// 16 hexadecimal digits of HMAC-SHA256.
+fn hmac_text(secret: &[u8; 32], text: &str) -> String {
+    use std::fmt::Write as _;
+    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(secret) else { return String::new() };
+    mac.update(text.as_bytes());
+    let mut hex = String::with_capacity(16);
+    for byte in &mac.finalize().into_bytes()[..8] {
+        // Writing to a String cannot fail.
+        let _ = write!(hex, "{byte:02x}");
+    }
+    hex
 }
 
 /// Smaller is more important.

@@ -11,6 +11,8 @@ use vestibule_plugin::meter::{Registry, process};
 pub fn run(source: &Source) -> ExitCode {
     // The only failure is that a provider is installed already.
     let _ = rustls::crypto::ring::default_provider().install_default();
+    // Each connection needs two descriptors, and the usual soft limit is 1,024. Where it cannot be raised it stays.
+    let _ = rlimit::increase_nofile_limit(u64::MAX);
     let meter = Arc::new(Registry::default());
     process::register(&meter);
     let deps = Arc::new(HostDeps::new(Arc::new(SystemClock::default()), meter));

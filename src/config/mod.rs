@@ -79,6 +79,8 @@ pub fn restart_keys_changed(old: &Settings, new: &Settings) -> Vec<&'static str>
         ("server.admin", a.admin != b.admin),
         ("server.tls", a.tls != b.tls),
         ("server.workers", a.workers != b.workers),
+        ("server.watch", a.watch != b.watch),
+        ("upstream.idle_connections", old.upstream.idle_connections != new.upstream.idle_connections),
     ]
     .into_iter()
     .filter_map(|(key, differs)| differs.then_some(key))

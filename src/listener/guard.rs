@@ -73,6 +73,8 @@ pub struct Guard<S> {
     threats: Arc<Threats>,
     clock: Arc<dyn Clock>,
     deadline: Instant,
+    /// Runs while the client takes none of the bytes that wait for it.
+    unread: Option<Pin<Box<Sleep>>>,
     /// Fires at or before `deadline`; pushed on when it fires early, so that a request costs no timer operation.
     sleep: Pin<Box<Sleep>>,
 }
@@ -100,6 +102,7 @@ impl<S: IO> Guard<S> {
             threats,
             clock,
             deadline,
+            unread: None,
             sleep: Box::pin(tokio::time::sleep_until(deadline)),
         }
     }
@@ -195,6 +198,18 @@ impl<S: IO> Guard<S> {
         }
     }
 
+    /// Lets a write wait for a client that takes no byte, but not for ever.
+    fn timed<T>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if written.is_ready() {
+            self.unread = None;
+            return written;
+        }
+        let patience = self.bounds.idle_timeout;
+        let unread = self.unread.get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
+        ready!(unread.as_mut().poll(cx));
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client takes no byte of the response")))
+    }
+
     /// Nobody has anything to do: what waits to be written leaves.
     fn poll_idle_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.out.poll_drain(&mut self.io, cx) {
@@ -284,7 +299,8 @@ impl<S: IO> AsyncRead for Guard<S> {
 impl<S: IO> AsyncWrite for Guard<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        this.out.poll_write(&mut this.io, cx, buf)
+        let written = this.out.poll_write(&mut this.io, cx, buf);
+        this.timed(cx, written)
     }
     fn poll_write_vectored(
         self: Pin<&mut Self>,
@@ -296,8 +312,11 @@ impl<S: IO> AsyncWrite for Guard<S> {
     }
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        ready!(this.out.poll_drain(&mut this.io, cx))?;
-        Pin::new(&mut this.io).poll_flush(cx)
+        let flushed = match this.out.poll_drain(&mut this.io, cx) {
+            Poll::Ready(Ok(())) => Pin::new(&mut this.io).poll_flush(cx),
+            other => other,
+        };
+        this.timed(cx, flushed)
     }
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();

@@ -13,7 +13,7 @@ mod upward;
 
 use super::request;
 use super::response;
-use crate::answer::{answer, close_when_draining};
+use crate::answer::{answer, close_when_done};
 use crate::exchange::{Exchange, Story};
 use crate::listener::connection::Expecting;
 use crate::proxy::failure;
@@ -163,10 +163,7 @@ async fn write(session: &mut Session, exchange: &mut Exchange, reply: call::Repl
     }
     let mut head = reply.head;
     response::depart(&mut head, exchange)?;
-    close_when_draining(session);
-    if exchange.connection.is_pipelined() {
-        session.as_downstream_mut().set_keepalive(None);
-    }
+    close_when_done(session, exchange);
     if exchange.request.version != Version::HTTP_2 {
         head.set_version(Version::HTTP_11);
     }

@@ -117,10 +117,11 @@ fn read(head: &RequestHeader, tls: bool, empty: bool) -> Request {
 fn judge(pipeline: &Pipeline, request: &mut Request, head: &mut RequestHeader) -> Result<RouteId, Box<Refusal>> {
     let refuse = |threat, problem| Box::new(Refusal { threat, problem });
     let bad_request = |slug, title, detail: String| Problem::new(slug, StatusCode::BAD_REQUEST, title).detail(detail);
-    if request.version != Version::HTTP_10
-        && request.version != Version::HTTP_2
-        && !rules::names_one_host(&head.headers)
-    {
+    let host_ok = match request.version {
+        Version::HTTP_10 | Version::HTTP_2 => request.authority.as_ref().is_none_or(|a| rules::is_host(a.as_bytes())),
+        _ => rules::names_one_host(&head.headers),
+    };
+    if !host_ok {
         let problem = bad_request("bad-host", "Bad host", "send exactly one Host field, a name or an address".into());
         return Err(refuse(Some(Threat::BadHost), problem));
     }

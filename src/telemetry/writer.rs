@@ -1,11 +1,13 @@
 //! Takes finished lines and writes them to stderr from a thread of its own. Nobody waits for it.
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use std::io::Write as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use vestibule_plugin::meter::{Counter, Desc, Registry};
 
+/// How long a line waits for others to be written with it.
+const GATHER: Duration = Duration::from_millis(2);
 /// Lines that wait; beyond them the newest is dropped and counted.
 const MAX_LINES: usize = 8192;
 
@@ -90,9 +92,12 @@ impl Queue {
             {
                 let mut waiting = self.waiting.lock();
                 waiting.writing = false;
-                while waiting.lines == 0 {
+                if waiting.lines == 0 {
                     self.nothing.notify_all();
-                    self.something.wait(&mut waiting);
+                    self.something.wait_while(&mut waiting, |waiting| waiting.lines == 0);
+                    // One write, and one waking of this thread, for all that comes meanwhile.
+                    waiting.writing = true;
+                    MutexGuard::unlocked(&mut waiting, || std::thread::sleep(GATHER));
                 }
                 std::mem::swap(&mut waiting.bytes, &mut batch);
                 waiting.lines = 0;

@@ -96,7 +96,7 @@ async fn watch(host: Arc<Host>, upstream: Weak<Upstream>) {
 /// One probe: any status below 400 is an answer.
 async fn ask(host: &Host, upstream: &Upstream) -> Result<(), String> {
     let path = upstream.settings.health_path.as_deref().unwrap_or("/");
-    let peer = upstream.peer(false, Reuse::Pooled).await.map_err(|e| e.to_string())?;
+    let peer = upstream.peer(false, Reuse::Fresh).await.map_err(|e| e.to_string())?;
     let cause = |error: Box<pingora::Error>| crate::proxy::cause_of(&error);
     let (mut session, _) = host.connector.connect(&peer).await.map_err(cause)?;
     session.set_read_timeout(Some(upstream.settings.read_timeout));

@@ -9,8 +9,12 @@ use http::{Method, StatusCode};
 use pingora::Error;
 use pingora::http::ResponseHeader;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 use vestibule_plugin::{Keep, WhyFlowing};
+
+/// How long the rest of a body that nobody wants is read to save its connection.
+const DISCARD_TIME: Duration = Duration::from_secs(5);
 
 /// A response body.
 pub enum Body {
@@ -70,13 +74,15 @@ impl Body {
         };
         let host = Arc::clone(host);
         tokio::spawn(async move {
+            let until = Instant::now() + DISCARD_TIME;
             let mut left = bound;
-            while let Ok(Some(chunk)) = rest.next().await {
+            while let Ok(Ok(Some(chunk))) = timeout_at(until, rest.next()).await {
                 if chunk.len() > left {
                     return;
                 }
                 left -= chunk.len();
             }
+            // A connection in the middle of a response is closed by this, one at its end is kept.
             rest.release(&host.connector).await;
         });
     }

@@ -56,7 +56,9 @@ impl Upward {
         if has_body {
             parts.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(call.body.len()));
         }
-        let authority = call.request.authority.clone();
+        // Only HTTP/1.0 may come without one.
+        let own = || HeaderValue::try_from(call.pipeline.upstream(story.facts.route()).authority()).ok();
+        let authority = call.request.authority.clone().or_else(own);
         if let HttpSession::H2(_) = self.session {
             let mut head = RequestHeader::from(parts);
             as_http2(&mut head, authority.as_ref(), self.peer.is_tls())?;
