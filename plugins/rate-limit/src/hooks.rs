@@ -114,8 +114,6 @@ impl Hooks for Exchange {
 
     fn on_end<'a>(&'a mut self, _: &'a End<'a>, _: &'a Facts, line: &'a mut AccessLine) -> Soon<'a, ()> {
         if let Some((asked, plan, decided)) = self.outcome() {
-            let tier = self.shared.tiers.name(asked.tier);
-            line.add("tier", || Field::Text(Cow::Owned(tier.to_string())));
             line.add("rate_limit", || summary(&self.shared, plan, asked, &decided.taken));
         }
         Soon::Now(())

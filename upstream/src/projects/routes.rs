@@ -1,4 +1,4 @@
-//! The routes of projects: read, decide in [`store`](super::store), show.
+//! The routes of projects: read, decide in [`store`], show.
 
 use axum::extract::{FromRequestParts, Path, RawQuery, State};
 use axum::http::header::LOCATION;
