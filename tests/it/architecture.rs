@@ -198,8 +198,8 @@ const LICENCES: [&str; 11] = [
     "MPL-2.0",
 ];
 
-/// Licences of single crates, excepted in deny.toml as well: a public-domain dedication.
-const EXCEPTIONS: [(&str, &str); 1] = [("notify", "CC0-1.0")];
+/// Licences of single crates, excepted in deny.toml as well: public-domain dedications and Boost's.
+const EXCEPTIONS: [(&str, &str); 3] = [("notify", "CC0-1.0"), ("tiny-keccak", "CC0-1.0"), ("xxhash-rust", "BSL-1.0")];
 
 /// Whether an SPDX expression can be met with the allowed licences; `/` is the old spelling of OR.
 fn allowed(expression: &str) -> bool {
