@@ -44,7 +44,7 @@ impl Connections {
             HttpSession::H1(session) if Self::is_plain(peer) => {
                 self.plain.release_http_session(session, peer, idle).await;
             }
-            session => self.negotiated.release_http_session(session, peer, idle).await,
+            session => Box::pin(self.negotiated.release_http_session(session, peer, idle)).await,
         }
     }
 }

@@ -24,7 +24,8 @@ pub enum Switch {
 
 /// A connection with one exchange on it.
 pub struct Upward {
-    session: HttpSession,
+    /// Boxed: it is moved from hand to hand on its way, and is large.
+    session: Box<HttpSession>,
     peer: Box<HttpPeer>,
 }
 
@@ -34,7 +35,7 @@ impl Upward {
         let (mut session, reused) = connector.connect(&peer).await.map_err(pingora::Error::into_up)?;
         session.set_read_timeout(peer.options.read_timeout);
         session.set_write_timeout(peer.options.write_timeout);
-        Ok((Self { session, peer }, reused))
+        Ok((Self { session: Box::new(session), peer }, reused))
     }
 
     /// The head this attempt sends.
@@ -59,7 +60,7 @@ impl Upward {
         // Only HTTP/1.0 may come without one.
         let own = || HeaderValue::try_from(call.pipeline.upstream(story.facts.route()).authority()).ok();
         let authority = call.request.authority.clone().or_else(own);
-        if let HttpSession::H2(_) = self.session {
+        if let HttpSession::H2(_) = *self.session {
             let mut head = RequestHeader::from(parts);
             as_http2(&mut head, authority.as_ref(), self.peer.is_tls())?;
             return Ok(Box::new(head));
@@ -77,7 +78,7 @@ impl Upward {
 
     /// Sends the request.
     pub async fn send(&mut self, head: Box<RequestHeader>, body: Bytes) -> Result<()> {
-        if let HttpSession::H2(h2) = &mut self.session {
+        if let HttpSession::H2(h2) = &mut *self.session {
             let ends = body.is_empty();
             h2.write_request_header(head, ends).map_err(pingora::Error::into_up)?;
             if !ends {
@@ -105,7 +106,7 @@ impl Upward {
             if !head.status.is_informational() || (switched && switch == Switch::Asked) {
                 // Without the spelling of names: nobody may depend on it, and it costs a second map.
                 let head = Box::new(ResponseHeader::from(head.as_owned_parts()));
-                if let HttpSession::H1(h1) = &mut self.session {
+                if let HttpSession::H1(h1) = &mut *self.session {
                     // Sets up body framing, which reuse depends on.
                     h1.is_body_done();
                     h1.respect_keepalive();
@@ -140,7 +141,7 @@ impl Upward {
 
     /// Trailers behind the body; an HTTP/1 upstream's are dropped by the engine.
     pub async fn read_trailers(&mut self) -> Result<Option<HeaderMap>> {
-        match &mut self.session {
+        match &mut *self.session {
             HttpSession::H2(h2) => h2.read_trailers().await.map_err(pingora::Error::into_up),
             _ => Ok(None),
         }
@@ -149,7 +150,7 @@ impl Upward {
     /// After a 101: bytes pass both ways as they are, and each read may take for ever.
     pub fn become_tunnel(&mut self) {
         self.session.set_read_timeout(None);
-        if let HttpSession::H1(h1) = &mut self.session {
+        if let HttpSession::H1(h1) = &mut *self.session {
             h1.maybe_upgrade_body_writer();
         }
     }
@@ -166,7 +167,7 @@ impl Upward {
 
     /// Gives the connection back to the pool, if it can be used again.
     pub async fn release(self, connector: &Connections) {
-        connector.release(self.session, &self.peer).await;
+        connector.release(*self.session, &self.peer).await;
     }
 }
 
