@@ -101,14 +101,14 @@ async fn ask(host: &Host, upstream: &Upstream) -> Result<(), String> {
     let (mut session, _) = host.connector.connect(&peer).await.map_err(cause)?;
     session.set_read_timeout(Some(upstream.settings.read_timeout));
     let mut head = RequestHeader::build("GET", path.as_bytes(), None).map_err(cause)?;
-    let authority = match &upstream.settings.target {
-        Target::Tcp { host, port, .. } if host.contains(':') => format!("[{host}]:{port}"),
-        Target::Tcp { host, port, .. } => format!("{host}:{port}"),
-        Target::Unix(_) => "localhost".to_owned(),
-    };
+    let authority = upstream.authority();
     head.insert_header(header::USER_AGENT, "vestibule-health").map_err(cause)?;
     if matches!(session, HttpSession::H2(_)) {
-        let uri = http::Uri::builder().scheme("http").authority(authority).path_and_query(path).build();
+        let uri = http::Uri::builder()
+            .scheme(if peer.is_tls() { "https" } else { "http" })
+            .authority(authority)
+            .path_and_query(path)
+            .build();
         head.set_uri(uri.map_err(|e| e.to_string())?);
         head.set_version(http::Version::HTTP_2);
     } else {
