@@ -1,24 +1,39 @@
-//! Upstream connections of the held lane and of health probes.
+//! Upstream connections of the held lane, of tunnels and of health probes.
 
+mod idle;
+
+use crate::serve::worker;
+use idle::Idle;
 use pingora::Result;
-use pingora::connectors::ConnectorOptions;
-use pingora::connectors::http::{Connector, v1};
+use pingora::connectors::http::Connector;
+use pingora::connectors::{ConnectorOptions, TransportConnector};
 use pingora::protocols::ALPN;
 use pingora::protocols::http::client::HttpSession;
+use pingora::protocols::http::v1::client::HttpSession as Http1;
 use pingora::upstreams::peer::{HttpPeer, Peer};
+use std::time::Duration;
 
-/// Two pools: one for peers that speak HTTP/1.1 alone, whose idle connections are found without the room that making one
-/// takes, and one for the rest.
+/// How often idle connections are looked at.
+const SWEEP: Duration = Duration::from_secs(1);
+
+/// Connections to peers that speak HTTP/1.1 alone are kept here, by the worker that made them: taking one up again wakes
+/// nobody and asks the kernel nothing. The rest are the engine's to keep, since HTTP/2 connections are shared.
 pub struct Connections {
-    plain: v1::Connector,
+    plain: TransportConnector,
+    idle: Idle,
     negotiated: Connector,
 }
 
 impl Connections {
-    /// With room for `idle` idle connections each.
-    pub fn new(idle: usize) -> Self {
-        let options = ConnectorOptions::new(idle);
-        Self { plain: v1::Connector::new(Some(options.clone())), negotiated: Connector::new(Some(options)) }
+    /// With room for `room` idle connections of each kind.
+    pub fn new(room: usize, workers: usize) -> Self {
+        let options = ConnectorOptions::new(room);
+        Self {
+            plain: TransportConnector::new(Some(options.clone())),
+            // One shelf more for threads that are no worker.
+            idle: Idle::new(room, workers + 1),
+            negotiated: Connector::new(Some(options)),
+        }
     }
 
     fn is_plain(peer: &HttpPeer) -> bool {
@@ -30,21 +45,34 @@ impl Connections {
         if !Self::is_plain(peer) {
             return Box::pin(self.negotiated.get_http_session(peer)).await;
         }
-        if let Some(session) = self.plain.reused_http_session(peer).await {
-            return Ok((HttpSession::H1(session), true));
-        }
-        let (session, reused) = Box::pin(self.plain.get_http_session(peer)).await?;
-        Ok((HttpSession::H1(session), reused))
+        let (stream, reused) = match self.idle.take(worker::number(), peer.reuse_hash()) {
+            Some(stream) => (stream, true),
+            None => (Box::pin(self.plain.new_stream(peer)).await?, false),
+        };
+        Ok((HttpSession::H1(Http1::new_with_options(stream, peer)), reused))
     }
 
     /// Gives a connection back; one that cannot be used again is closed.
     pub async fn release(&self, session: HttpSession, peer: &HttpPeer) {
-        let idle = peer.idle_timeout();
         match session {
-            HttpSession::H1(session) if Self::is_plain(peer) => {
-                self.plain.release_http_session(session, peer, idle).await;
+            HttpSession::H1(mut session) if Self::is_plain(peer) => {
+                session.respect_keepalive();
+                if let Some(stream) = session.reuse().await {
+                    self.idle.keep(worker::number(), peer.reuse_hash(), stream, peer.idle_timeout());
+                }
             }
-            session => Box::pin(self.negotiated.release_http_session(session, peer, idle)).await,
+            session => {
+                Box::pin(self.negotiated.release_http_session(session, peer, peer.idle_timeout())).await;
+            }
+        }
+    }
+
+    /// Closes idle connections that the other end has closed or that have been idle for too long, for ever.
+    pub async fn sweep(&self) {
+        let mut tick = tokio::time::interval(SWEEP);
+        loop {
+            tick.tick().await;
+            self.idle.sweep();
         }
     }
 }

@@ -91,7 +91,7 @@ impl Host {
         counts.generation.set(pipeline.number() as i64);
         counts.last_reload_ok.set(1);
         pipeline.plugins.iter().for_each(|built| built.plugin.on_install());
-        let idle = pipeline.settings.upstream.idle_connections;
+        let connector = Connections::new(pipeline.settings.upstream.idle_connections, pipeline.settings.server.workers);
         let build = lent.meter.gauge(Desc {
             name: "vestibule_build_info",
             help: "Always 1; its labels say what runs.",
@@ -103,7 +103,7 @@ impl Host {
             meter: lent.meter,
             log,
             threats,
-            connector: Connections::new(idle),
+            connector,
             in_flight: AtomicUsize::new(0),
             counts,
             started: Instant::now(),

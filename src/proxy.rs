@@ -144,12 +144,12 @@ impl ProxyHttp for Proxy {
 
     fn fail_to_connect(
         &self,
-        session: &mut Session,
-        _peer: &HttpPeer,
+        _session: &mut Session,
+        peer: &HttpPeer,
         exchange: &mut Box<Exchange>,
         error: Box<Error>,
     ) -> Box<Error> {
-        failure::while_connecting(session, exchange, error)
+        failure::while_connecting(peer, exchange, error)
     }
 
     fn error_while_proxy(

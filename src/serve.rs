@@ -1,6 +1,6 @@
 //! A serving process: sockets, listeners, signals, drain.
 
-mod worker;
+pub mod worker;
 
 use crate::admin::{self, Admin};
 use crate::config::{self, Generation, HostDeps, Source};
@@ -83,6 +83,8 @@ impl Server {
             server.serve_admin(socket, address, &settings.server);
         }
         tokio::spawn(upstream::probe(Arc::clone(&server.host)));
+        let host = Arc::clone(&server.host);
+        tokio::spawn(async move { host.connector.sweep().await });
         server.serve_proxy(sockets, &settings)?;
         Ok(server)
     }
@@ -105,7 +107,7 @@ impl Server {
 
     /// Starts the workers, each with all sockets: whoever is idle takes the next connection, and keeps it.
     fn serve_proxy(&mut self, sockets: Vec<Bound>, settings: &config::Settings) -> Result<(), String> {
-        for number in 0..settings.server.workers {
+        for number in 1..=settings.server.workers {
             let shared = sockets.iter().map(Bound::share).collect::<Result<Vec<_>, _>>();
             let shared = shared.map_err(|error| format!("cannot share a socket with a worker: {error}"))?;
             worker::start(number, shared, Arc::clone(&self.proxy))
@@ -136,21 +138,16 @@ impl Server {
     }
 
     /// Serves until SIGTERM or SIGINT; reloads at SIGHUP.
-    pub async fn until_told_to_stop(&self, mut signals: Signals) {
-        loop {
-            tokio::select! {
-                _ = signals.terminate.recv() => return,
-                _ = signals.interrupt.recv() => return,
-                _ = signals.hangup.recv() => {
-                    // What was wrong is logged by the reload itself.
-                    let _ = self.reloader.reload().await;
-                }
-            }
+    pub async fn until_told_to_stop(&self, signals: &mut Signals) {
+        while let Told::Reload = signals.next().await {
+            // What was wrong is logged by the reload itself.
+            drop(self.reloader.reload().await);
         }
     }
 
-    /// Accepts nothing more and lets what is under way end, at most `drain_timeout`; the exchanges that were left.
-    pub async fn drain(self) -> usize {
+    /// Accepts nothing more and lets what is under way end, at most `drain_timeout` or until `interrupted`; the
+    /// exchanges that were left.
+    pub async fn drain(self, interrupted: impl Future<Output = ()>) -> usize {
         self.draining.store(true, Ordering::Relaxed);
         let in_flight = || self.host.in_flight.load(Ordering::Relaxed);
         tracing::info!(target: "listener", in_flight = in_flight(), "draining");
@@ -159,15 +156,31 @@ impl Server {
         self.proxy.end_idle().await;
         let patience = self.host.pipeline().settings.server.drain_timeout;
         let began = Instant::now();
-        tokio::time::sleep(DRAIN_NOTICE).await;
-        while (in_flight() > 0 || self.proxy.open_connections() > 0) && began.elapsed() < patience {
-            tokio::time::sleep(DRAIN_LOOK).await;
+        let ended = async {
+            tokio::time::sleep(DRAIN_NOTICE).await;
+            while (in_flight() > 0 || self.proxy.open_connections() > 0) && began.elapsed() < patience {
+                tokio::time::sleep(DRAIN_LOOK).await;
+            }
+        };
+        tokio::select! {
+            () = ended => {}
+            () = interrupted => {
+                tracing::warn!(target: "listener", in_flight = in_flight(), "interrupted: waiting no longer");
+            }
         }
         let left = in_flight();
         tracing::info!(target: "listener", in_flight = left, "stopped");
         self.host.log.flush(LAST_LINES);
         left
     }
+}
+
+/// What a signal asks for.
+enum Told {
+    /// SIGTERM, SIGINT.
+    Stop,
+    /// SIGHUP.
+    Reload,
 }
 
 /// The signals that an operator sends. From [`Signals::heed`] on none of them ends the process by itself, so it comes
@@ -186,6 +199,19 @@ impl Signals {
             interrupt: signal(SignalKind::interrupt())?,
             hangup: signal(SignalKind::hangup())?,
         })
+    }
+
+    async fn next(&mut self) -> Told {
+        tokio::select! {
+            _ = self.terminate.recv() => Told::Stop,
+            _ = self.interrupt.recv() => Told::Stop,
+            _ = self.hangup.recv() => Told::Reload,
+        }
+    }
+
+    /// Resolves when somebody at the terminal has waited long enough.
+    pub async fn interrupt(&mut self) {
+        self.interrupt.recv().await;
     }
 }
 

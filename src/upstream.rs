@@ -5,8 +5,10 @@ mod resolve;
 
 use crate::config::settings::{self, Protocol, Target};
 use crate::host::Lent;
+use arc_swap::ArcSwapOption;
 use pingora::protocols::ALPN;
-use pingora::upstreams::peer::{H1UpgradePolicy, HttpPeer, HttpUpstreamRequestPolicy, PeerOptions};
+use pingora::protocols::l4::socket;
+use pingora::upstreams::peer::{H1UpgradePolicy, HttpPeer, HttpUpstreamRequestPolicy, Peer, PeerOptions};
 use pingora::utils::tls::WrappedX509;
 use resolve::Addresses;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -30,6 +32,8 @@ pub struct Upstream {
     pub health: Health,
     place: Place,
     options: PeerOptions,
+    /// What [`Self::usual_peer`] made last.
+    usual: ArcSwapOption<HttpPeer>,
     /// Keeps connections with other certificate authorities apart in the pool.
     group: u64,
 }
@@ -78,20 +82,50 @@ impl Upstream {
             Target::Unix(path) => Place::Unix(path.to_string_lossy().into_owned()),
         };
         let health = Health::new(&settings, lent);
-        Ok(Arc::new(Self { settings, health, place, options, group: group.finish() }))
+        Ok(Arc::new(Self { settings, health, place, options, usual: ArcSwapOption::empty(), group: group.finish() }))
     }
 
     /// Somewhere to connect to. Waits for the first resolution of a name, at most `connect_timeout`.
-    pub async fn peer(&self, upgrade: bool, reuse: Reuse) -> Result<Box<HttpPeer>, Unresolved> {
-        let unresolved = || Unresolved(self.settings.url.clone());
+    pub async fn peer(&self, upgrade: bool, reuse: Reuse) -> Result<HttpPeer, Unresolved> {
+        let address = self.address().await?;
+        self.peer_at(address, upgrade, reuse)
+    }
+
+    /// The peer of a request that wants nothing special: made once and shared, as long as the address stays.
+    pub async fn usual_peer(&self) -> Result<Arc<HttpPeer>, Unresolved> {
+        let address = self.address().await?;
+        if let Some(usual) = &*self.usual.load()
+            && (address.is_none() || inet(usual) == address)
+        {
+            return Ok(Arc::clone(usual));
+        }
+        let made = Arc::new(self.peer_at(address, false, Reuse::Pooled)?);
+        self.usual.store(Some(Arc::clone(&made)));
+        Ok(made)
+    }
+
+    /// Where it is; `None` for a unix socket.
+    async fn address(&self) -> Result<Option<SocketAddr>, Unresolved> {
+        match &self.place {
+            Place::Tcp(addresses) => match addresses.pick(self.settings.connect_timeout).await {
+                Some(address) => Ok(Some(address)),
+                None => Err(self.unresolved()),
+            },
+            Place::Unix(_) => Ok(None),
+        }
+    }
+
+    fn unresolved(&self) -> Unresolved {
+        Unresolved(self.settings.url.clone())
+    }
+
+    fn peer_at(&self, address: Option<SocketAddr>, upgrade: bool, reuse: Reuse) -> Result<HttpPeer, Unresolved> {
         let tls = matches!(self.settings.target, Target::Tcp { protocol: Protocol::Https, .. });
         let sni = if tls { self.settings.server_name.clone() } else { String::new() };
-        let mut peer = match &self.place {
-            Place::Tcp(addresses) => {
-                let address: SocketAddr = addresses.pick(self.settings.connect_timeout).await.ok_or_else(unresolved)?;
-                HttpPeer::new(address, tls, sni)
-            }
-            Place::Unix(path) => HttpPeer::new_uds(path, false, sni).map_err(|_| unresolved())?,
+        let mut peer = match (&self.place, address) {
+            (Place::Unix(path), _) => HttpPeer::new_uds(path, false, sni).map_err(|_| self.unresolved())?,
+            (Place::Tcp(_), Some(address)) => HttpPeer::new(address, tls, sni),
+            (Place::Tcp(_), None) => return Err(self.unresolved()),
         };
         peer.options = self.options.clone();
         peer.group_key = self.group;
@@ -109,7 +143,7 @@ impl Upstream {
             peer.group_key = fresh_group();
             peer.options.idle_timeout = Some(FRESH_IDLE);
         }
-        Ok(Box::new(peer))
+        Ok(peer)
     }
 
     /// Its name in a Host field.
@@ -121,11 +155,18 @@ impl Upstream {
         }
     }
 
-    /// A connection could not be made: try the next address, and ask for them anew.
-    pub fn connect_failed(&self) {
-        if let Place::Tcp(addresses) = &self.place {
-            addresses.advance();
+    /// A connection to `peer` could not be made: try the next address, and ask for them anew.
+    pub fn connect_failed(&self, peer: &HttpPeer) {
+        if let (Place::Tcp(addresses), Some(failed)) = (&self.place, inet(peer)) {
+            addresses.advance(failed);
         }
+    }
+}
+
+fn inet(peer: &HttpPeer) -> Option<SocketAddr> {
+    match peer.address() {
+        socket::SocketAddr::Inet(address) => Some(*address),
+        socket::SocketAddr::Unix(_) => None,
     }
 }
 

@@ -29,14 +29,17 @@ pub fn run(source: &Source) -> ExitCode {
         Err(error) => return refuse(&format!("cannot start a runtime: {error}")),
     };
     let served = runtime.block_on(async {
-        let signals = Signals::heed().map_err(|error| format!("cannot wait for signals: {error}"))?;
+        let mut signals = Signals::heed().map_err(|error| format!("cannot wait for signals: {error}"))?;
         let server = Server::start(source, deps, generation)?;
-        server.until_told_to_stop(signals).await;
-        server.drain().await;
-        Ok::<(), String>(())
+        server.until_told_to_stop(&mut signals).await;
+        Ok::<usize, String>(server.drain(signals.interrupt()).await)
     });
     runtime.shutdown_background();
-    served.map_or_else(|why| refuse(&why), |()| ExitCode::SUCCESS)
+    match served {
+        Ok(0) => ExitCode::SUCCESS,
+        Ok(_) => ExitCode::FAILURE,
+        Err(why) => refuse(&why),
+    }
 }
 
 fn refuse(why: &str) -> ExitCode {

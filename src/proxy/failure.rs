@@ -5,6 +5,7 @@ use crate::edge::threats::Threat;
 use crate::exchange::Exchange;
 use http::{Method, StatusCode};
 use pingora::proxy::{FailToProxy, Session};
+use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType, Result};
 use vestibule_plugin::{AnsweredBy, Ended, Problem};
 
@@ -14,9 +15,9 @@ pub const BODY_TOO_LARGE: ErrorType = ErrorType::Custom("BodyTooLarge");
 pub const MAX_ATTEMPTS: usize = 2;
 
 /// No connection could be made, so no byte of the request was written: any method gets one more attempt.
-pub fn while_connecting(_session: &mut Session, exchange: &mut Exchange, mut error: Box<Error>) -> Box<Error> {
+pub fn while_connecting(peer: &HttpPeer, exchange: &mut Exchange, mut error: Box<Error>) -> Box<Error> {
     exchange.story.end_attempt(exchange.host.clock.now(), Some(error_type(&error)));
-    exchange.pipeline.upstream(exchange.story.facts.route()).connect_failed();
+    exchange.pipeline.upstream(exchange.story.facts.route()).connect_failed(peer);
     // An attempt that used up connect_timeout leaves no time for another.
     let again = exchange.story.attempts.len() < MAX_ATTEMPTS && error.etype != ErrorType::ConnectTimedout;
     error.set_retry(again);

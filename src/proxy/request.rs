@@ -423,7 +423,7 @@ pub async fn choose_peer(exchange: &mut Exchange) -> Result<Box<HttpPeer>> {
     exchange.story.begin_attempt(exchange.host.clock.now());
     let upstream = exchange.pipeline.upstream(exchange.story.facts.route());
     match upstream.peer(exchange.request.upgrade, reuse).await {
-        Ok(peer) => Ok(peer),
+        Ok(peer) => Ok(Box::new(peer)),
         Err(unresolved) => {
             exchange.story.end_attempt(exchange.host.clock.now(), Some("name_resolution"));
             Err(Error::because(ErrorType::ConnectNoRoute, "resolving the upstream", unresolved).into_up())

@@ -6,15 +6,26 @@
 use crate::listener::Listener;
 use crate::proxy::Proxy;
 use pingora::proxy::HttpProxy;
+use std::cell::Cell;
 use std::io;
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::mpsc;
 
-/// Starts a worker that serves `app` on `sockets`. Returns once it accepts. It ends with the process.
+thread_local! {
+    static NUMBER: Cell<usize> = const { Cell::new(0) };
+}
+
+/// The number of the worker that runs this, counted from 1; 0 on a thread that is none.
+pub fn number() -> usize {
+    NUMBER.get()
+}
+
+/// Starts a worker that serves on `sockets`, numbered from 1. Returns once it accepts. It ends with the process.
 pub fn start(number: usize, sockets: Vec<TcpListener>, listener: Arc<Listener<HttpProxy<Proxy>>>) -> io::Result<()> {
     let (tell, told) = mpsc::channel();
     std::thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
+        NUMBER.set(number);
         let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
             Ok(runtime) => runtime,
             Err(error) => return drop(tell.send(Err(error))),

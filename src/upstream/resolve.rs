@@ -1,13 +1,14 @@
 //! The addresses behind an upstream's name.
 //!
 //! Names are asked for when first needed and again when they are old or a connection failed, never while a request
-//! waits, except for the very first.
+//! waits, except for the very first. One question is under way at a time, and one that failed is not repeated at once.
 
 use arc_swap::ArcSwap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
+use tokio::sync::Mutex;
 
 /// Age from which addresses are asked for anew, in the background.
 const MAX_AGE: Duration = Duration::from_secs(30);
@@ -26,14 +27,22 @@ struct Shared {
     port: u16,
     known: ArcSwap<Known>,
     next: AtomicUsize,
-    asking: AtomicBool,
+    asking: Mutex<()>,
+    refreshing: AtomicBool,
     stale: AtomicBool,
 }
 
 struct Known {
     addresses: Vec<SocketAddr>,
-    /// `None` for an address literal, which does not age.
-    asked: Option<Instant>,
+    asked: Asked,
+}
+
+#[derive(Clone, Copy)]
+enum Asked {
+    /// It is an address, and does not age.
+    NeedNot,
+    NotYet,
+    At(Instant),
 }
 
 impl Addresses {
@@ -41,8 +50,8 @@ impl Addresses {
     pub fn new(host: &str, port: u16) -> Self {
         let literal: Option<IpAddr> = host.parse().ok();
         let known = match literal {
-            Some(ip) => Known { addresses: vec![SocketAddr::new(ip, port)], asked: None },
-            None => Known { addresses: Vec::new(), asked: Some(Instant::now()) },
+            Some(ip) => Known { addresses: vec![SocketAddr::new(ip, port)], asked: Asked::NeedNot },
+            None => Known { addresses: Vec::new(), asked: Asked::NotYet },
         };
         Self {
             shared: Arc::new(Shared {
@@ -50,7 +59,8 @@ impl Addresses {
                 port,
                 known: ArcSwap::from_pointee(known),
                 next: AtomicUsize::new(0),
-                asking: AtomicBool::new(false),
+                asking: Mutex::new(()),
+                refreshing: AtomicBool::new(false),
                 stale: AtomicBool::new(false),
             }),
         }
@@ -60,7 +70,7 @@ impl Addresses {
     pub async fn pick(&self, patience: Duration) -> Option<SocketAddr> {
         let known = self.shared.known.load();
         if let Some(address) = self.shared.choose(&known) {
-            if known.asked.is_some_and(|asked| self.shared.is_old(asked)) {
+            if self.shared.is_old(known.asked) {
                 self.refresh_in_background();
             }
             return Some(address);
@@ -70,48 +80,69 @@ impl Addresses {
         self.shared.choose(&self.shared.known.load())
     }
 
-    /// The address in use does not answer: go on to the next, and ask for them anew.
-    pub fn advance(&self) {
-        self.shared.next.fetch_add(1, Ordering::Relaxed);
+    /// `failed` does not answer: go on to the next, and ask for them anew. Of several that met the same dead address only
+    /// the first moves on.
+    pub fn advance(&self, failed: SocketAddr) {
+        let known = self.shared.known.load();
+        let at = self.shared.next.load(Ordering::Relaxed);
+        if known.address(at) == Some(failed) {
+            let _ = self.shared.next.compare_exchange(at, at.wrapping_add(1), Ordering::Relaxed, Ordering::Relaxed);
+        }
         self.shared.stale.store(true, Ordering::Relaxed);
     }
 
     fn refresh_in_background(&self) {
-        if !self.shared.asking.swap(true, Ordering::AcqRel) {
+        if !self.shared.refreshing.swap(true, Ordering::AcqRel) {
             let shared = Arc::clone(&self.shared);
             tokio::spawn(async move {
                 shared.ask().await;
-                shared.asking.store(false, Ordering::Release);
+                shared.refreshing.store(false, Ordering::Release);
             });
         }
     }
 }
 
+impl Known {
+    fn address(&self, number: usize) -> Option<SocketAddr> {
+        self.addresses.get(number % self.addresses.len().max(1)).copied()
+    }
+}
+
 impl Shared {
     fn choose(&self, known: &Known) -> Option<SocketAddr> {
-        let count = known.addresses.len().max(1);
-        known.addresses.get(self.next.load(Ordering::Relaxed) % count).copied()
+        known.address(self.next.load(Ordering::Relaxed))
     }
 
-    fn is_old(&self, asked: Instant) -> bool {
-        let age = asked.elapsed();
-        age > MAX_AGE || (age > MIN_AGE && self.stale.load(Ordering::Relaxed))
+    fn is_old(&self, asked: Asked) -> bool {
+        match asked {
+            Asked::NeedNot => false,
+            Asked::NotYet => true,
+            Asked::At(asked) => {
+                let age = asked.elapsed();
+                age > MAX_AGE || (age > MIN_AGE && self.stale.load(Ordering::Relaxed))
+            }
+        }
     }
 
+    /// Asks for them, unless somebody has just done so.
     async fn ask(&self) {
-        match tokio::net::lookup_host((self.host.as_str(), self.port)).await {
+        let _turn = self.asking.lock().await;
+        let known = self.known.load_full();
+        if matches!(known.asked, Asked::At(asked) if asked.elapsed() < MIN_AGE) {
+            return;
+        }
+        let addresses = match tokio::net::lookup_host((self.host.as_str(), self.port)).await {
             Ok(found) => {
-                let addresses: Vec<SocketAddr> = found.take(MAX_ADDRESSES).collect();
                 self.stale.store(false, Ordering::Relaxed);
-                self.known.store(Arc::new(Known { addresses, asked: Some(Instant::now()) }));
+                found.take(MAX_ADDRESSES).collect()
             }
             // The addresses known so far are better than none; they are asked for again when they are next used.
             Err(error) => {
                 tracing::warn!(target: "upstream", host = self.host, error = %error, "name does not resolve");
-                let addresses = self.known.load().addresses.clone();
-                self.known.store(Arc::new(Known { addresses, asked: Some(Instant::now()) }));
+                known.addresses.clone()
             }
-        }
+        };
+        self.known.store(Arc::new(Known { addresses, asked: Asked::At(Instant::now()) }));
     }
 }
 
@@ -128,8 +159,32 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_name_without_addresses_is_none_and_not_a_hang() {
+    async fn a_name_without_addresses_is_none_and_is_not_asked_for_again_at_once() {
         let name = Addresses::new("nobody.invalid", 80);
         assert_eq!(name.pick(Duration::from_secs(5)).await, None);
+        let first = asked_at(&name).expect("asked once");
+        assert_eq!(name.pick(Duration::from_secs(5)).await, None);
+        assert_eq!(asked_at(&name), Some(first), "the failure is remembered for a second");
+    }
+
+    #[tokio::test]
+    async fn two_that_met_the_same_dead_address_move_on_by_one() {
+        let name = Addresses::new("name.invalid", 80);
+        let at = |n: u8| SocketAddr::from(([127, 0, 0, n], 80));
+        let known = Known { addresses: vec![at(1), at(2), at(3)], asked: Asked::At(Instant::now()) };
+        name.shared.known.store(Arc::new(known));
+        name.advance(at(1));
+        name.advance(at(1));
+        assert_eq!(name.pick(Duration::ZERO).await, Some(at(2)));
+        name.advance(at(2));
+        name.advance(at(3));
+        assert_eq!(name.pick(Duration::ZERO).await, Some(at(1)), "after the last comes the first");
+    }
+
+    fn asked_at(name: &Addresses) -> Option<Instant> {
+        match name.shared.known.load().asked {
+            Asked::At(asked) => Some(asked),
+            _ => None,
+        }
     }
 }

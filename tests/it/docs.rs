@@ -24,7 +24,7 @@ async fn the_page_of_metrics_is_the_binarys_own_inventory() {
     let generation = config::load(&source, &deps).expect("the file is valid");
     let server = Server::start(&source, deps, generation).expect("it starts");
     let page = format!("{INTRODUCTION}{}", meter.inventory_markdown());
-    server.drain().await;
+    server.drain(std::future::pending()).await;
 
     let path = root.join("docs/metrics.md");
     if std::env::var_os("UPDATE_DOCS").is_some() {

@@ -179,7 +179,7 @@ async fn a_tunnel_lasts_until_drain_timeout_and_no_longer() {
     raw.closed().await;
     let lasted = began.elapsed();
     assert!(lasted >= Duration::from_millis(900) && lasted < Duration::from_secs(5), "{lasted:?}");
-    assert_eq!(proxy.wait_exit().await.code(), Some(0));
+    assert_eq!(proxy.wait_exit().await.code(), Some(1), "it was cut off, so the drain was not clean");
 }
 
 #[tokio::test]
@@ -194,7 +194,7 @@ async fn the_drain_is_bounded_whatever_is_under_way() {
         origin.wait_hits(before + 1).await;
         let began = Instant::now();
         proxy.sigterm();
-        assert_eq!(proxy.wait_exit().await.code(), Some(0), "{lane:?}");
+        assert_eq!(proxy.wait_exit().await.code(), Some(1), "{lane:?}: not a clean drain");
         let took = began.elapsed();
         assert!(took >= Duration::from_millis(450) && took < Duration::from_secs(4), "{lane:?}: {took:?}");
         let stopped = proxy.wait_log("the last line", |line| line["msg"] == "stopped").await;
@@ -202,9 +202,9 @@ async fn the_drain_is_bounded_whatever_is_under_way() {
     }
 }
 
-/// Whoever presses Ctrl-C again does not kill what the first one lets finish.
+/// What tells a process to stop may do so more than once.
 #[tokio::test]
-async fn further_signals_do_not_disturb_a_drain() {
+async fn further_sigterms_do_not_disturb_a_drain() {
     let gate = Gate::closed();
     let held = gate.clone();
     let origin = Origin::replying(move |_| Reply::ok("late").once(&held));
@@ -215,12 +215,29 @@ async fn further_signals_do_not_disturb_a_drain() {
     proxy.sigint();
     draining(&proxy).await;
     proxy.sigterm();
-    proxy.sigint();
+    proxy.sigterm();
     proxy.sighup();
     assert_eq!(proxy.admin("GET", "/livez").await.status, 200);
     gate.open();
     assert_eq!(raw.answer().await.text(), "late");
     ends_well(proxy).await;
+}
+
+/// Whoever presses Ctrl-C during a drain has waited long enough.
+#[tokio::test]
+async fn a_sigint_ends_a_drain_at_once() {
+    let origin = Origin::replying(|_| Reply::never());
+    let mut proxy = Proxy::before(crate::bin(), &origin.url(), "").await;
+    let mut raw = proxy.connect().await;
+    raw.write(proxy.get("/").encoded()).await;
+    origin.wait_hits(1).await;
+    proxy.sigterm();
+    draining(&proxy).await;
+    let began = Instant::now();
+    proxy.sigint();
+    assert_eq!(proxy.wait_exit().await.code(), Some(1));
+    assert!(began.elapsed() < Duration::from_secs(10), "drain_timeout is 30 s");
+    proxy.wait_log("why", |line| line["msg"] == "interrupted: waiting no longer" && line["in_flight"] == 1).await;
 }
 
 /// What steady clients with kept connections saw.

@@ -116,16 +116,22 @@ impl Call {
 
     /// From a connection to the final head.
     async fn attempt(&self, story: &mut Story, reuse: Reuse) -> Result<Reached, Box<Error>> {
-        let peer = self.upstream(story).peer(self.request.upgrade, reuse).await.map_err(|unresolved| {
+        let upstream = self.upstream(story);
+        let peer = if reuse == Reuse::Pooled && !self.request.upgrade {
+            upstream.usual_peer().await
+        } else {
+            upstream.peer(self.request.upgrade, reuse).await.map(Arc::new)
+        };
+        let peer = peer.map_err(|unresolved| {
             Error::because(ErrorType::ConnectNoRoute, "resolving the upstream", unresolved).into_up()
         })?;
-        let mut upward = match Upward::connect(&self.host.connector, peer).await {
+        let mut upward = match Upward::connect(&self.host.connector, Arc::clone(&peer)).await {
             Ok((upward, reused)) => {
                 story.attempt_connected(reused);
                 upward
             }
             Err(error) => {
-                self.upstream(story).connect_failed();
+                self.upstream(story).connect_failed(&peer);
                 return Err(error);
             }
         };

@@ -12,6 +12,7 @@ use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::http::client::HttpSession;
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType, OrErr, Result};
+use std::sync::Arc;
 
 /// Whether the request asked the upstream to switch protocols.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -26,12 +27,12 @@ pub enum Switch {
 pub struct Upward {
     /// Boxed: it is moved from hand to hand on its way, and is large.
     session: Box<HttpSession>,
-    peer: Box<HttpPeer>,
+    peer: Arc<HttpPeer>,
 }
 
 impl Upward {
     /// Takes a connection from the pool or makes one; whether it was used before.
-    pub async fn connect(connector: &Connections, peer: Box<HttpPeer>) -> Result<(Self, bool)> {
+    pub async fn connect(connector: &Connections, peer: Arc<HttpPeer>) -> Result<(Self, bool)> {
         let (mut session, reused) = connector.connect(&peer).await.map_err(pingora::Error::into_up)?;
         session.set_read_timeout(peer.options.read_timeout);
         session.set_write_timeout(peer.options.write_timeout);

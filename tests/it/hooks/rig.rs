@@ -62,13 +62,13 @@ impl Rig {
     /// Stops it once every exchange is over, and returns what was called.
     pub async fn finish(self) -> Journal {
         self.journal.wait_ends().await;
-        within("the drain", self.server.drain()).await;
+        within("the drain", self.server.drain(std::future::pending())).await;
         self.journal
     }
 
     /// Begins the drain and returns what was called once it is over.
     pub async fn drain(self) -> Journal {
-        within("the drain", self.server.drain()).await;
+        within("the drain", self.server.drain(std::future::pending())).await;
         self.journal
     }
 }

@@ -1,0 +1,146 @@
+//! Connections that wait to be used again.
+//!
+//! Each worker has a shelf of its own and is alone at it but for the sweep, so its lock is free. The room is shared by all
+//! shelves: where there is none left, the connection given back is closed instead.
+
+use futures::FutureExt;
+use parking_lot::Mutex;
+use pingora::protocols::Stream;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+use tokio::io::AsyncReadExt;
+
+/// Idle connections by worker.
+pub struct Idle {
+    room: usize,
+    kept: AtomicUsize,
+    shelves: Box<[Mutex<Vec<Kept>>]>,
+}
+
+struct Kept {
+    key: u64,
+    stream: Stream,
+    until: Option<Instant>,
+}
+
+impl Idle {
+    /// For at most `room` connections on `shelves` shelves.
+    pub fn new(room: usize, shelves: usize) -> Self {
+        let shelves = (0..shelves.max(1)).map(|_| Mutex::default()).collect();
+        Self { room, kept: AtomicUsize::new(0), shelves }
+    }
+
+    fn shelf(&self, number: usize) -> &Mutex<Vec<Kept>> {
+        &self.shelves[number % self.shelves.len()]
+    }
+
+    /// The connection last given back under `key` that is still open.
+    pub fn take(&self, shelf: usize, key: u64) -> Option<Stream> {
+        let mut shelf = self.shelf(shelf).lock();
+        while let Some(at) = shelf.iter().rposition(|kept| kept.key == key) {
+            let mut kept = shelf.remove(at);
+            self.kept.fetch_sub(1, Ordering::Relaxed);
+            if kept.is_usable() {
+                return Some(kept.stream);
+            }
+        }
+        None
+    }
+
+    /// Keeps `stream` for others under `key`, for `idle_for` where that is bounded.
+    pub fn keep(&self, shelf: usize, key: u64, stream: Stream, idle_for: Option<Duration>) {
+        let mut kept = Kept { key, stream, until: idle_for.map(|time| Instant::now() + time) };
+        if !kept.is_usable() {
+            return;
+        }
+        if self.kept.fetch_add(1, Ordering::Relaxed) >= self.room {
+            self.kept.fetch_sub(1, Ordering::Relaxed);
+            return;
+        }
+        self.shelf(shelf).lock().push(kept);
+    }
+
+    /// Closes what can no longer be used.
+    pub fn sweep(&self) {
+        for shelf in &self.shelves {
+            let mut shelf = shelf.lock();
+            let before = shelf.len();
+            shelf.retain_mut(Kept::is_usable);
+            self.kept.fetch_sub(before - shelf.len(), Ordering::Relaxed);
+        }
+    }
+}
+
+impl Kept {
+    /// Whether the other end has neither closed it nor said anything, which nobody asked it to.
+    fn is_usable(&mut self) -> bool {
+        let mut byte = [0];
+        // Outside the budget of the task: an exhausted one would make every connection look open.
+        let said = tokio::task::unconstrained(self.stream.read(&mut byte)).now_or_never();
+        said.is_none() && self.until.is_none_or(|until| Instant::now() < until)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pingora::protocols::l4::stream::Stream as L4;
+    use tokio::net::{TcpListener, TcpStream};
+
+    async fn pair() -> (Stream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
+        let address = listener.local_addr().expect("address");
+        let (ours, theirs) = tokio::join!(TcpStream::connect(address), listener.accept());
+        (Box::new(L4::from(ours.expect("connect"))), theirs.expect("accept").0)
+    }
+
+    #[tokio::test]
+    async fn the_last_one_given_back_is_the_first_one_taken_and_only_under_its_key() {
+        let idle = Idle::new(8, 2);
+        let (first, _a) = pair().await;
+        let (last, _b) = pair().await;
+        let id = last.id();
+        idle.keep(1, 7, first, None);
+        idle.keep(1, 7, last, None);
+        assert!(idle.take(1, 8).is_none(), "another peer's");
+        assert!(idle.take(0, 7).is_none(), "another worker's");
+        assert_eq!(idle.take(1, 7).map(|stream| stream.id()), Some(id));
+        assert!(idle.take(1, 7).is_some());
+        assert!(idle.take(1, 7).is_none());
+    }
+
+    #[tokio::test]
+    async fn one_that_the_other_end_closed_or_spoke_on_is_not_handed_out() {
+        let idle = Idle::new(8, 1);
+        let (closed, other) = pair().await;
+        let (spoken, mut speaker) = pair().await;
+        idle.keep(0, 1, closed, None);
+        idle.keep(0, 2, spoken, None);
+        drop(other);
+        tokio::io::AsyncWriteExt::write_all(&mut speaker, b"HTTP/1.1 408 ").await.expect("write");
+        tokio::time::timeout(Duration::from_secs(5), async {
+            while idle.kept.load(Ordering::Relaxed) > 0 {
+                idle.sweep();
+                tokio::task::yield_now().await;
+            }
+        })
+        .await
+        .expect("both are swept");
+        assert!(idle.take(0, 1).is_none());
+        assert!(idle.take(0, 2).is_none());
+    }
+
+    #[tokio::test]
+    async fn no_more_are_kept_than_there_is_room_for_and_none_for_too_long() {
+        let idle = Idle::new(1, 2);
+        let (first, _a) = pair().await;
+        let (second, _b) = pair().await;
+        idle.keep(0, 1, first, Some(Duration::ZERO));
+        assert!(idle.take(0, 1).is_none(), "its time is over");
+        let (third, _c) = pair().await;
+        idle.keep(0, 1, second, None);
+        idle.keep(1, 1, third, None);
+        assert!(idle.take(1, 1).is_none(), "there was no room");
+        assert!(idle.take(0, 1).is_some());
+    }
+}
