@@ -8,8 +8,8 @@ use arc_swap::ArcSwap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Instant;
-use vestibule_plugin::Clock;
 use vestibule_plugin::meter::{Counter, Desc, Gauge, Registry};
+use vestibule_plugin::{Clock, Notice};
 
 /// What a configuration borrows from the process when it is made ready.
 #[derive(Clone)]
@@ -32,6 +32,8 @@ pub struct Host {
     pub threats: Arc<Threats>,
     /// Connections of the held lane.
     pub connector: Connections,
+    /// Said once a minute: somebody inside forwards for others and is not trusted.
+    pub unheard_proxy: Notice,
     /// Exchanges under way.
     pub in_flight: AtomicUsize,
     /// Counts of the host's own.
@@ -104,6 +106,7 @@ impl Host {
             log,
             threats,
             connector,
+            unheard_proxy: Notice::default(),
             in_flight: AtomicUsize::new(0),
             counts,
             started: Instant::now(),

@@ -12,12 +12,14 @@
 
 pub mod failure;
 mod held;
+mod judge;
+mod provenance;
 mod request;
 mod response;
 pub mod wire;
 
 pub use failure::{MAX_ATTEMPTS, cause_of};
-pub use request::Refusal;
+pub use judge::Refusal;
 
 use crate::exchange::Exchange;
 use crate::host::Host;

@@ -71,10 +71,10 @@ impl Trust {
     fn entries<'a>(&self, headers: &'a HeaderMap) -> Box<dyn Iterator<Item = Option<IpAddr>> + 'a> {
         match self.field {
             ForwardingField::XForwardedFor => {
-                Box::new(elements(headers, &X_FORWARDED_FOR).map(|text| text.and_then(parse_node)))
+                Box::new(elements(headers, &X_FORWARDED_FOR, Quotes::AreOrdinary).map(|text| text.and_then(parse_node)))
             }
             ForwardingField::Forwarded => Box::new(
-                elements(headers, &FORWARDED)
+                elements(headers, &FORWARDED, Quotes::Count)
                     .map(|text| text.and_then(|t| parameter(t, "for")).and_then(|t| parse_node(&t))),
             ),
         }
@@ -83,8 +83,10 @@ impl Trust {
     /// `http` or `https` as the trusted peer's rightmost hop said it.
     pub fn scheme(&self, headers: &HeaderMap) -> Option<&'static str> {
         let said = match self.field {
-            ForwardingField::XForwardedFor => elements(headers, &X_FORWARDED_PROTO).next()??.to_owned(),
-            ForwardingField::Forwarded => parameter(elements(headers, &FORWARDED).next()??, "proto")?,
+            ForwardingField::XForwardedFor => {
+                elements(headers, &X_FORWARDED_PROTO, Quotes::AreOrdinary).next()??.to_owned()
+            }
+            ForwardingField::Forwarded => parameter(elements(headers, &FORWARDED, Quotes::Count).next()??, "proto")?,
         };
         ["http", "https"].into_iter().find(|scheme| said.eq_ignore_ascii_case(scheme))
     }
@@ -92,8 +94,10 @@ impl Trust {
     /// The host as the trusted peer's rightmost hop said it.
     pub fn host(&self, headers: &HeaderMap) -> Option<String> {
         match self.field {
-            ForwardingField::XForwardedFor => Some(elements(headers, &X_FORWARDED_HOST).next()??.to_owned()),
-            ForwardingField::Forwarded => parameter(elements(headers, &FORWARDED).next()??, "host"),
+            ForwardingField::XForwardedFor => {
+                Some(elements(headers, &X_FORWARDED_HOST, Quotes::AreOrdinary).next()??.to_owned())
+            }
+            ForwardingField::Forwarded => parameter(elements(headers, &FORWARDED, Quotes::Count).next()??, "host"),
         }
         .filter(|host| super::rules::is_host(host.as_bytes()))
     }
@@ -110,39 +114,91 @@ impl Trust {
     }
 }
 
-/// List elements of all lines of `name`, rightmost first; empty ones are skipped, `None` for one that is not ASCII.
-fn elements<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = Option<&'a str>> + use<'a> {
-    headers.get_all(name).iter().rev().flat_map(|line| {
-        let mut parts: Vec<Option<&str>> = match line.to_str() {
-            Ok(text) => split_outside_quotes(text, ',').into_iter().rev().take(MAX_ENTRIES + 1).map(Some).collect(),
-            Err(_) => vec![None],
-        };
-        parts.retain(|part| part.is_none_or(|text| !text.trim().is_empty()));
-        parts.into_iter().map(|part| part.map(str::trim))
-    })
+/// Whether a comma inside double quotes belongs to its element.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Quotes {
+    Count,
+    AreOrdinary,
 }
 
-fn split_outside_quotes(text: &str, separator: char) -> Vec<&str> {
+/// List elements of all lines of `name`, rightmost first; empty ones are skipped, `None` for one that is not UTF-8.
+///
+/// Read from the right, so that what a client wrote to the left of a trusted hop's element, an open quote or a byte that
+/// is no text, cannot take that element with it.
+fn elements<'a>(
+    headers: &'a HeaderMap,
+    name: &HeaderName,
+    quotes: Quotes,
+) -> impl Iterator<Item = Option<&'a str>> + use<'a> {
+    let lines = headers.get_all(name).iter().rev();
+    lines.flat_map(move |line| FromRight { rest: Some(line.as_bytes()), quotes }).filter(|text| *text != Some(""))
+}
+
+struct FromRight<'a> {
+    rest: Option<&'a [u8]>,
+    quotes: Quotes,
+}
+
+impl<'a> Iterator for FromRight<'a> {
+    type Item = Option<&'a str>;
+
+    fn next(&mut self) -> Option<Option<&'a str>> {
+        let rest = self.rest?;
+        let element = match self.last_comma(rest) {
+            Some(at) => {
+                self.rest = Some(&rest[..at]);
+                &rest[at + 1..]
+            }
+            None => {
+                self.rest = None;
+                rest
+            }
+        };
+        Some(std::str::from_utf8(element).ok().map(str::trim))
+    }
+}
+
+impl FromRight<'_> {
+    fn last_comma(&self, text: &[u8]) -> Option<usize> {
+        let mut quoted = false;
+        for (at, byte) in text.iter().enumerate().rev() {
+            match byte {
+                b'"' if self.quotes == Quotes::Count && !is_escaped(&text[..at]) => quoted = !quoted,
+                b',' if !quoted => return Some(at),
+                _ => {}
+            }
+        }
+        None
+    }
+}
+
+/// Whether what follows `before` is the second half of a quoted pair (RFC 9110 section 5.6.4).
+fn is_escaped(before: &[u8]) -> bool {
+    before.iter().rev().take_while(|byte| **byte == b'\\').count() % 2 == 1
+}
+
+/// The parameters of a Forwarded element.
+fn parameters(element: &str) -> Vec<&str> {
     let (mut parts, mut from, mut quoted, mut escaped) = (Vec::new(), 0, false, false);
-    for (at, c) in text.char_indices() {
+    for (at, c) in element.char_indices() {
         match c {
             _ if escaped => escaped = false,
             '\\' if quoted => escaped = true,
             '"' => quoted = !quoted,
-            c if c == separator && !quoted => {
-                parts.push(&text[from..at]);
+            ';' if !quoted => {
+                parts.push(&element[from..at]);
                 from = at + 1;
             }
             _ => {}
         }
     }
-    parts.push(&text[from..]);
+    parts.push(&element[from..]);
     parts
 }
 
 /// The value of a parameter of a Forwarded element (RFC 7239 section 4), unquoted.
 fn parameter(element: &str, name: &str) -> Option<String> {
-    split_outside_quotes(element, ';').into_iter().find_map(|pair| {
+    parameters(element).into_iter().find_map(|pair| {
         let (key, value) = pair.split_once('=')?;
         if !key.trim().eq_ignore_ascii_case(name) {
             return None;
@@ -169,12 +225,16 @@ fn parse_node(text: &str) -> Option<IpAddr> {
             _ => text,
         }
     };
-    let without_zone = address.split('%').next().unwrap_or(address);
-    without_zone.parse::<IpAddr>().ok().map(|ip| ip.to_canonical())
+    let ip = match address.split_once('%') {
+        // Only an IPv6 address has a zone (RFC 4007 section 11).
+        Some((v6, _zone)) => IpAddr::V6(v6.parse().ok()?),
+        None => address.parse().ok()?,
+    };
+    Some(ip.to_canonical())
 }
 
 fn is_port(text: &str) -> bool {
-    !text.is_empty() && text.parse::<u16>().is_ok()
+    text.bytes().all(|byte| byte.is_ascii_digit()) && text.parse::<u16>().is_ok()
 }
 
 #[cfg(test)]
@@ -234,7 +294,45 @@ mod tests {
         assert_eq!(key("::ffff:192.0.2.1"), "192.0.2.1");
     }
 
+    /// What a client wrote left of a trusted hop's entry does not change that entry.
+    #[test]
+    fn garbage_on_the_left_takes_nothing_with_it() {
+        let trusting = |field, name: HeaderName, line: &[u8]| {
+            let mut headers = HeaderMap::new();
+            headers.append(name, http::HeaderValue::from_bytes(line).expect("a field value"));
+            trust(field).origin("10.0.0.1".parse().expect("ip"), &headers).client.to_string()
+        };
+        for left in [&b"\""[..], b"a=\"", b"\\\"", b"\xe4", b"\"\\", b"6.6.6.6\"", b"\",\""] {
+            let line = [left, b", 203.0.113.7"].concat();
+            assert_eq!(trusting(ForwardingField::XForwardedFor, X_FORWARDED_FOR, &line), "203.0.113.7", "{line:?}");
+            for element in ["for=203.0.113.7", "for=\"203.0.113.7:80\";host=\"a,b\""] {
+                let line = [left, b", ", element.as_bytes()].concat();
+                assert_eq!(trusting(ForwardingField::Forwarded, FORWARDED, &line), "203.0.113.7", "{line:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_only_looks_like_an_address_is_none() {
+        for text in ["1.2.3.4:+80", "1.2.3.4%x", "1.2.3.4:", "1.2.3.4:99999", "[1.2.3.4", "1.2.3", "unknown"] {
+            assert_eq!(parse_node(text), None, "{text}");
+        }
+        assert!(parse_node("fe80::1%eth0").is_some());
+    }
+
     proptest! {
+        /// Nothing that a client sends can hide the entry its load balancer wrote behind it.
+        #[test]
+        fn the_last_entry_survives_whatever_is_in_front(front in prop::collection::vec(0x20_u8..=0xff, 0..100)) {
+            let mut front = front;
+            front.retain(|byte| *byte != 0x7f);
+            let line = [&front[..], b",203.0.113.7"].concat();
+            let mut headers = HeaderMap::new();
+            headers.append(X_FORWARDED_FOR, http::HeaderValue::from_bytes(&line).expect("a field value"));
+            let origin = trust(ForwardingField::XForwardedFor).origin("10.0.0.1".parse().expect("ip"), &headers);
+            prop_assert_eq!(origin.client.to_string(), "203.0.113.7");
+        }
+
         #[test]
         fn no_field_value_panics_or_names_somebody_left_of_garbage(value in "[ -~]{0,200}") {
             let (client, hops) = walk("10.0.0.1", &[&format!("6.6.6.6, !, {}", value.replace(',', ""))]);

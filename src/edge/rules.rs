@@ -39,6 +39,12 @@ pub fn dashed_twin(name: &HeaderName) -> Option<String> {
     name.as_str().contains('_').then(|| name.as_str().replace('_', "-"))
 }
 
+/// Whether a media type is one of gRPC, whatever its case (RFC 9110 section 8.3.1).
+pub fn is_grpc(content_type: &[u8]) -> bool {
+    const GRPC: &[u8] = b"application/grpc";
+    content_type.get(..GRPC.len()).is_some_and(|start| start.eq_ignore_ascii_case(GRPC))
+}
+
 /// Whether a WebSocket handshake is complete (RFC 6455 section 4.1): version 13 and a key of 16 bytes.
 pub fn is_websocket_handshake(headers: &HeaderMap) -> bool {
     let is = |name: &str, expected: &str| {

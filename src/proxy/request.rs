@@ -2,35 +2,26 @@
 
 use super::failure;
 use super::held;
+use super::judge::judge;
+use super::provenance::{self, locate};
 use super::wire::{self, RequestFields, UpstreamFields};
 use crate::answer::answer;
-use crate::edge::connection_options::{self, BadOption};
-use crate::edge::forwarded::{Origin, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO, X_REAL_IP};
+use crate::edge::rules;
 use crate::edge::threats::Threat;
-use crate::edge::{path, rules};
-use crate::exchange::{Exchange, Provenance, Request};
-use crate::listener::connection::{Connection, Expecting};
+use crate::exchange::{Exchange, Request};
+use crate::listener::connection::Expecting;
 use crate::pipeline::Pipeline;
 use crate::upstream::Reuse;
 use bytes::Bytes;
-use http::header::{self, HeaderName, HeaderValue};
+use http::header::{self, HeaderValue};
 use http::{Method, StatusCode, Version};
 use pingora::http::RequestHeader;
 use pingora::proxy::Session;
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType, Result};
-use std::net::IpAddr;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use vestibule_plugin::{AnsweredBy, Facts, Flow, Hold, Problem, RouteId};
-
-/// What the edge found wrong; answered once the plugins that watch have seen the request.
-pub struct Refusal {
-    /// Counted under this kind.
-    threat: Option<Threat>,
-    /// Told to the client.
-    problem: Problem,
-}
 
 /// Reads the head, applies the edge rules, finds the client and the route, and attaches the plugins.
 pub fn enter(session: &mut Session, exchange: &mut Exchange) {
@@ -53,11 +44,18 @@ pub fn enter(session: &mut Session, exchange: &mut Exchange) {
         Ok(route) => (route, None),
         Err(refusal) => (RouteId::UNMATCHED, Some(refusal)),
     };
-    let (address, spoofed) = locate(&exchange.pipeline, &exchange.connection, &mut request, head);
-    if let Some(threat) = refusal.as_ref().map_or(spoofed.then_some(Threat::SpoofedHeader), |r| r.threat) {
+    let located = locate(&exchange.pipeline, &exchange.connection, &mut request, head);
+    if let Some(threat) = refusal.as_ref().map_or(located.spoofed.then_some(Threat::SpoofedHeader), |r| r.threat) {
         exchange.host.threats.blocked(threat);
     }
-    exchange.story.facts = Facts::new(route, address, *exchange.story.facts.trace());
+    if located.unheard && exchange.host.unheard_proxy.is_due(exchange.host.clock.now()) {
+        tracing::warn!(
+            target: "edge",
+            network = provenance::network(exchange.connection.peer),
+            "x-forwarded-for from a peer that is not in trusted_proxies: all clients behind it count as one"
+        );
+    }
+    exchange.story.facts = Facts::new(route, located.client, *exchange.story.facts.trace());
     settle_upgrade(&exchange.pipeline, route, &mut request, head);
     exchange.connection.expect(match request.body_length {
         _ if request.upgrade || request.is_grpc => Expecting::Anything,
@@ -105,194 +103,12 @@ fn read(head: &RequestHeader, tls: bool, empty: bool) -> Request {
         scheme: if tls { "https" } else { "http" },
         version: head.version,
         body_length: if empty { Some(0) } else { declared.filter(|_| !chunked) },
-        is_grpc: headers.get(header::CONTENT_TYPE).is_some_and(|v| v.as_bytes().starts_with(b"application/grpc")),
+        is_grpc: headers.get(header::CONTENT_TYPE).is_some_and(|v| rules::is_grpc(v.as_bytes())),
         upgrade: false,
         expects_continue: headers.contains_key(header::EXPECT),
         user_agent: headers.get(header::USER_AGENT).cloned(),
         provenance: None,
     }
-}
-
-/// The edge rules, in the order in which they count.
-fn judge(pipeline: &Pipeline, request: &mut Request, head: &mut RequestHeader) -> Result<RouteId, Box<Refusal>> {
-    let refuse = |threat, problem| Box::new(Refusal { threat, problem });
-    let bad_request = |slug, title, detail: String| Problem::new(slug, StatusCode::BAD_REQUEST, title).detail(detail);
-    let host_ok = match request.version {
-        Version::HTTP_10 | Version::HTTP_2 => request.authority.as_ref().is_none_or(|a| rules::is_host(a.as_bytes())),
-        _ => rules::names_one_host(&head.headers),
-    };
-    if !host_ok {
-        let problem = bad_request("bad-host", "Bad host", "send exactly one Host field, a name or an address".into());
-        return Err(refuse(Some(Threat::BadHost), problem));
-    }
-    if !pipeline.settings.server.methods.contains(&request.method) {
-        let allowed = pipeline.settings.server.methods.iter().map(Method::as_str).collect::<Vec<_>>().join(", ");
-        let mut problem = Problem::new("method-not-allowed", StatusCode::METHOD_NOT_ALLOWED, "Method not allowed")
-            .detail(format!("this service takes {allowed}"));
-        if let Ok(allow) = HeaderValue::from_str(&allowed) {
-            problem = problem.field(header::ALLOW, allow);
-        }
-        return Err(refuse(Some(Threat::Method), problem));
-    }
-    if request.expects_continue
-        && !head.headers.get(header::EXPECT).is_some_and(|v| v.as_bytes().eq_ignore_ascii_case(b"100-continue"))
-    {
-        let problem = Problem::new("expectation-failed", StatusCode::EXPECTATION_FAILED, "Expectation failed")
-            .detail("the only expectation that can be met is 100-continue");
-        return Err(refuse(None, problem));
-    }
-    if head.headers.contains_key(header::CONNECTION) {
-        let named = connection_options::nominated(&head.headers, &pipeline.protected).map_err(|bad| match bad {
-            BadOption::NotAToken => refuse(
-                Some(Threat::Framing),
-                bad_request("bad-request", "Bad request", "an option of Connection is not a token".into()),
-            ),
-            BadOption::Protected(name) => refuse(
-                Some(Threat::ConnectionNomination),
-                bad_request(
-                    "connection-nomination",
-                    "Bad connection option",
-                    format!("Connection must not name `{name}`: the proxy relies on that field"),
-                ),
-            ),
-            BadOption::Pseudo => refuse(
-                Some(Threat::ConnectionNomination),
-                bad_request(
-                    "connection-nomination",
-                    "Bad connection option",
-                    "Connection must not name a pseudo-header field".into(),
-                ),
-            ),
-            BadOption::TooMany => refuse(
-                Some(Threat::ConnectionNomination),
-                bad_request(
-                    "connection-nomination",
-                    "Bad connection option",
-                    "Connection names more than 9 fields".into(),
-                ),
-            ),
-        })?;
-        for name in named {
-            head.remove_header(&name);
-        }
-    }
-    if pipeline.via.as_ref().is_some_and(|via| via.is_loop(&head.headers)) {
-        let problem = Problem::new("loop", StatusCode::LOOP_DETECTED, "Loop detected")
-            .detail("the request has passed this proxy eight times: an upstream points back at it");
-        return Err(refuse(None, problem));
-    }
-    let bad_target = |detail: String| refuse(Some(Threat::BadTarget), bad_request("bad-target", "Bad target", detail));
-    if request.target == "*" {
-        return if request.method == Method::OPTIONS {
-            Ok(RouteId::UNMATCHED)
-        } else {
-            Err(bad_target("`*` is a target for OPTIONS only".into()))
-        };
-    }
-    if head.version != Version::HTTP_2 && !head.raw_path().starts_with(b"/") {
-        return Err(bad_target("the target is neither a path nor an http or https URL".into()));
-    }
-    let readings = path::read(request.sent_path()).map_err(|why| bad_target(why.to_string()))?;
-    let route = pipeline.routes.find(&request.method, &readings).map_err(|_| {
-        bad_target(format!(
-            "the path can be read as `{}` or `{}`, which are different routes",
-            readings.normal, readings.decoded
-        ))
-    })?;
-    let normal = (readings.normal != readings.sent).then(|| readings.normal.clone().into_owned());
-    request.normal_path = normal;
-    Ok(route)
-}
-
-/// Fields about a request's way here that only a trusted peer may bring along.
-const TRUSTED_ONLY: [HeaderName; 8] = [
-    HeaderName::from_static("x-forwarded-port"),
-    HeaderName::from_static("x-forwarded-prefix"),
-    HeaderName::from_static("x-forwarded-server"),
-    HeaderName::from_static("x-original-url"),
-    HeaderName::from_static("x-rewrite-url"),
-    HeaderName::from_static("x-original-host"),
-    HeaderName::from_static("true-client-ip"),
-    HeaderName::from_static("cf-connecting-ip"),
-];
-
-/// Fields that are always written anew.
-const REBUILT: [HeaderName; 5] = [X_FORWARDED_FOR, X_FORWARDED_PROTO, X_FORWARDED_HOST, X_REAL_IP, header::FORWARDED];
-
-/// Finds the client, removes what only others may say about it, and prepares what the application is told.
-fn locate(
-    pipeline: &Pipeline,
-    connection: &Connection,
-    request: &mut Request,
-    head: &mut RequestHeader,
-) -> (vestibule_plugin::ClientAddress, bool) {
-    let peer = connection.peer;
-    let trusted = pipeline.trust.holds(peer);
-    let origin = pipeline.trust.origin(peer, &head.headers);
-    let mut host = request.authority.clone();
-    if trusted {
-        if let Some(scheme) = pipeline.trust.scheme(&head.headers) {
-            request.scheme = scheme;
-        }
-        if let Some(said) = pipeline.trust.host(&head.headers).and_then(|h| HeaderValue::from_str(&h).ok()) {
-            host = Some(said);
-        }
-    }
-    let spoofed = remove_spoofed(head, trusted);
-    request.provenance = Some(describe(&origin, connection, host, request.scheme));
-    (pipeline.trust.key(origin.client), spoofed)
-}
-
-/// Removes forwarding fields, and names that spell one of them or a credential with `_`; whether one of the latter
-/// was there.
-fn remove_spoofed(head: &mut RequestHeader, trusted: bool) -> bool {
-    let mut doomed: Vec<HeaderName> = Vec::new();
-    let mut spoofed = false;
-    for name in head.headers.keys() {
-        let text = name.as_str();
-        // Every name in the tables starts with one of these letters; most names are settled by the first byte.
-        if matches!(text.as_bytes()[0], b'x' | b'f' | b't' | b'c')
-            && (REBUILT.contains(name) || (!trusted && TRUSTED_ONLY.contains(name)))
-        {
-            doomed.push(name.clone());
-        } else if let Some(twin) = rules::dashed_twin(name)
-            && (REBUILT.iter().chain(&TRUSTED_ONLY).any(|n| n.as_str() == twin) || is_credential(&twin))
-        {
-            spoofed = true;
-            doomed.push(name.clone());
-        }
-    }
-    for name in &doomed {
-        head.remove_header(name);
-    }
-    spoofed
-}
-
-fn is_credential(dashed: &str) -> bool {
-    matches!(dashed, "idempotency-key" | "x-api-key") || dashed.starts_with("x-auth-")
-}
-
-fn describe(origin: &Origin, connection: &Connection, host: Option<HeaderValue>, scheme: &str) -> Provenance {
-    let value = |text: String| HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static("unknown"));
-    let text = |ip: &IpAddr| if *ip == connection.peer { connection.peer_text.clone() } else { value(ip.to_string()) };
-    let nodes: Vec<HeaderValue> = std::iter::once(&origin.client).chain(&origin.hops).map(text).collect();
-    let host_text = host.as_ref().and_then(|host| host.to_str().ok());
-    // A host that the edge has let through needs no escaping inside quotes.
-    let host_text = host_text.filter(|host| rules::is_host(host.as_bytes()));
-    let mut forwarded = String::with_capacity(nodes.len() * 24 + host_text.map_or(0, str::len) + 24);
-    for (n, node) in nodes.iter().filter_map(|node| node.to_str().ok()).enumerate() {
-        let (open, close) = if node.contains(':') { ("for=\"[", "]\"") } else { ("for=", "") };
-        forwarded.extend([if n == 0 { "" } else { ", " }, open, node, close]);
-    }
-    if let Some(host) = host_text {
-        forwarded.extend([";host=\"", host, "\""]);
-    }
-    forwarded.extend([";proto=", scheme]);
-    let chain = match &nodes[..] {
-        [only] => only.clone(),
-        nodes => value(nodes.iter().filter_map(|node| node.to_str().ok()).collect::<Vec<_>>().join(", ")),
-    };
-    Provenance { client: nodes[0].clone(), chain, host, forwarded: value(forwarded) }
 }
 
 /// Lets a complete WebSocket handshake through where the route says so; elsewhere the request is an ordinary one.

@@ -7,14 +7,13 @@ mod tiers;
 use crate::config::{Config, Route};
 use crate::key::KeySpec;
 use crate::metrics::{PluginMetrics, PolicyMetrics};
-use crate::notice::Notice;
 use crate::policy::Policy;
 use crate::shared::Shared;
 use limits::Draft;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use vestibule_plugin::{BuildErrors, Deps, KeyPath, Routes};
+use vestibule_plugin::{BuildErrors, Deps, KeyPath, Notice, Routes};
 use vestibule_store::Quotas;
 
 /// Bounds of `lease`.

@@ -9,7 +9,6 @@ mod hooks;
 mod key;
 mod metrics;
 mod nearest;
-mod notice;
 mod policy;
 mod shared;
 mod stamp;

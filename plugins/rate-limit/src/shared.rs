@@ -2,12 +2,11 @@
 
 use crate::config::Headers;
 use crate::metrics::PluginMetrics;
-use crate::notice::Notice;
 use crate::policy::{Plan, Policy};
 use crate::tiers::{Claimed, TierId, Tiers};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use vestibule_plugin::{Clock, RouteId, Secret};
+use vestibule_plugin::{Clock, Notice, RouteId, Secret};
 use vestibule_store::Quotas;
 
 /// A built configuration.

@@ -1,17 +1,17 @@
 //! A log line that may be due often and is written at most once a minute.
 
+use crate::Monotonic;
 use std::sync::atomic::{AtomicU64, Ordering};
-use vestibule_plugin::Monotonic;
 
 const MINUTE_NS: u64 = 60 * 1_000_000_000;
 
 /// When the line may be written again, in nanoseconds; 0: at once.
-#[derive(Default)]
-pub(crate) struct Notice(AtomicU64);
+#[derive(Debug, Default)]
+pub struct Notice(AtomicU64);
 
 impl Notice {
     /// Whether the line may be written now; only one of several callers is told so.
-    pub(crate) fn is_due(&self, now: Monotonic) -> bool {
+    pub fn is_due(&self, now: Monotonic) -> bool {
         let next = self.0.load(Ordering::Relaxed);
         now.0 >= next
             && self
