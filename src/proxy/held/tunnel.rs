@@ -5,17 +5,25 @@
 
 use super::call::{Call, Reached, Reply};
 use super::keep;
-use super::upward::Upward;
 use crate::exchange::Exchange;
-use crate::proxy::{failure, request, response};
+use crate::proxy::{request, response};
 use bytes::Bytes;
+use futures::FutureExt;
 use http::StatusCode;
-use pingora::Result;
+use pingora::protocols::{Shutdown, Stream};
+use pingora::protocols::http::ServerSession;
 use pingora::proxy::Session;
+use pingora::{Error, ErrorType, Result};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, sleep_until};
 use vestibule_plugin::{Detach, Ended, Hold, Keep};
 
+/// Bytes passed on at once.
+const PIECE: usize = 16 * 1024;
+/// How long the upstream may go on talking after the client has said its last word.
+const LAST_WORDS: Duration = Duration::from_secs(5);
 /// Nothing of a handshake is held.
 const NO_HOLD: Hold = Hold { request_body: None, response: Keep::Nothing, detach: Detach::WithClient };
 
@@ -25,54 +33,151 @@ pub async fn run(session: &mut Session, exchange: &mut Exchange) -> Result<()> {
         return Ok(());
     }
     let call = Call::new(session.req_header().as_owned_parts(), Bytes::new(), NO_HOLD, exchange);
-    let (mut upward, interim, mut head): Reached = call.shake_hands(&mut exchange.story).await?;
+    let (upward, interim, mut head): Reached = call.shake_hands(&mut exchange.story).await?;
     if head.status != StatusCode::SWITCHING_PROTOCOLS {
         let body = keep::keep(upward, &head, &exchange.request.method, Keep::Nothing, &exchange.host.connector).await?;
         return super::write(session, exchange, Reply { interim, head, body }).await;
     }
     response::depart(&mut head, exchange)?;
     session.write_response_header(head, false).await.map_err(pingora::Error::into_down)?;
-    upward.become_tunnel();
-    let upstream = exchange.pipeline.upstream(exchange.story.facts.route());
-    let patience = upstream.settings.read_timeout;
-    let ended = pass(session, exchange, &mut upward, patience).await;
+    let (from_upstream, upstream) = upward.into_stream()?;
+    let (from_client, mut client) = take_stream(session)?;
+    let settings = &exchange.pipeline.upstream(exchange.story.facts.route()).settings;
+    let life = Life::begins();
+    let (from_client, from_upstream) = (Way::new(from_client, &life), Way::new(from_upstream, &life));
+    let passed = pass(&mut client, &from_client, upstream, &from_upstream, life.quiet_for(settings.read_timeout)).await;
+    exchange.request_bytes += from_client.passed();
+    exchange.response_bytes += from_upstream.passed();
     exchange.story.end_attempt(exchange.host.clock.now(), None);
-    exchange.story.ended = ended;
+    exchange.story.ended = passed.err();
+    // Says good-bye, so that what was sent last is not lost to a reset.
+    Shutdown::shutdown(client.as_mut()).await;
     Ok(())
 }
 
-/// Passes bytes both ways until one side is done, or neither has sent for `patience`; how it ended, when not well.
-async fn pass(
-    session: &mut Session,
-    exchange: &mut Exchange,
-    upward: &mut Upward,
-    patience: Duration,
-) -> Option<Ended> {
-    loop {
-        let quiet = sleep_until(Instant::now() + patience);
-        tokio::select! {
-            up = session.as_downstream_mut().read_request_body() => match up {
-                Ok(Some(bytes)) => {
-                    exchange.request_bytes += bytes.len() as u64;
-                    if upward.push(bytes).await.is_err() {
-                        return Some(Ended::UpstreamError);
-                    }
-                }
-                Ok(None) => return None,
-                Err(_) => return Some(Ended::ClientGone),
-            },
-            down = upward.pull() => match down {
-                Ok(Some(bytes)) => {
-                    exchange.response_bytes += bytes.len() as u64;
-                    if session.write_response_body(Some(bytes), false).await.is_err() {
-                        return Some(Ended::ClientGone);
-                    }
-                }
-                Ok(None) => return None,
-                Err(error) if failure::is_broken_connection(&error) => return None,
-                Err(_) => return Some(Ended::UpstreamError),
-            },
-            () = quiet => return Some(Ended::Timeout),
+/// Takes the client's connection out of the engine's hands, which are left with one that has ended, and what has been
+/// read of it behind the head.
+fn take_stream(session: &mut Session) -> Result<(Bytes, Stream)> {
+    let downstream = session.as_downstream_mut();
+    let begun = tokio::task::unconstrained(downstream.read_request_body()).now_or_never();
+    let first = begun.transpose().map_err(pingora::Error::into_down)?.flatten().unwrap_or_default();
+    // Its other half is dropped here, so nothing comes and nothing can be sent.
+    let (gone, _) = tokio::io::duplex(1);
+    let mut ended = ServerSession::new_http1(Box::new(gone));
+    ended.set_keepalive(None);
+    match std::mem::replace(downstream, ended) {
+        ServerSession::H1(h1) => Ok((first, h1.into_inner())),
+        _ => Err(Error::explain(ErrorType::InternalError, "a tunnel needs HTTP/1").into_in()),
+    }
+}
+
+/// When something last passed, either way.
+struct Life {
+    began: Instant,
+    last_ms: AtomicU64,
+}
+
+impl Life {
+    fn begins() -> Self {
+        Self { began: Instant::now(), last_ms: AtomicU64::new(0) }
+    }
+
+    fn shows(&self) {
+        let now = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.last_ms.store(now, Ordering::Relaxed);
+    }
+
+    /// Resolves when nothing has passed for `patience`.
+    async fn quiet_for(&self, patience: Duration) {
+        loop {
+            let last = Duration::from_millis(self.last_ms.load(Ordering::Relaxed));
+            let until = self.began + last + patience;
+            if Instant::now() >= until {
+                return;
+            }
+            sleep_until(until).await;
         }
+    }
+}
+
+/// One of the two ways through a tunnel.
+struct Way<'a> {
+    first: Bytes,
+    passed: AtomicU64,
+    life: &'a Life,
+}
+
+impl<'a> Way<'a> {
+    fn new(first: Bytes, life: &'a Life) -> Self {
+        Self { first, passed: AtomicU64::new(0), life }
+    }
+
+    fn passed(&self) -> u64 {
+        self.passed.load(Ordering::Relaxed)
+    }
+
+    /// Passes bytes on until there are no more; what broke, if anything.
+    async fn run(
+        &self,
+        from: &mut (impl AsyncRead + Unpin),
+        to: &mut (impl AsyncWrite + Unpin),
+    ) -> std::result::Result<(), BrokenEnd> {
+        let mut piece = self.first.to_vec();
+        piece.reserve(PIECE);
+        loop {
+            if !piece.is_empty() {
+                to.write_all(&piece).await.map_err(|_| BrokenEnd::To)?;
+                to.flush().await.map_err(|_| BrokenEnd::To)?;
+                self.passed.fetch_add(piece.len() as u64, Ordering::Relaxed);
+                self.life.shows();
+            }
+            piece.clear();
+            if from.read_buf(&mut piece).await.map_err(|_| BrokenEnd::From)? == 0 {
+                // The other end may still have something to say. It may be gone, too.
+                let _ = to.shutdown().await;
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// Which end of a way failed.
+enum BrokenEnd {
+    From,
+    To,
+}
+
+/// Passes bytes both ways, each at its own pace, until the upstream is done, the client has been for [`LAST_WORDS`], or
+/// it has been `quiet` for too long; how it ended, when not well.
+async fn pass(
+    client: &mut Stream,
+    from_client: &Way<'_>,
+    upstream: Stream,
+    from_upstream: &Way<'_>,
+    quiet: impl Future<Output = ()>,
+) -> std::result::Result<(), Ended> {
+    let (mut client_out, mut client_in) = tokio::io::split(client);
+    let (mut upstream_out, mut upstream_in) = tokio::io::split(upstream);
+    let up = async {
+        match from_client.run(&mut client_out, &mut upstream_in).await {
+            Ok(()) => {
+                tokio::time::sleep(LAST_WORDS).await;
+                Ok(())
+            }
+            Err(BrokenEnd::From) => Err(Ended::ClientGone),
+            Err(BrokenEnd::To) => Err(Ended::UpstreamError),
+        }
+    };
+    let down = async {
+        match from_upstream.run(&mut upstream_out, &mut client_in).await {
+            // A connection that is reset when all has been said is a usual end of a tunnel.
+            Ok(()) | Err(BrokenEnd::From) => Ok(()),
+            Err(BrokenEnd::To) => Err(Ended::ClientGone),
+        }
+    };
+    tokio::select! {
+        ended = up => ended,
+        ended = down => ended,
+        () = quiet => Err(Ended::Timeout),
     }
 }

@@ -6,9 +6,11 @@ use crate::exchange::Story;
 use crate::proxy::response::MAX_INTERIM;
 use crate::proxy::wire::{self, ResponseFields};
 use bytes::Bytes;
+use futures::FutureExt;
 use http::header::{self, HeaderMap, HeaderValue};
 use http::{StatusCode, Uri, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::protocols::Stream;
 use pingora::protocols::http::client::HttpSession;
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType, OrErr, Result};
@@ -148,22 +150,15 @@ impl Upward {
         }
     }
 
-    /// After a 101: bytes pass both ways as they are, and each read may take for ever.
-    pub fn become_tunnel(&mut self) {
+    /// After a 101: the bare connection, and what has been read of it behind the head.
+    pub fn into_stream(mut self) -> Result<(Bytes, Stream)> {
         self.session.set_read_timeout(None);
-        if let HttpSession::H1(h1) = &mut *self.session {
-            h1.maybe_upgrade_body_writer();
+        let begun = tokio::task::unconstrained(self.session.read_response_body()).now_or_never();
+        let first = begun.transpose().map_err(pingora::Error::into_up)?.flatten().unwrap_or_default();
+        match *self.session {
+            HttpSession::H1(h1) => Ok((first, h1.into_inner())),
+            _ => Err(Error::explain(ErrorType::InternalError, "a tunnel needs HTTP/1").into_in()),
         }
-    }
-
-    /// Bytes for the other end of a tunnel.
-    pub async fn push(&mut self, bytes: Bytes) -> Result<()> {
-        self.session.write_request_body(bytes, false).await.map_err(pingora::Error::into_up)
-    }
-
-    /// Bytes from the other end of a tunnel; `None` when it is closed.
-    pub async fn pull(&mut self) -> Result<Option<Bytes>> {
-        self.session.read_response_body().await.map_err(pingora::Error::into_up)
     }
 
     /// Gives the connection back to the pool, if it can be used again.

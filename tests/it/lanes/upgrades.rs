@@ -2,7 +2,8 @@
 
 use super::lane::Lane;
 use vestibule_testkit::origin::Then;
-use vestibule_testkit::{Origin, Proxy, Raw, Received, Reply};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use vestibule_testkit::{Origin, Proxy, Raw, Received, Reply, within};
 
 const ROUTE: &str = "[[routes]]\nname = \"socket\"\npath = \"/socket\"\nupgrade = true\n";
 
@@ -47,6 +48,33 @@ async fn bytes_pass_both_ways_once_a_route_lets_the_upgrade_through() {
         let line = proxy.wait_access(1).await.remove(0);
         assert_eq!(line["status"], 101);
     }
+}
+
+/// An origin that does not read while it cannot write must not stop the other way for good.
+#[tokio::test]
+async fn both_ways_may_be_full_at_once() {
+    const EACH_WAY: usize = 24 * 1024 * 1024;
+    let origin = Origin::replying(reply);
+    let proxy = proxy(Lane::Stream, &origin, "").await;
+    let mut stream = tokio::net::TcpStream::connect(proxy.address()).await.expect("connect");
+    stream.write_all(handshake("/socket").as_bytes()).await.expect("handshake");
+    let (mut back, mut out) = stream.split();
+    let sent = async {
+        out.write_all(&vec![b'x'; EACH_WAY]).await.expect("the whole of it");
+    };
+    let received = async {
+        // All of what is sent meets itself coming back; the client reads only when much of it is under way.
+        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+        let mut total = 0;
+        let mut piece = vec![0; 64 * 1024];
+        while total < EACH_WAY {
+            match back.read(&mut piece).await.expect("bytes") {
+                0 => panic!("it ended after {total} bytes"),
+                some => total += some,
+            }
+        }
+    };
+    within("both ways", async { tokio::join!(sent, received) }).await;
 }
 
 #[tokio::test]
