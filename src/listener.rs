@@ -40,6 +40,10 @@ tokio::task_local! {
 
 /// Connections the kernel keeps for us while we are busy accepting others.
 const BACKLOG: u32 = 1024;
+/// Bytes not yet on the wire from which the kernel takes no more; a client that takes so many in `idle_timeout` is
+/// seen to take some.
+#[cfg(target_os = "linux")]
+const UNSENT: u32 = 64 * 1024;
 /// Pause after the process ran out of file descriptors, so that others can close some.
 const OUT_OF_FILES_PAUSE: Duration = Duration::from_millis(100);
 
@@ -128,8 +132,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> Listener<A> {
             self.host.counts.shed_connections.inc();
             return;
         };
-        // Small answers must not wait for a delayed ACK; a socket that refuses the option still works.
-        let _ = stream.set_nodelay(true);
+        tune(&stream);
         let bounds = bounds(server);
         let listener = Arc::clone(self);
         tokio::spawn(async move {
@@ -172,6 +175,15 @@ impl<A: HttpServerApp + Send + Sync + 'static> Listener<A> {
         );
         http1::serve(self, Box::new(guard), connection).await;
     }
+}
+
+/// Sets what a client's socket does with bytes on their way out; one that refuses an option still works.
+fn tune(stream: &TcpStream) {
+    // Small answers must not wait for a delayed ACK.
+    let _ = stream.set_nodelay(true);
+    // Else megabytes may wait in the kernel, and a client that takes them slowly looks like one that takes nothing.
+    #[cfg(target_os = "linux")]
+    let _ = socket2::SockRef::from(stream).set_tcp_notsent_lowat(UNSENT);
 }
 
 fn bounds(server: &Server) -> Bounds {

@@ -30,6 +30,9 @@ use pingora::{Error, ErrorType, Result};
 use std::panic::AssertUnwindSafe;
 use vestibule_plugin::{AnsweredBy, Detach, Ended, Flow, Hold, Keep};
 
+/// Bytes of a kept body written at once.
+const PIECE: usize = 64 * 1024;
+
 /// The larger of two wishes.
 pub fn larger(a: Keep, b: Keep) -> Keep {
     match (a, b) {
@@ -185,8 +188,7 @@ async fn write(session: &mut Session, exchange: &mut Exchange, reply: call::Repl
             }
             session.write_response_header(head, empty && ends).await.map_err(pingora::Error::into_down)?;
             if !empty {
-                exchange.response_bytes += bytes.len() as u64;
-                session.write_response_body(Some(bytes), ends).await.map_err(pingora::Error::into_down)?;
+                write_whole(session, exchange, bytes, ends).await?;
             }
             if let Some(trailers) = trailers.filter(|_| !ends) {
                 session
@@ -203,6 +205,18 @@ async fn write(session: &mut Session, exchange: &mut Exchange, reply: call::Repl
         }
     }
     session.as_downstream_mut().finish_body().await.map_err(pingora::Error::into_down)
+}
+
+/// Piece by piece: the engine's deadline is for one write, and a client that takes a large body slowly still takes it.
+async fn write_whole(session: &mut Session, exchange: &mut Exchange, mut bytes: Bytes, ends: bool) -> Result<()> {
+    while !bytes.is_empty() {
+        let piece = bytes.split_to(bytes.len().min(PIECE));
+        let length = piece.len() as u64;
+        let last = ends && bytes.is_empty();
+        session.write_response_body(Some(piece), last).await.map_err(pingora::Error::into_down)?;
+        exchange.response_bytes += length;
+    }
+    Ok(())
 }
 
 /// A body of unknown length is chunked for HTTP/1.1 and ends with the connection for HTTP/1.0.

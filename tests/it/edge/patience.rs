@@ -139,3 +139,35 @@ async fn a_client_that_takes_nothing_is_closed() {
     assert_eq!((&line["status"], &line["end"]), (&200.into(), &"client_gone".into()));
     assert!(line["duration_ms"].as_f64().is_some_and(|ms| ms < 5000.0), "{line}");
 }
+
+/// One that takes its response slowly, but takes it, is not: whoever kept the body, and however large it is.
+#[tokio::test]
+async fn a_client_that_takes_its_response_slowly_gets_all_of_it() {
+    const LENGTH: usize = 12 << 20;
+    let origin = Origin::returning(200, vec![b'x'; LENGTH]);
+    for lane in ["", "[etag]\nmax_body = \"16MiB\"\n"] {
+        let proxy = proxy(&origin, &format!("[server]\nidle_timeout = \"1s\"\n{lane}")).await;
+        let socket = tokio::net::TcpSocket::new_v4().expect("socket");
+        socket.set_recv_buffer_size(128 * 1024).expect("a small window");
+        let mut stream = socket.connect(proxy.address()).await.expect("connect");
+        stream.write_all(proxy.get("/").encoded().as_ref()).await.expect("request");
+        let (mut piece, mut taken, began) = (vec![0; 64 * 1024], 0, Instant::now());
+        let mut slowly = true;
+        while let Ok(some @ 1..) = stream.read(&mut piece).await {
+            taken += some;
+            if slowly {
+                // The pauses are what is tested: 640 KiB a second, for three times idle_timeout.
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                slowly = began.elapsed() < Duration::from_secs(3);
+                piece.resize(if slowly { piece.len() } else { 256 * 1024 }, 0);
+            }
+            if taken > LENGTH {
+                break;
+            }
+        }
+        assert!(taken > LENGTH, "{lane:?}: cut after {taken} bytes and {:?}", began.elapsed());
+        drop(stream);
+        let line = proxy.wait_access(1).await.remove(0);
+        assert_eq!((&line["end"], &line["response_bytes"]), (&"ok".into(), &LENGTH.into()), "{lane:?}");
+    }
+}
