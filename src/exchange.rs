@@ -346,7 +346,8 @@ impl Drop for Exchange {
             return;
         }
         let mut story = self.take_story();
-        story.ended.get_or_insert(Ended::ClientGone);
+        let cut_off = self.host.cut_off.load(Ordering::Relaxed);
+        story.ended.get_or_insert(if cut_off { Ended::Drained } else { Ended::ClientGone });
         let closing = self.closing();
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(async move { story.close(closing).await });

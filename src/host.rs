@@ -1,12 +1,12 @@
 //! The process: what all exchanges and all configurations share.
 
 use crate::connections::Connections;
-use crate::edge::threats::Threats;
+use crate::edge::threats::{Threat, Threats};
 use crate::pipeline::Pipeline;
 use crate::telemetry::Log;
 use arc_swap::ArcSwap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::time::Instant;
 use vestibule_plugin::meter::{Counter, Desc, Gauge, Registry};
 use vestibule_plugin::{Clock, Notice};
@@ -34,6 +34,8 @@ pub struct Host {
     pub connector: Connections,
     /// Said once a minute: somebody inside forwards for others and is not trusted.
     pub unheard_proxy: Notice,
+    /// The drain has waited long enough, and what is left is cut off.
+    pub cut_off: AtomicBool,
     /// Exchanges under way.
     pub in_flight: AtomicUsize,
     /// Counts of the host's own.
@@ -107,6 +109,7 @@ impl Host {
             threats,
             connector,
             unheard_proxy: Notice::default(),
+            cut_off: AtomicBool::new(false),
             in_flight: AtomicUsize::new(0),
             counts,
             started: Instant::now(),
@@ -124,6 +127,12 @@ impl Host {
         self.counts.generation.set(pipeline.number() as i64);
         pipeline.plugins.iter().for_each(|built| built.plugin.on_install());
         self.pipeline.store(Arc::new(pipeline));
+    }
+
+    /// Counts and logs a head that was refused before it became an exchange.
+    pub fn refuse_head(&self, threat: Threat) {
+        self.threats.blocked(threat);
+        self.log.refused_head(threat.as_str());
     }
 
     /// What a new configuration borrows.

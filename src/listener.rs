@@ -9,17 +9,18 @@ mod guard;
 mod head;
 mod http1;
 mod http2;
+mod live;
 mod outbox;
 mod pace;
 mod socket;
 pub mod tls;
 
 use crate::config::settings::Server;
-use crate::edge::threats::Threats;
 use crate::host::Host;
 use connection::Connection;
 use crowd::Crowd;
 use guard::{Bounds, Guard};
+use live::Live;
 use pingora::apps::HttpServerApp;
 use pingora::listeners::tls::Acceptor;
 use pingora::protocols::{ALPN, Ssl};
@@ -70,8 +71,8 @@ pub struct Listener<A> {
     app: Arc<A>,
     room: Room,
     tls: Option<Arc<Acceptor>>,
-    threats: Arc<Threats>,
     crowd: Arc<Crowd>,
+    live: Live,
     /// `true` once the drain has begun.
     draining: watch::Receiver<bool>,
 }
@@ -85,13 +86,17 @@ impl<A: HttpServerApp + Send + Sync + 'static> Listener<A> {
         tls: Option<Arc<Acceptor>>,
         draining: watch::Receiver<bool>,
     ) -> Arc<Self> {
-        let threats = Arc::clone(&host.threats);
-        Arc::new(Self { host, app, room, tls, threats, crowd: Arc::new(Crowd::default()), draining })
+        Arc::new(Self { host, app, room, tls, crowd: Arc::new(Crowd::default()), live: Live::default(), draining })
     }
 
     /// Ends connections on which no request is under way, now that the drain has begun.
     pub async fn end_idle(&self) {
         self.app.http_cleanup().await;
+    }
+
+    /// Ends what is still under way, whatever it is.
+    pub fn cut_off(&self) {
+        self.live.cut_off();
     }
 
     /// Connections open at this moment.
@@ -135,7 +140,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> Listener<A> {
         tune(&stream);
         let bounds = bounds(server);
         let listener = Arc::clone(self);
-        tokio::spawn(async move {
+        self.live.spawn(async move {
             let _place = place;
             listener.serve(Socket(stream), address, bounds).await;
         });
@@ -165,14 +170,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> Listener<A> {
         connection: Arc<Connection>,
         bounds: Bounds,
     ) {
-        let guard = Guard::new(
-            stream,
-            accepted,
-            Arc::clone(&connection),
-            bounds,
-            Arc::clone(&self.threats),
-            Arc::clone(&self.host.clock),
-        );
+        let guard = Guard::new(stream, accepted, Arc::clone(&connection), bounds, Arc::clone(&self.host));
         http1::serve(self, Box::new(guard), connection).await;
     }
 }

@@ -169,9 +169,24 @@ impl Server {
             }
         }
         let left = in_flight();
-        tracing::info!(target: "listener", in_flight = left, "stopped");
+        if left > 0 {
+            self.cut_off().await;
+            tracing::warn!(target: "listener", in_flight = left, "stopped before all was done");
+        } else {
+            tracing::info!(target: "listener", in_flight = left, "stopped");
+        }
         self.host.log.flush(LAST_LINES);
         left
+    }
+
+    /// Ends what is left, and waits a moment for its access lines.
+    async fn cut_off(&self) {
+        self.host.cut_off.store(true, Ordering::Relaxed);
+        self.proxy.cut_off();
+        let began = Instant::now();
+        while self.host.in_flight.load(Ordering::Relaxed) > 0 && began.elapsed() < LAST_LINES {
+            tokio::time::sleep(DRAIN_LOOK).await;
+        }
     }
 }
 

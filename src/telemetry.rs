@@ -87,8 +87,8 @@ impl Log {
         }
     }
 
-    /// A head came that the parser refused: said at most once a second, with how many were left out.
-    pub fn malformed_head(&self) {
+    /// A head came that never became an exchange: said at most once a second, with how many were left out.
+    pub fn refused_head(&self, kind: &'static str) {
         let mut malformed = self.shared.malformed.lock();
         if malformed.last.is_some_and(|last| last.elapsed() < MALFORMED_EVERY) {
             malformed.left_out += 1;
@@ -97,7 +97,7 @@ impl Log {
         malformed.last = Some(Instant::now());
         let left_out = std::mem::take(&mut malformed.left_out);
         drop(malformed);
-        tracing::warn!(target: "listener", left_out, "a malformed request head was refused");
+        tracing::warn!(target: "listener", kind, left_out, "a request head was refused");
     }
 
     /// The client as hash: 16 hexadecimal digits of HMAC-SHA256 under the store secret.

@@ -7,7 +7,8 @@ use super::connection::{Connection, Expecting};
 use super::head::{HeadScan, Scanned};
 use super::outbox::Outbox;
 use super::pace::Pace;
-use crate::edge::threats::{Threat, Threats};
+use crate::edge::threats::Threat;
+use crate::host::Host;
 use async_trait::async_trait;
 use pingora::protocols::raw_connect::ProxyDigest;
 use pingora::protocols::tls::SslDigest;
@@ -24,7 +25,6 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
-use vestibule_plugin::Clock;
 
 /// Most field lines of a request head.
 const MAX_FIELDS: usize = 256;
@@ -70,8 +70,7 @@ pub struct Guard<S> {
     pace: Pace,
     connection: Arc<Connection>,
     bounds: Bounds,
-    threats: Arc<Threats>,
-    clock: Arc<dyn Clock>,
+    host: Arc<Host>,
     deadline: Instant,
     /// Runs while the client takes none of the bytes that wait for it.
     unread: Option<Pin<Box<Sleep>>>,
@@ -86,8 +85,7 @@ impl<S: IO> Guard<S> {
         accepted: Instant,
         connection: Arc<Connection>,
         bounds: Bounds,
-        threats: Arc<Threats>,
-        clock: Arc<dyn Clock>,
+        host: Arc<Host>,
     ) -> Self {
         let deadline = accepted + bounds.header_timeout;
         // The first request has its armed flag consumed here; later ones are armed by the connection loop.
@@ -99,8 +97,7 @@ impl<S: IO> Guard<S> {
             pace: Pace::new(bounds.min_body_rate),
             connection,
             bounds,
-            threats,
-            clock,
+            host,
             deadline,
             unread: None,
             sleep: Box::pin(tokio::time::sleep_until(deadline)),
@@ -127,7 +124,7 @@ impl<S: IO> Guard<S> {
     }
 
     fn refuse(&mut self, threat: Threat, answer: &'static [u8]) {
-        self.threats.blocked(threat);
+        self.host.refuse_head(threat);
         // Bytes of an earlier response are out already: a head is read only after its predecessor's response.
         self.out = Outbox::default();
         self.out.put(answer);
@@ -138,7 +135,7 @@ impl<S: IO> Guard<S> {
     /// Looks at the bytes that a read brought into `buf` behind `from`.
     fn inspect(&mut self, buf: &mut ReadBuf<'_>, from: usize) {
         if let Phase::Waiting = self.phase {
-            self.connection.begin_head(self.clock.now());
+            self.connection.begin_head(self.host.clock.now());
             self.phase = Phase::Head(HeadScan::default());
         }
         let Phase::Head(scan) = &mut self.phase else {

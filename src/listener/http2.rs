@@ -84,13 +84,13 @@ pub async fn serve<A: HttpServerApp + Send + Sync + 'static>(
                 let app = Arc::clone(&listener.app);
                 let shutdown = listener.draining.clone();
                 let current = (Arc::clone(&connection), listener.host.clock.now());
-                tokio::spawn(CURRENT.scope(current, async move {
+                listener.live.spawn(CURRENT.scope(current, async move {
                     let _busy = busy;
                     app.process_new_http(ServerSession::new_http2(session), &shutdown).await;
                 }));
             }
             Ok(Some(H2Accept::Rejected)) => {
-                listener.threats.blocked(Threat::Framing);
+                listener.host.refuse_head(Threat::Framing);
                 malformed += 1;
                 if malformed >= MAX_MALFORMED {
                     return;

@@ -180,6 +180,9 @@ async fn a_tunnel_lasts_until_drain_timeout_and_no_longer() {
     let lasted = began.elapsed();
     assert!(lasted >= Duration::from_millis(900) && lasted < Duration::from_secs(5), "{lasted:?}");
     assert_eq!(proxy.wait_exit().await.code(), Some(1), "it was cut off, so the drain was not clean");
+    let line = proxy.wait_access(1).await.remove(0);
+    assert_eq!((&line["end"], &line["status"]), (&"drained".into(), &101.into()));
+    assert_eq!(line["request_bytes"], 10, "{line}");
 }
 
 #[tokio::test]
@@ -197,8 +200,10 @@ async fn the_drain_is_bounded_whatever_is_under_way() {
         assert_eq!(proxy.wait_exit().await.code(), Some(1), "{lane:?}: not a clean drain");
         let took = began.elapsed();
         assert!(took >= Duration::from_millis(450) && took < Duration::from_secs(4), "{lane:?}: {took:?}");
-        let stopped = proxy.wait_log("the last line", |line| line["msg"] == "stopped").await;
-        assert_eq!(stopped["in_flight"], 1, "{lane:?}: it says what it gave up");
+        let stopped = proxy.wait_log("the last line", |line| line["msg"] == "stopped before all was done").await;
+        assert_eq!((&stopped["in_flight"], &stopped["level"]), (&1.into(), &"WARN".into()), "{lane:?}: what it gave up");
+        let line = proxy.wait_access(1).await.remove(0);
+        assert_eq!((&line["end"], &line["status"]), (&"drained".into(), &serde_json::Value::Null), "{lane:?}");
     }
 }
 

@@ -42,12 +42,13 @@ pub async fn run(session: &mut Session, exchange: &mut Exchange) -> Result<()> {
     session.write_response_header(head, false).await.map_err(pingora::Error::into_down)?;
     let (from_upstream, upstream) = upward.into_stream()?;
     let (from_client, mut client) = take_stream(session)?;
-    let settings = &exchange.pipeline.upstream(exchange.story.facts.route()).settings;
+    let patience = exchange.pipeline.upstream(exchange.story.facts.route()).settings.read_timeout;
     let life = Life::begins();
     let (from_client, from_upstream) = (Way::new(from_client, &life), Way::new(from_upstream, &life));
-    let passed = pass(&mut client, &from_client, upstream, &from_upstream, life.quiet_for(settings.read_timeout)).await;
-    exchange.request_bytes += from_client.passed();
-    exchange.response_bytes += from_upstream.passed();
+    let passed = {
+        let _tally = Tally { exchange, from_client: &from_client, from_upstream: &from_upstream };
+        pass(&mut client, &from_client, upstream, &from_upstream, life.quiet_for(patience)).await
+    };
     exchange.story.end_attempt(exchange.host.clock.now(), None);
     exchange.story.ended = passed.err();
     // Says good-bye, so that what was sent last is not lost to a reset.
@@ -138,6 +139,20 @@ impl<'a> Way<'a> {
                 return Ok(());
             }
         }
+    }
+}
+
+/// Tells the exchange what has passed, also when the tunnel is cut off.
+struct Tally<'a> {
+    exchange: &'a mut Exchange,
+    from_client: &'a Way<'a>,
+    from_upstream: &'a Way<'a>,
+}
+
+impl Drop for Tally<'_> {
+    fn drop(&mut self) {
+        self.exchange.request_bytes += self.from_client.passed();
+        self.exchange.response_bytes += self.from_upstream.passed();
     }
 }
 

@@ -97,7 +97,7 @@ async fn a_malformed_head_is_refused_and_counted() {
 async fn malformed_heads_are_logged_once_a_second() {
     let origin = Origin::returning(200, "ok");
     let proxy = proxy(&origin, "").await;
-    let malformed = |line: &serde_json::Value| line["msg"] == "a malformed request head was refused";
+    let malformed = |line: &serde_json::Value| line["msg"] == "a request head was refused";
     let refuse = async || {
         let mut raw = proxy.connect().await;
         raw.write("GET /\r\n\r\n").await;
