@@ -1,5 +1,6 @@
 //! One request and its response: the state the proxy keeps for it, and its end, which comes exactly once.
 
+use crate::edge::threats::Threat;
 use crate::host::Host;
 use crate::listener::connection::Connection;
 use crate::pipeline::Pipeline;
@@ -13,6 +14,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
+use vestibule_plugin::meter::Exemplar;
 use vestibule_plugin::{
     AccessLine, AnsweredBy, Attempt, AttemptResult, ClientAddress, End, Ended, Facts, Hold, Hooks, Monotonic, RouteId,
     Stage, TraceContext,
@@ -155,6 +157,8 @@ struct UnderWay {
     began: Monotonic,
     head: Option<(Monotonic, StatusCode)>,
     reused: bool,
+    /// An interim head has come.
+    heard: bool,
 }
 
 impl Story {
@@ -180,7 +184,7 @@ impl Story {
 
     /// An attempt on the upstream begins.
     pub fn begin_attempt(&mut self, now: Monotonic) {
-        self.attempt = Some(UnderWay { began: now, head: None, reused: false });
+        self.attempt = Some(UnderWay { began: now, head: None, reused: false, heard: false });
     }
 
     /// The attempt has a connection.
@@ -190,9 +194,16 @@ impl Story {
         }
     }
 
+    /// The attempt has an interim head.
+    pub fn attempt_heard(&mut self) {
+        if let Some(attempt) = &mut self.attempt {
+            attempt.heard = true;
+        }
+    }
+
     /// Whether the attempt under way runs on a reused connection and has seen no byte of an answer.
     pub fn attempt_may_have_met_a_dead_connection(&self) -> bool {
-        self.attempt.is_some_and(|a| a.reused && a.head.is_none())
+        self.attempt.is_some_and(|a| a.reused && !a.heard && a.head.is_none())
     }
 
     /// The attempt has the final head of an answer.
@@ -246,6 +257,8 @@ pub struct Exchange {
     pub interim: usize,
     /// The response is an event stream or a tunnel: its time is the time to its head.
     pub open_ended: bool,
+    /// What the edge blocked, until it is counted.
+    pub threat: Option<Threat>,
     /// What the edge found wrong, until it is answered.
     pub refusal: Option<Box<Refusal>>,
     /// The next attempt must not use a connection that others have used.
@@ -287,6 +300,7 @@ impl Exchange {
             response_bytes: 0,
             interim: 0,
             open_ended: false,
+            threat: None,
             refusal: None,
             resend_fresh: false,
             over: false,
@@ -296,6 +310,17 @@ impl Exchange {
     /// The route's name.
     pub fn route_name(&self) -> &str {
         self.pipeline.route_name(self.story.facts.route())
+    }
+
+    /// Counts what the edge blocked in this exchange.
+    pub fn blocked(&self, threat: Threat) {
+        let trace = self.story.facts.trace();
+        let exemplar = trace.is_sampled().then(|| Exemplar {
+            trace_id: trace.trace_id,
+            span_id: trace.span_id,
+            at: self.host.clock.wall(),
+        });
+        self.host.threats.blocked_in(threat, exemplar.as_ref());
     }
 
     /// Lends the story to a task that may outlive this exchange. Until it is given back, the task ends it.

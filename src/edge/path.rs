@@ -43,6 +43,14 @@ pub fn read(path: &str) -> Result<Readings<'_>, Unreadable> {
     Ok(Readings { sent: path, normal: Cow::Owned(normal), decoded: Cow::Owned(decoded) })
 }
 
+/// The normalised path where it differs from `path`; for the log, so what cannot be read stays as it is.
+pub fn normal(path: &str) -> Option<String> {
+    if is_plain(path) {
+        return None;
+    }
+    Some(normalise(path)).filter(|normal| normal != path)
+}
+
 /// Whether every reading is the path itself: nothing to decode, merge, resolve or cut.
 fn is_plain(path: &str) -> bool {
     let mut previous = 0;

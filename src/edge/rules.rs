@@ -1,7 +1,10 @@
 //! Small syntax rules of the edge. Pure.
 
 use http::HeaderMap;
-use http::header::{HOST, HeaderName};
+use http::header::{CONNECTION, HOST, HeaderName};
+
+/// Most field lines of a request head.
+pub const MAX_FIELDS: usize = 256;
 
 /// Whether `host` is `name[:port]`, `v4[:port]` or `[v6][:port]` (RFC 9110 section 7.2, narrowed).
 pub fn is_host(host: &[u8]) -> bool {
@@ -45,7 +48,8 @@ pub fn is_grpc(content_type: &[u8]) -> bool {
     content_type.get(..GRPC.len()).is_some_and(|start| start.eq_ignore_ascii_case(GRPC))
 }
 
-/// Whether a WebSocket handshake is complete (RFC 6455 section 4.1): version 13 and a key of 16 bytes.
+/// Whether a WebSocket handshake is complete (RFC 6455 section 4.1): asked of this connection, version 13 and a key of
+/// 16 bytes.
 pub fn is_websocket_handshake(headers: &HeaderMap) -> bool {
     let is = |name: &str, expected: &str| {
         headers.get(name).is_some_and(|v| v.as_bytes().eq_ignore_ascii_case(expected.as_bytes()))
@@ -54,7 +58,10 @@ pub fn is_websocket_handshake(headers: &HeaderMap) -> bool {
     let key_ok = key.len() == 24
         && key.ends_with(b"==")
         && key[..22].iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/'));
-    is("upgrade", "websocket") && is("sec-websocket-version", "13") && key_ok
+    let asks = headers.get_all(CONNECTION).iter().any(|line| {
+        line.as_bytes().split(|byte| *byte == b',').any(|option| option.trim_ascii().eq_ignore_ascii_case(b"upgrade"))
+    });
+    asks && is("upgrade", "websocket") && is("sec-websocket-version", "13") && key_ok
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Counts what was blocked.
 
-use vestibule_plugin::meter::{Counter, Desc, Registry};
+use vestibule_plugin::meter::{Counter, Desc, Exemplar, Registry};
 
 /// Why a request was refused or changed at the edge; the label `kind`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,11 +71,17 @@ impl Threats {
             help: "Requests refused or changed by the edge rules, by kind.",
             labels: &["kind"],
         });
+        let family = family.with_exemplars();
         Self { by_kind: Threat::ALL.map(|kind| family.with(&[kind.as_str()])) }
     }
 
-    /// One more.
+    /// One more, before it became an exchange.
     pub fn blocked(&self, kind: Threat) {
         self.by_kind[kind as usize].inc();
+    }
+
+    /// One more, in an exchange whose trace may be sampled.
+    pub fn blocked_in(&self, kind: Threat, exemplar: Option<&Exemplar>) {
+        self.by_kind[kind as usize].inc_with(exemplar);
     }
 }

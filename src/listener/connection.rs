@@ -22,6 +22,7 @@ pub struct Connection {
     pipelined: AtomicBool,
     /// A head has come that no exchange has taken yet.
     head_pending: AtomicBool,
+    bytes_behind: AtomicBool,
 }
 
 /// What the client may send behind a head.
@@ -51,6 +52,7 @@ impl Connection {
             slow_body: AtomicBool::new(false),
             pipelined: AtomicBool::new(false),
             head_pending: AtomicBool::new(false),
+            bytes_behind: AtomicBool::new(false),
         }
     }
 
@@ -64,9 +66,15 @@ impl Connection {
         self.head_began.store(now.0, Ordering::Relaxed);
     }
 
-    /// A head is complete.
-    pub fn end_head(&self) {
+    /// A head is complete; whether bytes have come behind it.
+    pub fn end_head(&self, bytes_behind: bool) {
         self.head_pending.store(true, Ordering::Relaxed);
+        self.bytes_behind.store(bytes_behind, Ordering::Relaxed);
+    }
+
+    /// Whether more than the head came in one piece.
+    pub fn has_bytes_behind_head(&self) -> bool {
+        self.bytes_behind.load(Ordering::Relaxed)
     }
 
     /// An exchange takes the head.

@@ -7,6 +7,7 @@ use super::connection::{Connection, Expecting};
 use super::head::{HeadScan, Scanned};
 use super::outbox::Outbox;
 use super::pace::Pace;
+use crate::edge::rules::MAX_FIELDS;
 use crate::edge::threats::Threat;
 use crate::host::Host;
 use async_trait::async_trait;
@@ -26,8 +27,6 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
-/// Most field lines of a request head.
-const MAX_FIELDS: usize = 256;
 /// How long a refused client may go on sending before its socket is closed under it. Closing with unread bytes makes
 /// the kernel send a reset, which can overtake the answer.
 const LINGER: Duration = Duration::from_secs(1);
@@ -80,13 +79,7 @@ pub struct Guard<S> {
 
 impl<S: IO> Guard<S> {
     /// Guards `io`, accepted at `accepted`: the first head, TLS handshake included, is due a `header_timeout` later.
-    pub fn new(
-        io: S,
-        accepted: Instant,
-        connection: Arc<Connection>,
-        bounds: Bounds,
-        host: Arc<Host>,
-    ) -> Self {
+    pub fn new(io: S, accepted: Instant, connection: Arc<Connection>, bounds: Bounds, host: Arc<Host>) -> Self {
         let deadline = accepted + bounds.header_timeout;
         // The first request has its armed flag consumed here; later ones are armed by the connection loop.
         connection.take_armed();
@@ -144,9 +137,9 @@ impl<S: IO> Guard<S> {
         };
         let first = !scan.has_begun();
         match scan.advance(&buf.filled()[from..], self.bounds.max_header_bytes, MAX_FIELDS) {
-            Scanned::Ended(_) => {
+            Scanned::Ended(length) => {
                 self.phase = Phase::Passing;
-                self.connection.end_head();
+                self.connection.end_head(buf.filled().len() - from > length);
                 self.pace.reset();
             }
             Scanned::Unfinished if first => self.set_deadline(Instant::now() + self.bounds.header_timeout),

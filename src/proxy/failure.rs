@@ -93,7 +93,7 @@ fn verdict(error: &Error, exchange: &Exchange) -> (Ended, Option<Problem>) {
 
 fn of_client(error: &Error, exchange: &Exchange) -> (Ended, Option<Problem>) {
     if exchange.connection.had_slow_body() {
-        exchange.host.threats.blocked(Threat::SlowBody);
+        exchange.blocked(Threat::SlowBody);
         let floor = exchange.pipeline.settings.server.min_body_rate;
         let problem = Problem::new("request-timeout", StatusCode::REQUEST_TIMEOUT, "Request timeout")
             .detail(format!("the request body came slower than {floor} bytes a second"));
@@ -101,14 +101,14 @@ fn of_client(error: &Error, exchange: &Exchange) -> (Ended, Option<Problem>) {
     }
     match error.etype {
         ErrorType::InvalidHTTPHeader | ErrorType::H1Error => {
-            exchange.host.threats.blocked(Threat::Framing);
+            exchange.blocked(Threat::Framing);
             let problem =
                 Problem::new("bad-request", StatusCode::BAD_REQUEST, "Bad request").detail("the request is malformed");
             (Ended::Ok, Some(problem.caused_by(error.etype.as_str())))
         }
         ErrorType::Custom(_) | ErrorType::CustomCode(..) => {
             // The engine's chunk parser reports what it does not understand this way.
-            exchange.host.threats.blocked(Threat::Framing);
+            exchange.blocked(Threat::Framing);
             let problem = Problem::new("bad-request", StatusCode::BAD_REQUEST, "Bad request")
                 .detail("the request body is malformed");
             (Ended::Ok, Some(problem))

@@ -26,6 +26,13 @@ pub fn judge(pipeline: &Pipeline, request: &mut Request, head: &mut RequestHeade
         Version::HTTP_10 | Version::HTTP_2 => request.authority.as_ref().is_none_or(|a| rules::is_host(a.as_bytes())),
         _ => rules::names_one_host(&head.headers),
     };
+    // The guard counts those of HTTP/1, the protocol itself the bytes of HTTP/2.
+    if head.headers.len() > rules::MAX_FIELDS {
+        let too_large = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+        let problem = Problem::new("header-too-large", too_large, "Request header fields too large")
+            .detail(format!("a request head may have {} fields", rules::MAX_FIELDS));
+        return Err(refuse(Some(Threat::HeaderSize), problem));
+    }
     if !host_ok {
         let problem = bad_request("bad-host", "Bad host", "send exactly one Host field, a name or an address".into());
         return Err(refuse(Some(Threat::BadHost), problem));
@@ -40,7 +47,7 @@ pub fn judge(pipeline: &Pipeline, request: &mut Request, head: &mut RequestHeade
         return Err(refuse(Some(Threat::Method), problem));
     }
     if request.expects_continue
-        && !head.headers.get(header::EXPECT).is_some_and(|v| v.as_bytes().eq_ignore_ascii_case(b"100-continue"))
+        && !head.headers.get_all(header::EXPECT).iter().all(|v| v.as_bytes().eq_ignore_ascii_case(b"100-continue"))
     {
         let problem = Problem::new("expectation-failed", StatusCode::EXPECTATION_FAILED, "Expectation failed")
             .detail("the only expectation that can be met is 100-continue");
@@ -99,10 +106,9 @@ pub fn judge(pipeline: &Pipeline, request: &mut Request, head: &mut RequestHeade
     }
     let readings = path::read(request.sent_path()).map_err(|why| bad_target(why.to_string()))?;
     let route = pipeline.routes.find(&request.method, &readings).map_err(|_| {
-        bad_target(format!(
-            "the path can be read as `{}` or `{}`, which are different routes",
-            readings.normal, readings.decoded
-        ))
+        let mut ways = vec![readings.sent, &readings.normal, &readings.decoded];
+        ways.dedup();
+        bad_target(format!("the path can be read as `{}`, which are different routes", ways.join("` or `")))
     })?;
     let normal = (readings.normal != readings.sent).then(|| readings.normal.clone().into_owned());
     request.normal_path = normal;

@@ -6,8 +6,8 @@ use super::judge::judge;
 use super::provenance::{self, locate};
 use super::wire::{self, RequestFields, UpstreamFields};
 use crate::answer::answer;
-use crate::edge::rules;
 use crate::edge::threats::Threat;
+use crate::edge::{path, rules};
 use crate::exchange::{Exchange, Request};
 use crate::listener::connection::Expecting;
 use crate::pipeline::Pipeline;
@@ -42,12 +42,13 @@ pub fn enter(session: &mut Session, exchange: &mut Exchange) {
     let judged = judge(&exchange.pipeline, &mut request, head);
     let (route, refusal) = match judged {
         Ok(route) => (route, None),
-        Err(refusal) => (RouteId::UNMATCHED, Some(refusal)),
+        Err(refusal) => {
+            request.normal_path = path::normal(request.sent_path());
+            (RouteId::UNMATCHED, Some(refusal))
+        }
     };
     let located = locate(&exchange.pipeline, &exchange.connection, &mut request, head);
-    if let Some(threat) = refusal.as_ref().map_or(located.spoofed.then_some(Threat::SpoofedHeader), |r| r.threat) {
-        exchange.host.threats.blocked(threat);
-    }
+    exchange.threat = refusal.as_ref().map_or(located.spoofed.then_some(Threat::SpoofedHeader), |r| r.threat);
     if located.unheard && exchange.host.unheard_proxy.is_due(exchange.host.clock.now()) {
         tracing::warn!(
             target: "edge",
@@ -62,6 +63,9 @@ pub fn enter(session: &mut Session, exchange: &mut Exchange) {
         Some(0) => Expecting::Nothing,
         _ => Expecting::Body,
     });
+    if request.body_length == Some(0) && !request.upgrade && exchange.connection.has_bytes_behind_head() {
+        exchange.connection.mark_pipelined();
+    }
     exchange.request = std::sync::Arc::new(request);
     let pipeline = std::sync::Arc::clone(&exchange.pipeline);
     pipeline.attach(&exchange.request, head, &mut exchange.story);
@@ -78,7 +82,9 @@ fn settle_target(head: &mut RequestHeader) {
         && matches!(absolute.scheme_str(), Some("http" | "https"))
         && let Some(target) = absolute.path_and_query().cloned()
     {
-        head.set_uri(target.into());
+        // `http://a?b` has an empty path, which is `/` (RFC 9110 section 4.2.3).
+        let rooted = target.as_str().strip_prefix('?').and_then(|query| format!("/?{query}").try_into().ok());
+        head.set_uri(rooted.unwrap_or_else(|| target.into()));
     }
 }
 
@@ -129,7 +135,11 @@ fn settle_upgrade(pipeline: &Pipeline, route: RouteId, request: &mut Request, he
 pub async fn admit(session: &mut Session, exchange: &mut Exchange) -> Result<bool> {
     // Those that watch see the request before anything refuses it.
     let watching = exchange.story.hooks.iter().take_while(|attached| attached.stage.observes()).count();
-    if ask(session, exchange, watching).await? {
+    let answered = ask(session, exchange, watching).await?;
+    if let Some(threat) = exchange.threat.take() {
+        exchange.blocked(threat);
+    }
+    if answered {
         return Ok(true);
     }
     if let Some(refusal) = exchange.refusal.take() {

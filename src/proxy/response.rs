@@ -17,6 +17,7 @@ pub const MAX_INTERIM: usize = 16;
 pub fn arrived(head: &ResponseHeader, exchange: &mut Exchange) -> Result<()> {
     if head.status.is_informational() && head.status != StatusCode::SWITCHING_PROTOCOLS {
         exchange.interim += 1;
+        exchange.story.attempt_heard();
         if exchange.interim > MAX_INTERIM {
             return Err(Error::explain(ErrorType::InvalidHTTPHeader, "too many interim responses").into_up());
         }

@@ -201,7 +201,11 @@ async fn the_drain_is_bounded_whatever_is_under_way() {
         let took = began.elapsed();
         assert!(took >= Duration::from_millis(450) && took < Duration::from_secs(4), "{lane:?}: {took:?}");
         let stopped = proxy.wait_log("the last line", |line| line["msg"] == "stopped before all was done").await;
-        assert_eq!((&stopped["in_flight"], &stopped["level"]), (&1.into(), &"WARN".into()), "{lane:?}: what it gave up");
+        assert_eq!(
+            (&stopped["in_flight"], &stopped["level"]),
+            (&1.into(), &"WARN".into()),
+            "{lane:?}: what it gave up"
+        );
         let line = proxy.wait_access(1).await.remove(0);
         assert_eq!((&line["end"], &line["status"]), (&"drained".into(), &serde_json::Value::Null), "{lane:?}");
     }

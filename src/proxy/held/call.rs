@@ -137,7 +137,7 @@ impl Call {
         };
         let head = upward.address(self, story)?;
         upward.send(head, self.body.clone()).await?;
-        let (interim, mut head) = upward.read_head(self.switch()).await?;
+        let (interim, mut head) = upward.read_head(self.switch(), story).await?;
         story.attempt_answered(self.host.clock.now(), head.status);
         let status = head.status;
         let mut fields = ResponseFields::of(&mut head);
@@ -154,6 +154,8 @@ impl Call {
             return None;
         }
         match error.etype {
+            // Asking again at once would get the same answer.
+            ErrorType::ConnectNoRoute if failure::error_type(error) == "name_resolution" => return None,
             ErrorType::ConnectRefused
             | ErrorType::ConnectNoRoute
             | ErrorType::ConnectError

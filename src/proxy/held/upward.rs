@@ -97,7 +97,11 @@ impl Upward {
     }
 
     /// Reads the final head, and the interim ones before it. A 101 is final when it was asked for, else an error.
-    pub async fn read_head(&mut self, switch: Switch) -> Result<(Vec<ResponseHeader>, Box<ResponseHeader>)> {
+    pub async fn read_head(
+        &mut self,
+        switch: Switch,
+        story: &mut Story,
+    ) -> Result<(Vec<ResponseHeader>, Box<ResponseHeader>)> {
         let mut interim = Vec::new();
         loop {
             self.session.read_response_header().await.map_err(pingora::Error::into_up)?;
@@ -116,6 +120,7 @@ impl Upward {
                 }
                 return Ok((interim, head));
             }
+            story.attempt_heard();
             if switched || interim.len() >= MAX_INTERIM {
                 return Err(Error::explain(ErrorType::InvalidHTTPHeader, "unexpected interim response").into_up());
             }

@@ -39,6 +39,31 @@ async fn told(proxy: &Proxy, origin: &Origin, fields: &[(&str, &str)]) -> Told {
     Told::by(&origin.last())
 }
 
+/// A load balancer that nobody trusts makes all its clients one; somebody should learn of it.
+#[tokio::test]
+async fn a_peer_inside_that_forwards_and_is_not_trusted_is_warned_of() {
+    let origin = Origin::returning(200, "ok");
+    let proxy = proxy(&origin, "").await;
+    let warned = |line: &serde_json::Value| line["target"] == "edge";
+    proxy.get("/").await;
+    for _ in 0..3 {
+        proxy.get("/").header("x-forwarded-for", "203.0.113.7").await;
+    }
+    let line = proxy.wait_log("the warning", warned).await;
+    assert_eq!((&line["level"], &line["network"]), (&"WARN".into(), &"127.0.0.0/24".into()));
+    proxy.wait_access(4).await;
+    assert_eq!(proxy.logs().iter().filter(|line| warned(line)).count(), 1, "once a minute");
+}
+
+/// Through a real list: what the client wrote in front changes nothing of what the load balancer wrote behind it.
+#[tokio::test]
+async fn garbage_in_front_does_not_hide_the_client() {
+    let origin = Origin::returning(200, "ok");
+    let proxy = proxy(&origin, TRUSTING).await;
+    let told = told(&proxy, &origin, &[("x-forwarded-for", "\", 203.0.113.7")]).await;
+    assert_eq!((told.client.as_str(), told.chain.as_str()), ("203.0.113.7", "203.0.113.7, 127.0.0.1"));
+}
+
 /// SEC-09, SEC-10: a stranger is itself; whatever it says about its way here is dropped.
 #[tokio::test]
 async fn a_stranger_says_nothing_about_its_way() {

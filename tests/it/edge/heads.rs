@@ -16,6 +16,13 @@ const REFUSED: &[Case] = &[
     ("a method in lower case", b"get / HTTP/1.1\r\nhost: a\r\n\r\n", 405, "method-not-allowed", "method"),
     ("an unknown method", b"BREW / HTTP/1.1\r\nhost: a\r\n\r\n", 405, "method-not-allowed", "method"),
     ("an unknown expectation", b"GET / HTTP/1.1\r\nhost: a\r\nexpect: 200-ok\r\n\r\n", 417, "expectation-failed", ""),
+    (
+        "a second expectation",
+        b"GET / HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\nexpect: foo\r\n\r\n",
+        417,
+        "expectation-failed",
+        "",
+    ),
     ("a target of another scheme", b"GET ftp://a/ HTTP/1.1\r\nhost: a\r\n\r\n", 400, "bad-target", "bad_target"),
     ("`*` for GET", b"GET * HTTP/1.1\r\nhost: a\r\n\r\n", 400, "bad-target", "bad_target"),
 ];
@@ -141,6 +148,18 @@ async fn http2_in_clear_is_refused() {
     }
 }
 
+/// RFC 9110 section 4.2.3: an empty path is `/`.
+#[tokio::test]
+async fn an_absolute_target_goes_on_as_its_path() {
+    let origin = Origin::returning(200, "ok");
+    let proxy = proxy(&origin, "").await;
+    for (sent, received) in [("http://a/x?y", "/x?y"), ("http://a?x=1", "/?x=1"), ("http://a", "/")] {
+        let mut raw = proxy.connect().await;
+        raw.write(format!("GET {sent} HTTP/1.1\r\nhost: a\r\n\r\n")).await;
+        assert_eq!((raw.answer().await.status, origin.last().target.as_str()), (200, received), "{sent}");
+    }
+}
+
 /// SEC-03: pipelining is off. The first request is served, then the connection ends.
 #[tokio::test]
 async fn a_pipelined_request_is_not_served() {
@@ -150,6 +169,7 @@ async fn a_pipelined_request_is_not_served() {
     raw.write([proxy.get("/1").encoded(), proxy.get("/2").encoded()].concat()).await;
     let answer = raw.answer().await;
     assert_eq!((answer.status, answer.text().as_str()), (200, "first"));
+    assert_eq!(answer.field("connection"), "close", "it says so");
     assert!(raw.closed().await.is_empty());
     assert_eq!((origin.hits(), origin.last().target), (1, "/1".to_owned()));
 }

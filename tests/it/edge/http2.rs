@@ -49,6 +49,32 @@ async fn http2_is_chosen_by_alpn_and_said_upstream() {
     assert_eq!((&line["protocol"], &line["tls"]), (&"HTTP/2".into(), &true.into()));
 }
 
+/// SEC-14: a head of HTTP/2 has the bounds of one of HTTP/1, and its stream alone is refused.
+#[tokio::test]
+async fn a_head_is_bounded_in_fields_and_bytes() {
+    let certs = Certs::new();
+    let origin = Origin::returning(200, "ok");
+    let proxy = proxy(&certs, &origin, "max_header_bytes = \"8KiB\"\n").await;
+    let client = H2Client::connect_tls(proxy.address(), &certs).await;
+    let fields = |count: usize, length: usize| {
+        let value = "v".repeat(length);
+        (0..count).fold(H2Request::new("GET", "/"), |request, n| request.header(&format!("x-{n}"), &value))
+    };
+    for (request, status) in
+        [(fields(100, 0), 200), (fields(257, 0), 431), (fields(2, 3000), 200), (fields(3, 3000), 431)]
+    {
+        let before = super::blocked(&proxy).await;
+        let answer = client.send(request).await;
+        assert_eq!(answer.status, status);
+        // Too many bytes are the protocol's own to refuse, which says no more than that.
+        if status == 431 && !answer.text().is_empty() {
+            assert_eq!(answer.problem(), "header-too-large");
+            assert_eq!(super::blocked_since(&proxy, &before).await, super::once("header_size"));
+        }
+    }
+    assert_eq!(origin.hits(), 2);
+}
+
 #[tokio::test]
 async fn a_hundred_streams_at_once_are_served() {
     let certs = Certs::new();

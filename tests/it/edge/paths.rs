@@ -26,11 +26,15 @@ async fn an_ambiguous_path_is_refused_where_it_meets_an_entry() {
     assert_eq!(origin.hits(), 0);
     let detail = proxy.get("/admin;a=b").await.json()["detail"].to_string();
     assert!(detail.contains("/admin;a=b") && detail.contains("`/admin`"), "the readings are named: {detail}");
+    let detail = proxy.get("//admin").await.json()["detail"].to_string();
+    assert!(detail.contains("`//admin` or `/admin`"), "each once: {detail}");
 
     // One trailing slash is the same path, and goes on as it was sent.
     assert_eq!(ask(&proxy, "/admin/").await.0, 200);
     assert_eq!(origin.last().target, "/admin/");
-    assert_eq!(proxy.wait_access(7).await.last().map(|line| line["route"].clone()), Some("admin".into()));
+    assert_eq!(proxy.wait_access(8).await.last().map(|line| line["route"].clone()), Some("admin".into()));
+    let paths: Vec<_> = proxy.access().iter().map(|line| line["path"].clone()).collect();
+    assert_eq!(paths[1..3], ["/admin", "/admin"], "what was refused is logged normalised, too: {paths:?}");
 }
 
 /// SEC-12: where no entry is concerned, every byte goes on as it was sent.

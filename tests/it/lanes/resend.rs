@@ -52,6 +52,26 @@ async fn on_a_reused_connection_that_dies_only_harmless_requests_are_sent_again(
     }
 }
 
+/// SEC-17: an interim response is a byte of an answer. An HTTP/1.0 client is not told of it, which changes nothing.
+#[tokio::test]
+async fn nothing_is_sent_again_once_an_interim_response_came() {
+    for lane in Lane::BOTH {
+        for version in ["1.1", "1.0"] {
+            let origin = Origin::replying(|request| {
+                let early = "HTTP/1.1 103 Early Hints\r\nlink: </a.css>\r\n\r\n";
+                if request.target == "/dies" { Reply::raw(early).then(Then::HangUp) } else { Reply::ok("hello") }
+            });
+            let proxy = lane.before(&origin.url(), "").await;
+            let mut raw = proxy.connect().await;
+            for (target, status) in [("/", 200), ("/dies", 502)] {
+                raw.write(format!("GET {target} HTTP/{version}\r\nhost: a\r\nconnection: keep-alive\r\n\r\n")).await;
+                assert_eq!(raw.answer().await.status, status, "{lane:?}, {version}");
+            }
+            assert_eq!((origin.hits(), origin.connections()), (2, 1), "{lane:?}, {version}: it arrived once");
+        }
+    }
+}
+
 #[tokio::test]
 async fn on_a_fresh_connection_that_dies_nothing_is_sent_again() {
     for lane in Lane::BOTH {

@@ -1,8 +1,8 @@
 //! WebSockets: a tunnel where the route says so, an ordinary request elsewhere (SEC-11).
 
 use super::lane::Lane;
-use vestibule_testkit::origin::Then;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use vestibule_testkit::origin::Then;
 use vestibule_testkit::{Origin, Proxy, Raw, Received, Reply, within};
 
 const ROUTE: &str = "[[routes]]\nname = \"socket\"\npath = \"/socket\"\nupgrade = true\n";
@@ -119,7 +119,14 @@ async fn elsewhere_the_upgrade_is_dropped_and_the_request_served() {
         let proxy = proxy(lane, &origin, "").await;
         let incomplete = handshake("/socket").replace("sec-websocket-version: 13\r\n", "");
         let other = handshake("/socket").replace("upgrade: websocket", "upgrade: h2c");
-        for (case, bytes) in [("no such route", handshake("/elsewhere")), ("no version", incomplete), ("h2c", other)] {
+        let unasked = handshake("/socket").replace("connection: Upgrade", "connection: keep-alive");
+        let cases = [
+            ("no such route", handshake("/elsewhere")),
+            ("no version", incomplete),
+            ("h2c", other),
+            ("not asked of this connection", unasked),
+        ];
+        for (case, bytes) in cases {
             let mut raw = Raw::connect(proxy.address()).await;
             raw.write(bytes).await;
             let answer = raw.answer().await;
