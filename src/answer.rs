@@ -6,10 +6,12 @@ use crate::exchange::Exchange;
 use crate::proxy::failure;
 use crate::proxy::wire::ResponseFields;
 use form::Form;
+use futures::FutureExt;
 use http::header::{self, HeaderValue};
 use http::{Method, StatusCode, Version};
 use pingora::Result;
 use pingora::http::ResponseHeader;
+use pingora::protocols::http::ServerSession;
 use pingora::proxy::Session;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
@@ -17,6 +19,8 @@ use vestibule_plugin::{AnsweredBy, Ended, FullResponse, Problem, Response, Respo
 
 /// A refused body of at most this declared length is read and thrown away to keep the connection.
 const DRAIN_BYTES: u64 = 64 * 1024;
+/// Bytes of an upload over HTTP/2 that are read when its answer is out; with its windows full a client reads answers.
+const UPLOAD_BYTES: usize = 1024 * 1024;
 /// The longest such a drain takes.
 const DRAIN_TIME: Duration = Duration::from_secs(5);
 
@@ -75,11 +79,11 @@ async fn write(session: &mut Session, exchange: &mut Exchange, by: AnsweredBy, m
     let send_body = body_allowed && exchange.request.method != Method::HEAD && !full.body.is_empty();
     exchange.story.status = Some(head.status);
     exchange.story.head_at = Some(exchange.host.clock.now());
-    plan_unread_body(session, exchange);
+    plan_unread_body(session, exchange).await;
     close_when_done(session, exchange);
     if exchange.request.version == Version::HTTP_2 && !send_body {
         // One HEADERS frame with END_STREAM: what a gRPC client calls trailers-only.
-        if let pingora::protocols::http::ServerSession::H2(h2) = session.as_downstream_mut() {
+        if let ServerSession::H2(h2) = session.as_downstream_mut() {
             return h2.write_response_header(Box::new(head), true);
         }
     }
@@ -118,12 +122,52 @@ pub fn close_when_done(session: &mut Session, exchange: &Exchange) {
     }
 }
 
-/// A small body that nobody read is thrown away so that the connection can go on; a large one ends it.
-fn plan_unread_body(session: &mut Session, exchange: &Exchange) {
-    let small = exchange.request.body_length.is_some_and(|length| length <= DRAIN_BYTES);
-    if small && !exchange.request.expects_continue && !exchange.connection.had_slow_body() {
-        let downstream = session.as_downstream_mut();
+/// A small body that nobody read is thrown away so that the connection can go on; a large one ends it. Of one that did
+/// not say how large it is only what is here already is known to be small.
+async fn plan_unread_body(session: &mut Session, exchange: &mut Exchange) {
+    if exchange.request.expects_continue
+        || exchange.connection.had_slow_body()
+        || exchange.request.version == Version::HTTP_2
+    {
+        return;
+    }
+    let downstream = session.as_downstream_mut();
+    let small = match exchange.request.body_length {
+        Some(length) => length <= DRAIN_BYTES,
+        None => {
+            let mut thrown = 0;
+            while thrown <= DRAIN_BYTES
+                && let Some(Ok(Some(chunk))) = tokio::task::unconstrained(downstream.read_request_body()).now_or_never()
+            {
+                thrown += chunk.len() as u64;
+            }
+            exchange.request_bytes += thrown;
+            downstream.is_body_done()
+        }
+    };
+    if small {
         downstream.set_close_on_response_before_downstream_finish(false);
         downstream.set_total_drain_timeout(Some(DRAIN_TIME));
     }
+}
+
+/// Lets a client that has its answer finish a short upload, or notice: when a reset comes right behind the answer, the
+/// client may never see it. Of HTTP/2 clients, curl 7.88 drops it.
+pub async fn let_upload_end(session: &mut Session, failed: bool) {
+    let h2 = match session.as_downstream_mut() {
+        ServerSession::H2(h2) if !h2.is_body_done() && h2.response_written().is_some() => h2,
+        // What did not fail the engine ends in the same way.
+        ServerSession::H1(h1) if failed && h1.response_written().is_some() => return h1.shutdown().await,
+        _ => return,
+    };
+    let read = async {
+        let mut left = UPLOAD_BYTES;
+        while let Ok(Some(chunk)) = h2.read_body_bytes().await
+            && chunk.len() < left
+        {
+            left -= chunk.len();
+        }
+    };
+    // Either way the stream ends now.
+    let _ = tokio::time::timeout(DRAIN_TIME, read).await;
 }

@@ -371,8 +371,15 @@ impl Drop for Exchange {
             return;
         }
         let mut story = self.take_story();
-        let cut_off = self.host.cut_off.load(Ordering::Relaxed);
-        story.ended.get_or_insert(if cut_off { Ended::Drained } else { Ended::ClientGone });
+        let ended = if self.connection.had_slow_body() {
+            self.blocked(Threat::SlowBody);
+            Ended::Timeout
+        } else if self.host.cut_off.load(Ordering::Relaxed) {
+            Ended::Drained
+        } else {
+            Ended::ClientGone
+        };
+        story.ended.get_or_insert(ended);
         let closing = self.closing();
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(async move { story.close(closing).await });

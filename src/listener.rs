@@ -5,8 +5,10 @@
 
 pub mod connection;
 mod crowd;
+mod frames;
 mod guard;
 mod head;
+mod head_clock;
 mod http1;
 mod http2;
 mod live;
@@ -14,12 +16,14 @@ mod outbox;
 mod pace;
 mod socket;
 pub mod tls;
+mod upload;
 
 use crate::config::settings::Server;
 use crate::host::Host;
 use connection::Connection;
 use crowd::Crowd;
 use guard::{Bounds, Guard};
+use head_clock::HeadClock;
 use live::Live;
 use pingora::apps::HttpServerApp;
 use pingora::listeners::tls::Acceptor;
@@ -156,8 +160,8 @@ impl<A: HttpServerApp + Send + Sync + 'static> Listener<A> {
         let handshake = tokio::time::timeout_at(accepted + bounds.header_timeout, acceptor.tls_handshake(socket));
         let Ok(Ok(stream)) = handshake.await else { return };
         if stream.selected_alpn_proto() == Some(ALPN::H2) {
-            http2::serve(self, Box::new(stream), connection, accepted + bounds.header_timeout, bounds.idle_timeout)
-                .await;
+            let clocked = HeadClock::new(stream, bounds.header_timeout, Arc::clone(&self.host));
+            http2::serve(self, Box::new(clocked), connection, accepted, bounds).await;
         } else {
             self.serve_http1(stream, accepted, connection, bounds).await;
         }

@@ -27,8 +27,8 @@ use crate::listener::CURRENT;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::FutureExt;
-use http::Version;
 use http::header::CONTENT_LENGTH;
+use http::{StatusCode, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::Digest;
 use pingora::proxy::{FailToProxy, ProxyHttp, Session};
@@ -130,17 +130,24 @@ impl ProxyHttp for Proxy {
         if exchange.request.version == Version::HTTP_10 && !head.headers.contains_key(CONTENT_LENGTH) {
             session.set_keepalive(None);
         }
-        response::leave(head, exchange)
+        response::leave(head, exchange)?;
+        if head.status == StatusCode::NO_CONTENT || head.status == StatusCode::NOT_MODIFIED {
+            exchange.connection.mark_answered();
+        }
+        Ok(())
     }
 
     fn response_body_filter(
         &self,
         _session: &mut Session,
         body: &mut Option<Bytes>,
-        _end: bool,
+        end: bool,
         exchange: &mut Box<Exchange>,
     ) -> Result<Option<Duration>> {
         exchange.response_bytes += body.as_ref().map_or(0, |chunk| chunk.len() as u64);
+        if end {
+            exchange.connection.mark_answered();
+        }
         Ok(None)
     }
 
@@ -169,11 +176,12 @@ impl ProxyHttp for Proxy {
         failure::give_up(session, exchange, error).await
     }
 
-    async fn logging(&self, _session: &mut Session, error: Option<&Error>, exchange: &mut Box<Exchange>) {
+    async fn logging(&self, session: &mut Session, error: Option<&Error>, exchange: &mut Box<Exchange>) {
         if let Some(error) = error {
             failure::note(exchange, error);
         }
         exchange.finish().await;
+        crate::answer::let_upload_end(session, error.is_some()).await;
     }
 
     fn request_summary(&self, _session: &Session, exchange: &Box<Exchange>) -> String {

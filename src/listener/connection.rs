@@ -1,5 +1,6 @@
 //! What an accepted connection and the exchanges on it share.
 
+use super::upload::Upload;
 use http::HeaderValue;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
@@ -20,9 +21,13 @@ pub struct Connection {
     expecting: AtomicU8,
     slow_body: AtomicBool,
     pipelined: AtomicBool,
+    /// The response is complete, whatever is left of the request.
+    answered: AtomicBool,
     /// A head has come that no exchange has taken yet.
     head_pending: AtomicBool,
     bytes_behind: AtomicBool,
+    /// The body under way, where the guard does not see it.
+    upload: Upload,
 }
 
 /// What the client may send behind a head.
@@ -51,9 +56,21 @@ impl Connection {
             expecting: AtomicU8::new(Expecting::Nothing as u8),
             slow_body: AtomicBool::new(false),
             pipelined: AtomicBool::new(false),
+            answered: AtomicBool::new(false),
             head_pending: AtomicBool::new(false),
             bytes_behind: AtomicBool::new(false),
+            upload: Upload::default(),
         }
+    }
+
+    /// One stream of an HTTP/2 connection: the same peer, and a state of its own.
+    pub fn stream(&self) -> Self {
+        Self { peer_text: self.peer_text.clone(), ..Self::new(self.peer, self.tls) }
+    }
+
+    /// The body under way, where the guard does not see it.
+    pub fn upload(&self) -> &Upload {
+        &self.upload
     }
 
     /// When the first byte of the current request head came.
@@ -90,6 +107,7 @@ impl Connection {
     /// The exchange is over: what comes next is a head.
     pub fn rearm(&self) {
         self.expect(Expecting::Nothing);
+        self.answered.store(false, Ordering::Relaxed);
         self.armed.store(true, Ordering::Release);
     }
 
@@ -110,6 +128,16 @@ impl Connection {
             2 => Expecting::Anything,
             _ => Expecting::Nothing,
         }
+    }
+
+    /// The whole response is out.
+    pub fn mark_answered(&self) {
+        self.answered.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the whole response is out; then what is left of the request has little time to come.
+    pub fn is_answered(&self) -> bool {
+        self.answered.load(Ordering::Relaxed)
     }
 
     /// The next request came before this one was answered.

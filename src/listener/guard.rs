@@ -27,11 +27,13 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
-/// How long a refused client may go on sending before its socket is closed under it. Closing with unread bytes makes
-/// the kernel send a reset, which can overtake the answer.
-const LINGER: Duration = Duration::from_secs(1);
-/// Most bytes read and thrown away while lingering.
-const LINGER_BYTES: usize = 256 * 1024;
+/// How long a client that has its answer may go on sending before its socket is closed under it. Closing with unread
+/// bytes makes the kernel send a reset, which can overtake the answer.
+const LINGER: Duration = Duration::from_secs(5);
+/// Most bytes read and thrown away while lingering: what a client may have on its way before it reads the answer.
+const LINGER_BYTES: usize = 64 * 1024 * 1024;
+/// Bytes thrown away at once.
+const SCRATCH: usize = 16 * 1024;
 
 /// The bounds a guard enforces.
 #[derive(Clone, Debug)]
@@ -56,7 +58,7 @@ enum Phase {
     /// The refusal is being written.
     Refusing,
     /// The refusal is written; what the client still sends is thrown away.
-    Lingering { bytes_left: usize },
+    Lingering { bytes_left: usize, scratch: Vec<u8> },
     /// Over.
     Closed,
 }
@@ -71,6 +73,8 @@ pub struct Guard<S> {
     bounds: Bounds,
     host: Arc<Host>,
     deadline: Instant,
+    /// Since when the rest of a body is read that no answer depends on.
+    answered: Option<Instant>,
     /// Runs while the client takes none of the bytes that wait for it.
     unread: Option<Pin<Box<Sleep>>>,
     /// Fires at or before `deadline`; pushed on when it fires early, so that a request costs no timer operation.
@@ -92,6 +96,7 @@ impl<S: IO> Guard<S> {
             bounds,
             host,
             deadline,
+            answered: None,
             unread: None,
             sleep: Box::pin(tokio::time::sleep_until(deadline)),
         }
@@ -141,6 +146,7 @@ impl<S: IO> Guard<S> {
                 self.phase = Phase::Passing;
                 self.connection.end_head(buf.filled().len() - from > length);
                 self.pace.reset();
+                self.answered = None;
             }
             Scanned::Unfinished if first => self.set_deadline(Instant::now() + self.bounds.header_timeout),
             Scanned::Unfinished => {}
@@ -217,7 +223,9 @@ impl<S: IO> Guard<S> {
             if self.connection.expecting() != Expecting::Body {
                 return Poll::Pending;
             }
-            match self.pace.waiting_until(Instant::now()) {
+            let answered = self.connection.is_answered().then(|| *self.answered.get_or_insert_with(Instant::now));
+            let due = [self.pace.waiting_until(Instant::now()), answered.map(|at| at + LINGER)];
+            match due.into_iter().flatten().min() {
                 Some(deadline) => self.set_deadline(deadline),
                 None => return Poll::Pending,
             }
@@ -225,6 +233,9 @@ impl<S: IO> Guard<S> {
         ready!(self.poll_deadline(cx));
         match self.phase {
             Phase::Head(_) => self.refuse(Threat::SlowHead, REQUEST_TIMEOUT),
+            Phase::Passing if self.answered.take().is_some() => {
+                return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "answered before the body had come")));
+            }
             Phase::Passing => {
                 self.connection.mark_slow_body();
                 return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "request body too slow")));
@@ -244,11 +255,10 @@ impl<S: IO> Guard<S> {
                     }
                     // Whether it could be written or not, nothing more is said.
                     let _ = Pin::new(&mut self.io).poll_shutdown(cx);
-                    self.phase = Phase::Lingering { bytes_left: LINGER_BYTES };
+                    self.phase = lingering();
                 }
-                Phase::Lingering { bytes_left } => {
-                    let mut scratch = [0; 1024];
-                    let mut thrown = ReadBuf::new(&mut scratch);
+                Phase::Lingering { bytes_left, scratch } => {
+                    let mut thrown = ReadBuf::new(scratch);
                     match Pin::new(&mut self.io).poll_read(cx, &mut thrown) {
                         Poll::Ready(Ok(())) if !thrown.filled().is_empty() && *bytes_left > thrown.filled().len() => {
                             *bytes_left -= thrown.filled().len();
@@ -264,6 +274,10 @@ impl<S: IO> Guard<S> {
             }
         }
     }
+}
+
+fn lingering() -> Phase {
+    Phase::Lingering { bytes_left: LINGER_BYTES, scratch: vec![0; SCRATCH] }
 }
 
 const REQUEST_TIMEOUT: &[u8] = b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
@@ -308,24 +322,28 @@ impl<S: IO> AsyncWrite for Guard<S> {
         };
         this.timed(cx, flushed)
     }
+    /// Sends what waits and says that nothing more comes; then reads on for a while if the client still owes bytes.
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        ready!(this.out.poll_drain(&mut this.io, cx))?;
-        Pin::new(&mut this.io).poll_shutdown(cx)
+        if !matches!(this.phase, Phase::Lingering { .. } | Phase::Closed) {
+            let drained = this.out.poll_drain(&mut this.io, cx);
+            ready!(this.timed(cx, drained))?;
+            ready!(Pin::new(&mut this.io).poll_shutdown(cx))?;
+            this.phase = match this.connection.expecting() {
+                Expecting::Nothing if !this.connection.is_pipelined() => Phase::Closed,
+                _ => lingering(),
+            };
+            this.set_deadline(Instant::now() + LINGER);
+        }
+        this.poll_refusal(cx)
     }
 }
 
 #[async_trait]
 impl<S: IO> Shutdown for Guard<S> {
-    /// Sends what waits and says that nothing more comes; then reads on for a moment if the client still owes bytes.
     async fn shutdown(&mut self) {
         // The peer may be gone already; there is nobody to tell.
         let _ = tokio::io::AsyncWriteExt::shutdown(self).await;
-        if self.connection.expecting() != Expecting::Nothing || self.connection.is_pipelined() {
-            self.phase = Phase::Lingering { bytes_left: LINGER_BYTES };
-            self.set_deadline(Instant::now() + LINGER);
-            std::future::poll_fn(|cx| self.poll_refusal(cx)).await.ok();
-        }
     }
 }
 

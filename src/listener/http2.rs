@@ -1,6 +1,7 @@
 //! HTTP/2 on one connection: streams side by side, each its own exchange.
 
-use super::connection::Connection;
+use super::connection::{Connection, Expecting};
+use super::guard::Bounds;
 use super::{CURRENT, Listener};
 use crate::edge::threats::Threat;
 use pingora::apps::HttpServerApp;
@@ -10,6 +11,7 @@ use pingora::protocols::{Digest, Stream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 /// Streams at once on one connection.
@@ -24,6 +26,9 @@ const MAX_PENDING_RESETS: usize = 20;
 const MAX_ERROR_RESETS: usize = 1024;
 /// Malformed requests after which the connection ends.
 const MAX_MALFORMED: usize = 32;
+
+/// How long an idle connection that has been told to go may take.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 fn options(max_header_bytes: usize) -> H2Options {
     let mut options = server::default_h2_options();
@@ -43,8 +48,8 @@ pub async fn serve<A: HttpServerApp + Send + Sync + 'static>(
     listener: &Listener<A>,
     stream: Stream,
     connection: Arc<Connection>,
-    preface_due: Instant,
-    idle_timeout: Duration,
+    accepted: Instant,
+    bounds: Bounds,
 ) {
     let digest = Arc::new(Digest {
         ssl_digest: stream.get_ssl_digest(),
@@ -52,14 +57,14 @@ pub async fn serve<A: HttpServerApp + Send + Sync + 'static>(
         proxy_digest: None,
         socket_digest: None,
     });
-    let max_header_bytes = listener.host.pipeline().settings.server.max_header_bytes;
-    let handshake = server::handshake(stream, Some(options(max_header_bytes)));
+    let handshake = server::handshake(stream, Some(options(bounds.max_header_bytes)));
+    let preface_due = accepted + bounds.header_timeout;
     let Ok(Ok(mut wire)) = tokio::time::timeout_at(preface_due, handshake).await else { return };
-    let active = Arc::new(AtomicUsize::new(0));
+    let streams = Arc::new(Streams::new());
     let mut draining = listener.draining.clone();
     let mut leaving = false;
+    let mut gone_by = None;
     let mut malformed = 0;
-    let mut idle_since = Instant::now();
     loop {
         let accepted = tokio::select! {
             biased;
@@ -69,24 +74,35 @@ pub async fn serve<A: HttpServerApp + Send + Sync + 'static>(
                 continue;
             }
             accepted = HttpSession::from_h2_conn(&mut wire, Arc::clone(&digest)) => accepted,
-            () = tokio::time::sleep_until(idle_since + idle_timeout) => {
-                if active.load(Ordering::Acquire) == 0 {
-                    return;
-                }
-                idle_since = Instant::now();
+            () = streams.idle_for(bounds.idle_timeout), if !leaving => {
+                // Says so; a request that is on its way already is still served.
+                wire.graceful_shutdown();
+                leaving = true;
+                gone_by = Some(Instant::now() + FAREWELL);
                 continue;
             }
+            () = at(gone_by) => return,
         };
         match accepted {
             Ok(Some(H2Accept::Session(session))) => {
-                idle_since = Instant::now();
-                let busy = Busy::new(&active);
+                let busy = Busy::new(&streams);
+                let own = Arc::new(connection.stream());
                 let app = Arc::clone(&listener.app);
                 let shutdown = listener.draining.clone();
-                let current = (Arc::clone(&connection), listener.host.clock.now());
+                let current = (Arc::clone(&own), listener.host.clock.now());
+                let floor = bounds.min_body_rate;
                 listener.live.spawn(CURRENT.scope(current, async move {
                     let _busy = busy;
-                    app.process_new_http(ServerSession::new_http2(session), &shutdown).await;
+                    let overdue = async {
+                        own.upload().overdue(floor, || own.expecting() == Expecting::Body).await;
+                        own.mark_slow_body();
+                    };
+                    tokio::select! {
+                        biased;
+                        _ = app.process_new_http(ServerSession::new_http2(session), &shutdown) => {}
+                        // The exchange is dropped where it stands, and its stream reset.
+                        () = overdue => {}
+                    }
                 }));
             }
             Ok(Some(H2Accept::Rejected)) => {
@@ -101,18 +117,52 @@ pub async fn serve<A: HttpServerApp + Send + Sync + 'static>(
     }
 }
 
+/// Resolves at `moment`, or never.
+async fn at(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => tokio::time::sleep_until(moment).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The streams being served, and since when there have been none.
+struct Streams {
+    active: AtomicUsize,
+    changed: Notify,
+}
+
+impl Streams {
+    fn new() -> Self {
+        Self { active: AtomicUsize::new(0), changed: Notify::new() }
+    }
+
+    /// Resolves when there has been no stream for `patience`.
+    async fn idle_for(&self, patience: Duration) {
+        loop {
+            let changed = self.changed.notified();
+            if self.active.load(Ordering::Acquire) > 0 {
+                changed.await;
+            } else if tokio::time::timeout(patience, changed).await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
 /// Counts a stream as long as it is served.
-struct Busy(Arc<AtomicUsize>);
+struct Busy(Arc<Streams>);
 
 impl Busy {
-    fn new(active: &Arc<AtomicUsize>) -> Self {
-        active.fetch_add(1, Ordering::AcqRel);
-        Self(Arc::clone(active))
+    fn new(streams: &Arc<Streams>) -> Self {
+        streams.active.fetch_add(1, Ordering::AcqRel);
+        Self(Arc::clone(streams))
     }
 }
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
+        if self.0.active.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.0.changed.notify_one();
+        }
     }
 }

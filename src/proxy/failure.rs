@@ -92,6 +92,9 @@ fn verdict(error: &Error, exchange: &Exchange) -> (Ended, Option<Problem>) {
 }
 
 fn of_client(error: &Error, exchange: &Exchange) -> (Ended, Option<Problem>) {
+    if exchange.connection.is_answered() {
+        return (Ended::Ok, None);
+    }
     if exchange.connection.had_slow_body() {
         exchange.blocked(Threat::SlowBody);
         let floor = exchange.pipeline.settings.server.min_body_rate;

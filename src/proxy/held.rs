@@ -114,12 +114,14 @@ async fn read_body(session: &mut Session, exchange: &mut Exchange, limit: u64) -
     if exchange.request.expects_continue {
         session.as_downstream_mut().write_continue_response().await.map_err(pingora::Error::into_down)?;
     }
+    exchange.connection.upload().begin();
     let mut whole = BytesMut::new();
     while let Some(chunk) = session.as_downstream_mut().read_request_body().await.map_err(pingora::Error::into_down)? {
         exchange.request_bytes += chunk.len() as u64;
         if exchange.request_bytes > limit {
             return Ok(None);
         }
+        request::keep_pace(chunk.len(), exchange)?;
         whole.extend_from_slice(&chunk);
     }
     Ok(Some(whole.freeze()))

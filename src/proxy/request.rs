@@ -246,6 +246,7 @@ pub async fn forward(session: &mut Session, exchange: &mut Exchange) -> Result<b
 pub async fn choose_peer(exchange: &mut Exchange) -> Result<Box<HttpPeer>> {
     let again = exchange.story.attempts.last().is_some_and(|_| exchange.resend_fresh);
     let reuse = if again { Reuse::Fresh } else { Reuse::Pooled };
+    exchange.connection.upload().begin();
     exchange.story.begin_attempt(exchange.host.clock.now());
     let upstream = exchange.pipeline.upstream(exchange.story.facts.route());
     match upstream.peer(exchange.request.upgrade, reuse).await {
@@ -276,9 +277,26 @@ pub fn address(head: &mut RequestHeader, exchange: &mut Exchange) {
     }
 }
 
+/// Refuses a body over HTTP/2 that comes too slowly; over HTTP/1 the guard below the parser does.
+pub fn keep_pace(bytes: usize, exchange: &Exchange) -> Result<()> {
+    let floor = exchange.pipeline.settings.server.min_body_rate;
+    let connection = &exchange.connection;
+    if exchange.request.version != Version::HTTP_2
+        || connection.expecting() != Expecting::Body
+        || connection.upload().came(bytes, floor)
+    {
+        return Ok(());
+    }
+    connection.mark_slow_body();
+    Err(Error::explain(ErrorType::ReadTimedout, "request body too slow").into_down())
+}
+
 /// Counts a piece of request body of the stream lane against the limit.
 pub fn count_body(body: Option<&Bytes>, end: bool, exchange: &mut Exchange) -> Result<()> {
     exchange.request_bytes += body.map_or(0, |chunk| chunk.len() as u64);
+    if !end {
+        keep_pace(body.map_or(0, Bytes::len), exchange)?;
+    }
     if end && !exchange.request.upgrade {
         exchange.connection.expect(Expecting::Nothing);
     }

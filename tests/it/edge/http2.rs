@@ -178,3 +178,114 @@ async fn a_client_that_never_sends_its_preface_is_closed() {
     while raw.frame().await.is_some() {}
     assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
 }
+
+const HEAD: [(&str, &str); 4] = [(":method", "POST"), (":path", "/"), (":scheme", "https"), (":authority", "a")];
+
+async fn open(proxy: &Proxy, certs: &Certs) -> vestibule_testkit::Raw {
+    let mut raw = proxy.connect_tls(certs, &[Alpn::H2]).await;
+    raw.write([frames::PREFACE, &frames::settings()].concat()).await;
+    raw
+}
+
+/// Section 6: the head deadline holds for HTTP/2, also while other streams of the connection are served.
+#[tokio::test]
+async fn a_head_that_is_never_finished_ends_the_connection() {
+    let certs = Certs::new();
+    let gate = Gate::closed();
+    let held = gate.clone();
+    let origin = Origin::replying(move |_| Reply::ok("late").once(&held));
+    let proxy = proxy(&certs, &origin, "header_timeout = \"1s\"\n").await;
+    let before = super::blocked(&proxy).await;
+    let mut raw = open(&proxy, &certs).await;
+    raw.write(frames::headers(1, frames::END_STREAM, &HEAD)).await;
+    origin.wait_hits(1).await;
+    let began = Instant::now();
+    raw.write(frames::frame(Kind::Headers, frames::END_STREAM, 3, &frames::field_block(&HEAD))).await;
+    while raw.frame().await.is_some() {}
+    let took = began.elapsed();
+    assert!((Duration::from_millis(700)..Duration::from_secs(4)).contains(&took), "{took:?}");
+    assert_eq!(super::blocked_since(&proxy, &before).await, super::once("slow_head"));
+    proxy.wait_log("the refused head", |line| line["msg"] == "a request head was refused").await;
+    gate.open();
+}
+
+/// SEC-15: in drops a body is refused with an answer; one that does not come at all loses its stream.
+#[tokio::test]
+async fn a_body_that_comes_too_slowly_is_cut() {
+    let certs = Certs::new();
+    let origin = Origin::returning(200, "ok");
+    let proxy = proxy(&certs, &origin, "").await;
+    let before = super::blocked(&proxy).await;
+    let mut raw = open(&proxy, &certs).await;
+    raw.write(frames::headers(1, 0, &HEAD)).await;
+    raw.write(frames::headers(3, 0, &HEAD)).await;
+    let began = Instant::now();
+    let mut ends = HashMap::new();
+    while ends.len() < 2 {
+        // Pacing: a drop each half second on the first stream, nothing on the other.
+        if let Ok(Some(frame)) = tokio::time::timeout(Duration::from_millis(500), raw.frame()).await {
+            if frame.is(Kind::Headers) || frame.is(Kind::RstStream) {
+                ends.entry(frame.stream).or_insert(frame);
+            }
+        } else if !ends.contains_key(&1) {
+            raw.write(frames::frame(Kind::Data, 0, 1, b"drop")).await;
+        }
+        assert!(began.elapsed() < Duration::from_secs(12), "nobody minds: {ends:?}");
+    }
+    assert!(began.elapsed() > Duration::from_secs(5), "{:?}", began.elapsed());
+    assert!(ends[&1].is(Kind::Headers) && ends[&3].is(Kind::RstStream), "{ends:?}");
+    let mut lines = proxy.wait_access(2).await;
+    lines.sort_by_key(|line| line["status"].as_u64());
+    assert_eq!((&lines[0]["status"], &lines[0]["end"]), (&serde_json::Value::Null, &"timeout".into()));
+    assert_eq!((&lines[1]["status"], &lines[1]["problem"]), (&408.into(), &"request-timeout".into()));
+    assert_eq!(super::blocked(&proxy).await["slow_body"] - before["slow_body"], 2);
+}
+
+/// A client that is still sending when it has its answer is not reset at once: some drop the answer then.
+#[tokio::test]
+async fn an_answer_to_an_upload_under_way_is_not_followed_by_a_reset() {
+    let certs = Certs::new();
+    let origin = Origin::returning(200, "ok");
+    let proxy = proxy(&certs, &origin, "max_body_bytes = \"1KiB\"\n").await;
+    let mut raw = open(&proxy, &certs).await;
+    raw.write(frames::headers(1, 0, &HEAD)).await;
+    raw.write(frames::frame(Kind::Data, 0, 1, &[b'x'; 4096])).await;
+    let mut ended = false;
+    while !ended {
+        let frame = raw.frame().await.expect("a frame");
+        assert!(!frame.is(Kind::RstStream), "{frame:?}");
+        ended = frame.stream == 1 && frame.flags & frames::END_STREAM != 0;
+    }
+    raw.write(frames::frame(Kind::Data, frames::END_STREAM, 1, &[b'x'; 4096])).await;
+    // The answer to a PING comes behind whatever the end of the stream has caused.
+    raw.write(frames::frame(Kind::Ping, 0, 0, b"12345678")).await;
+    loop {
+        let frame = raw.frame().await.expect("a frame");
+        assert!(!frame.is(Kind::RstStream), "{frame:?}");
+        if frame.is(Kind::Ping) && frame.flags & frames::ACK != 0 {
+            break;
+        }
+    }
+}
+
+/// Idle time counts from the end of the last stream, and the client is told to go.
+#[tokio::test]
+async fn a_connection_is_not_idle_while_a_stream_is_served() {
+    let certs = Certs::new();
+    let origin = Origin::replying(|_| Reply::ok("slow").after(Duration::from_millis(900)));
+    let proxy = proxy(&certs, &origin, "idle_timeout = \"1s\"\n").await;
+    let mut raw = open(&proxy, &certs).await;
+    raw.write(frames::headers(1, frames::END_STREAM, &HEAD)).await;
+    let (mut answered, mut told) = (None, false);
+    while let Some(frame) = raw.frame().await {
+        if frame.stream == 1 && frame.flags & frames::END_STREAM != 0 {
+            answered = Some(Instant::now());
+        }
+        told |= frame.is(Kind::GoAway);
+        if told {
+            break;
+        }
+    }
+    let idle = answered.expect("an answer").elapsed();
+    assert!(told && (Duration::from_millis(700)..Duration::from_secs(4)).contains(&idle), "{idle:?}");
+}

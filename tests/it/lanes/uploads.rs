@@ -2,8 +2,8 @@
 
 use super::lane::Lane;
 use bytes::Bytes;
-use std::time::Duration;
-use vestibule_testkit::{BodyEnd, Certs, Fault, H2Client, H2Request, Origin, Proxy, Relay, Reply};
+use std::time::{Duration, Instant};
+use vestibule_testkit::{Alpn, BodyEnd, Certs, Fault, H2Client, H2Request, Origin, Proxy, Relay, Reply};
 
 const MIB: usize = 1 << 20;
 /// Growth of memory that is not the body's.
@@ -117,6 +117,60 @@ async fn an_answer_that_comes_before_the_body_was_read_is_passed_on() {
     let answer = raw.answer().await;
     assert_eq!((answer.status, answer.text()), (413, "too much".to_owned()));
     raw.closed().await;
+    let line = proxy.wait_access(1).await.remove(0);
+    assert_eq!((&line["status"], &line["end"]), (&413.into(), &"ok".into()), "the answer was whole");
+}
+
+/// Whatever the floor for bodies is, and whatever the client goes on doing.
+#[tokio::test]
+async fn an_answered_client_may_not_hold_its_connection_with_the_rest_of_its_body() {
+    let origin = Origin::at_head(|_| Reply::new(403).body("no").leaving_the_upload());
+    let proxy = Lane::Stream.before(&origin.url(), "[server]\nmin_body_rate = 0\n").await;
+    let mut raw = proxy.connect().await;
+    raw.write("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 100000\r\n\r\nbegin").await;
+    assert_eq!(raw.answer().await.status, 403);
+    let answered = Instant::now();
+    raw.closed().await;
+    assert!(answered.elapsed() < Duration::from_secs(9), "{:?}", answered.elapsed());
+    assert_eq!(proxy.wait_access(1).await[0]["end"], "ok");
+}
+
+/// An answer reaches a client that is in the middle of a large upload, over TLS, too.
+#[tokio::test]
+async fn a_refusal_is_not_lost_to_a_reset() {
+    let certs = Certs::new();
+    let origin = Origin::returning(200, "");
+    for tls in [String::new(), format!("tls = {}\n", certs.tls_toml())] {
+        let toml = format!("[server]\nmax_body_bytes = \"1KiB\"\n{tls}");
+        let setup = vestibule_testkit::Setup::new(crate::bin()).toml(toml).upstream(origin.url());
+        let proxy = setup.start().await;
+        for _ in 0..5 {
+            let mut raw = match tls.is_empty() {
+                true => proxy.connect().await,
+                false => proxy.connect_tls(&certs, &[Alpn::Http11]).await,
+            };
+            raw.write(format!("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: {}\r\n\r\n", 8 * MIB)).await;
+            for _ in 0..8 {
+                raw.try_write(vec![b'x'; MIB]).await.expect("it takes what is on its way");
+            }
+            assert_eq!(raw.answer().await.status, 413, "{tls:?}");
+        }
+    }
+}
+
+/// A short body of unknown length that is here already costs nobody the connection.
+#[tokio::test]
+async fn a_refusal_of_a_short_chunked_body_keeps_the_connection() {
+    let origin = Origin::returning(200, "");
+    let toml = "[rate_limit.policies.one]\nlimit = \"1/h\"\nkey = \"global\"\n\
+                [rate_limit.tiers]\nanonymous = [\"one\"]\n";
+    let proxy = Lane::Stream.before(&origin.url(), toml).await;
+    let mut raw = proxy.connect().await;
+    assert_eq!(proxy.get("/").on(&mut raw).await.status, 200);
+    for _ in 0..3 {
+        let refused = proxy.post("/").chunked(["abc"]).on(&mut raw).await;
+        assert_eq!(refused.status, 429);
+    }
 }
 
 #[tokio::test]

@@ -1,0 +1,141 @@
+//! The head deadline of HTTP/2: a stream wrapper between the decrypted socket and the framing layer.
+//!
+//! The framing layer waits for ever for the rest of a head that has begun, and nothing else of the connection moves while
+//! it does.
+
+use super::frames::FrameScan;
+use crate::edge::threats::Threat;
+use crate::host::Host;
+use async_trait::async_trait;
+use pingora::protocols::raw_connect::ProxyDigest;
+use pingora::protocols::tls::SslDigest;
+use pingora::protocols::{
+    ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, IO, Peek, Shutdown, SocketDigest, Ssl, TimingDigest,
+    UniqueID, UniqueIDType,
+};
+use std::fmt;
+use std::future::Future;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Sleep, sleep};
+
+/// A stream on which no head may take longer than a deadline from its first byte.
+pub struct HeadClock<S> {
+    io: S,
+    scan: FrameScan,
+    patience: Duration,
+    /// What the clock runs for, and the clock.
+    running: Option<(u64, Pin<Box<Sleep>>)>,
+    host: Arc<Host>,
+}
+
+impl<S: IO> HeadClock<S> {
+    /// Gives each head on `io` so much time.
+    pub fn new(io: S, patience: Duration, host: Arc<Host>) -> Self {
+        Self { io, scan: FrameScan::default(), patience, running: None, host }
+    }
+
+    /// Nothing to read: is a head under way, and its time up?
+    fn poll_patience(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Some(head) = self.scan.under_way() else {
+            self.running = None;
+            return Poll::Pending;
+        };
+        if self.running.as_ref().is_none_or(|(running, _)| *running != head) {
+            self.running = Some((head, Box::pin(sleep(self.patience))));
+        }
+        if let Some((_, clock)) = &mut self.running {
+            ready!(clock.as_mut().poll(cx));
+        }
+        self.host.refuse_head(Threat::SlowHead);
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "a request head took too long")))
+    }
+}
+
+impl<S: IO> AsyncRead for HeadClock<S> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let from = buf.filled().len();
+        match Pin::new(&mut this.io).poll_read(cx, buf) {
+            Poll::Ready(read) => {
+                this.scan.advance(&buf.filled()[from..]);
+                Poll::Ready(read)
+            }
+            Poll::Pending => this.poll_patience(cx),
+        }
+    }
+}
+
+impl<S: IO> AsyncWrite for HeadClock<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write(cx, buf)
+    }
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write_vectored(cx, bufs)
+    }
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
+
+#[async_trait]
+impl<S: IO> Shutdown for HeadClock<S> {
+    async fn shutdown(&mut self) {
+        Shutdown::shutdown(&mut self.io).await;
+    }
+}
+
+impl<S: IO> fmt::Debug for HeadClock<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("HeadClock")
+    }
+}
+
+impl<S: IO> UniqueID for HeadClock<S> {
+    fn id(&self) -> UniqueIDType {
+        self.io.id()
+    }
+}
+
+impl<S: IO> Ssl for HeadClock<S> {
+    fn get_ssl_digest(&self) -> Option<Arc<SslDigest>> {
+        self.io.get_ssl_digest()
+    }
+    fn selected_alpn_proto(&self) -> Option<ALPN> {
+        self.io.selected_alpn_proto()
+    }
+}
+
+impl<S: IO> Peek for HeadClock<S> {}
+
+impl<S: IO> GetTimingDigest for HeadClock<S> {
+    fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
+        Vec::new()
+    }
+}
+
+impl<S: IO> GetProxyDigest for HeadClock<S> {
+    fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
+        None
+    }
+}
+
+impl<S: IO> GetSocketDigest for HeadClock<S> {
+    fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
+        None
+    }
+}
