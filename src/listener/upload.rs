@@ -59,7 +59,7 @@ impl Upload {
             }
             sleep_until(end).await;
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 

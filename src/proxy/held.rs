@@ -18,7 +18,7 @@ use crate::exchange::{Exchange, Story};
 use crate::listener::connection::Expecting;
 use crate::proxy::failure;
 use bytes::{Bytes, BytesMut};
-use call::{Call, Outcome};
+use call::{Call, Early, Outcome};
 use futures::FutureExt;
 use http::header::{self, HeaderValue};
 use http::{Method, StatusCode, Version};
@@ -61,12 +61,18 @@ pub async fn run(session: &mut Session, exchange: &mut Exchange, hold: Hold) -> 
     let call = Call::new(session.req_header().as_owned_parts(), body, hold, exchange);
     let outcome = match hold.detach {
         Detach::WithClient => {
-            let executed = call.execute(&mut exchange.story);
-            tokio::select! {
-                biased;
-                outcome = executed => outcome,
-                gone = client_leaves(session) => return Err(gone),
-            }
+            let early = Early::default();
+            let mut executed = std::pin::pin!(call.execute(&mut exchange.story, Some(&early)));
+            let outcome = loop {
+                tokio::select! {
+                    biased;
+                    outcome = &mut executed => break outcome,
+                    heads = early.come() => write_interim(session, heads).await?,
+                    gone = client_leaves(session) => return Err(gone),
+                }
+            };
+            write_interim(session, early.take()).await?;
+            outcome
         }
         Detach::Survives => Box::pin(survive(session, exchange, call)).await?,
     };
@@ -140,7 +146,7 @@ async fn survive(session: &mut Session, exchange: &mut Exchange, call: Call) -> 
     let (mut story, closing) = exchange.lend();
     let (tell, told) = tokio::sync::oneshot::channel();
     tokio::spawn(async move {
-        let outcome = AssertUnwindSafe(call.execute(&mut story))
+        let outcome = AssertUnwindSafe(call.execute(&mut story, None))
             .catch_unwind()
             .await
             .unwrap_or_else(|_| Outcome::Failed(Ended::UpstreamError, Box::new(failure::internal())));
@@ -161,11 +167,16 @@ async fn survive(session: &mut Session, exchange: &mut Exchange, call: Call) -> 
     }
 }
 
+async fn write_interim(session: &mut Session, heads: Vec<ResponseHeader>) -> Result<()> {
+    for head in heads {
+        session.write_response_header(Box::new(head), false).await.map_err(pingora::Error::into_down)?;
+    }
+    Ok(())
+}
+
 /// Sends the reply: head, what was kept, and what flows on behind it.
 async fn write(session: &mut Session, exchange: &mut Exchange, reply: call::Reply) -> Result<()> {
-    for interim in reply.interim {
-        session.write_response_header(Box::new(interim), false).await.map_err(pingora::Error::into_down)?;
-    }
+    write_interim(session, reply.interim).await?;
     let mut head = reply.head;
     response::depart(&mut head, exchange)?;
     close_when_done(session, exchange);

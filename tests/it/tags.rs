@@ -263,3 +263,31 @@ async fn a_part_of_a_body_never_gets_a_tag() {
     let large = proxy.get("/large").await;
     assert_eq!((large.fields.has("etag"), large.body_end), (false, BodyEnd::CutOff));
 }
+
+/// ET-21: a reply that says trailers are to come has no tag, also where its sender speaks HTTP/1.
+#[tokio::test]
+async fn a_reply_that_announces_trailers_is_not_tagged() {
+    let origin = Origin::replying(|request| match request.target.as_str() {
+        "/announced" => json("{}").field("trailer", "x-sum"),
+        _ => json("{}"),
+    });
+    let proxy = proxy(&origin).await;
+    let announced = proxy.get("/announced").await;
+    assert_eq!((announced.status, announced.text().as_str()), (200, "{}"));
+    assert!(!announced.fields.has("etag") && !announced.fields.has("trailer"), "{:?}", announced.fields);
+    assert!(proxy.get("/plain").await.fields.has("etag"));
+}
+
+/// A GET with a body streams; its conditions go on as they are, and its reply is counted like any other.
+#[tokio::test]
+async fn a_get_with_a_body_passes_untouched() {
+    let origin = Origin::replying(|_| json("{}"));
+    let proxy = proxy(&origin).await;
+    let tag = proxy.get("/").await.field("etag").to_owned();
+    let answer = proxy.get("/").header("if-none-match", &tag).body("why not").await;
+    assert_eq!((answer.status, answer.fields.has("etag")), (200, false));
+    assert_eq!((origin.last().field("if-none-match"), origin.last().text().as_str()), (tag.as_str(), "why not"));
+    let skipped = [("outcome", "skipped")];
+    proxy.wait_metrics("one skipped", |s| s.value("vestibule_etag_responses_total", &skipped) == 1.0).await;
+    assert_eq!(proxy.wait_access(2).await[1]["etag"], "skipped");
+}

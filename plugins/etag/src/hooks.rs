@@ -9,8 +9,8 @@ use http::{Method, StatusCode};
 use std::borrow::Cow;
 use std::sync::Arc;
 use vestibule_plugin::{
-    AccessLine, Detach, End, Facts, Field, Fields, Flow, Held, HeldFlow, Hold, Hooks, Keep, RequestHead, ResponseHead,
-    Soon,
+    AccessLine, AnsweredBy, Detach, End, Facts, Field, Fields, Flow, Held, HeldFlow, Hold, Hooks, Keep, RequestHead,
+    ResponseHead, Soon,
 };
 
 /// What describes a body, and so has no place on a 304 (RFC 9110 section 15.4.5).
@@ -42,9 +42,17 @@ pub(crate) struct Shared {
 pub(crate) struct Conditional {
     shared: Arc<Shared>,
     method: Method,
+    body: RequestBody,
     precondition: Precondition,
     tag: MayGetTag,
     outcome: Option<Outcome>,
+}
+
+/// Whether the request has a body. Then it streams, and the reply with it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RequestBody {
+    Present,
+    Absent,
 }
 
 /// What the head of the reply said.
@@ -55,8 +63,8 @@ enum MayGetTag {
 
 impl Conditional {
     /// For a GET or HEAD.
-    pub(crate) fn new(shared: Arc<Shared>, method: Method) -> Self {
-        Self { shared, method, precondition: Precondition::None, tag: MayGetTag::No, outcome: None }
+    pub(crate) fn new(shared: Arc<Shared>, method: Method, body: RequestBody) -> Self {
+        Self { shared, method, body, precondition: Precondition::None, tag: MayGetTag::No, outcome: None }
     }
 
     fn keep(&self) -> Keep {
@@ -89,6 +97,9 @@ impl Conditional {
 
 impl Hooks for Conditional {
     fn on_request<'a>(&'a mut self, request: &'a mut RequestHead<'_>, _facts: &'a mut Facts) -> Soon<'a, Flow> {
+        if self.body == RequestBody::Present {
+            return Soon::Now(Flow::Continue);
+        }
         self.precondition = Precondition::of(request.fields.map());
         Soon::Now(Flow::Hold(Hold { request_body: None, response: self.keep(), detach: Detach::WithClient }))
     }
@@ -127,7 +138,17 @@ impl Hooks for Conditional {
         Soon::Now(HeldFlow::DropBody)
     }
 
-    fn on_end<'a>(&'a mut self, _end: &'a End<'a>, _facts: &'a Facts, line: &'a mut AccessLine) -> Soon<'a, ()> {
+    fn on_response(&mut self, response: &mut ResponseHead<'_>, _facts: &Facts) {
+        if self.body == RequestBody::Present {
+            let tagged = response.fields.map().contains_key(header::ETAG);
+            self.outcome = Some(if tagged { Outcome::UpstreamTag } else { Outcome::Skipped });
+        }
+    }
+
+    fn on_end<'a>(&'a mut self, end: &'a End<'a>, _facts: &'a Facts, line: &'a mut AccessLine) -> Soon<'a, ()> {
+        if end.answered_by != AnsweredBy::Upstream {
+            return Soon::Now(());
+        }
         // None: no reply of the upstream came this far.
         if let Some(outcome) = self.outcome {
             self.shared.responses.count(outcome);

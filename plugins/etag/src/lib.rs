@@ -16,7 +16,7 @@ mod tests;
 pub use config::{Config, Overrides, RouteKey, Strength};
 
 use config::Policy;
-use hooks::{Conditional, Shared};
+use hooks::{Conditional, RequestBody, Shared};
 use http::{Method, header};
 use metrics::Responses;
 use std::sync::Arc;
@@ -57,6 +57,7 @@ impl Plugin for ETag {
         if !reads || request.fields.map().contains_key(header::UPGRADE) {
             return None;
         }
-        Some(Box::new(Conditional::new(Arc::clone(shared), request.method.clone())))
+        let body = if request.body_length == Some(0) { RequestBody::Absent } else { RequestBody::Present };
+        Some(Box::new(Conditional::new(Arc::clone(shared), request.method.clone(), body)))
     }
 }

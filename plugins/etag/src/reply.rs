@@ -20,7 +20,9 @@ pub(crate) fn may_get_tag(method: &Method, status: StatusCode, fields: &HeaderMa
 
 /// Whether a reply can be sent as 304 when the client has its content already.
 pub(crate) fn may_become_304(status: StatusCode, fields: &HeaderMap) -> bool {
-    status == StatusCode::OK && !fields.contains_key(SET_COOKIE) && !says_no_store(fields)
+    // A tag that is none, or two of them: nobody knows what the client would keep under it.
+    let tag_is_sound = !fields.contains_key(ETAG) || tag(fields).is_some();
+    status == StatusCode::OK && tag_is_sound && !fields.contains_key(SET_COOKIE) && !says_no_store(fields)
 }
 
 /// The tag of a reply, if it has one line of `ETag` and that is valid.

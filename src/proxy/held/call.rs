@@ -12,9 +12,11 @@ use crate::upstream::{Reuse, Upstream};
 use bytes::Bytes;
 use http::Method;
 use http::header;
+use parking_lot::Mutex;
 use pingora::http::ResponseHeader;
 use pingora::{Error, ErrorType};
 use std::sync::Arc;
+use std::task::Poll;
 use vestibule_plugin::{
     AnsweredBy, Detach, Ended, Held, HeldFlow, Hold, Keep, Problem, Response, ResponseHead, WhyFlowing,
 };
@@ -32,6 +34,31 @@ pub struct Call {
 
 /// A connection on which the final head has come: it, the interim heads before it, and the head.
 pub type Reached = (Upward, Vec<ResponseHeader>, Box<ResponseHeader>);
+
+/// Interim heads on their way to a client that waits, as they come.
+#[derive(Default)]
+pub struct Early(Mutex<Vec<ResponseHeader>>);
+
+impl Early {
+    /// One more.
+    pub fn put(&self, head: ResponseHeader) {
+        self.0.lock().push(head);
+    }
+
+    /// All that have come and were not taken.
+    pub fn take(&self) -> Vec<ResponseHeader> {
+        std::mem::take(&mut *self.0.lock())
+    }
+
+    /// The same, once there are any. Wakes nobody: it is for the task that runs the call, asked after the call.
+    pub async fn come(&self) -> Vec<ResponseHeader> {
+        std::future::poll_fn(|_| {
+            let heads = self.take();
+            if heads.is_empty() { Poll::Pending } else { Poll::Ready(heads) }
+        })
+        .await
+    }
+}
 
 /// What came of it.
 pub enum Outcome {
@@ -75,11 +102,11 @@ impl Call {
     }
 
     /// Makes it.
-    pub async fn execute(&self, story: &mut Story) -> Outcome {
+    pub async fn execute(&self, story: &mut Story, early: Option<&Early>) -> Outcome {
         let mut reuse = Reuse::Pooled;
         loop {
             story.begin_attempt(self.host.clock.now());
-            let error = match self.attempt(story, reuse).await {
+            let error = match self.attempt(story, reuse, early).await {
                 Ok((upward, interim, head)) => match self.keep(story, upward, interim, head).await {
                     Ok(reply) => return self.consult(story, reply).await,
                     Err(error) => error,
@@ -102,7 +129,7 @@ impl Call {
     pub async fn shake_hands(&self, story: &mut Story) -> Result<Reached, Box<Error>> {
         loop {
             story.begin_attempt(self.host.clock.now());
-            let error = match self.attempt(story, Reuse::Pooled).await {
+            let error = match self.attempt(story, Reuse::Pooled, None).await {
                 Ok(reached) => return Ok(reached),
                 Err(error) => error,
             };
@@ -115,7 +142,7 @@ impl Call {
     }
 
     /// From a connection to the final head.
-    async fn attempt(&self, story: &mut Story, reuse: Reuse) -> Result<Reached, Box<Error>> {
+    async fn attempt(&self, story: &mut Story, reuse: Reuse, early: Option<&Early>) -> Result<Reached, Box<Error>> {
         let upstream = self.upstream(story);
         let peer = if reuse == Reuse::Pooled && !self.request.upgrade {
             upstream.usual_peer().await
@@ -137,12 +164,17 @@ impl Call {
         };
         let head = upward.address(self, story)?;
         upward.send(head, self.body.clone()).await?;
-        let (interim, mut head) = upward.read_head(self.switch(), story).await?;
+        let (interim, mut head) = upward.read_head(self.switch(), story, early).await?;
         story.attempt_answered(self.host.clock.now(), head.status);
         let status = head.status;
         let mut fields = ResponseFields::of(&mut head);
+        let trailer = fields.headers().remove(header::TRAILER);
         wire::strip_response_hops(status, fields.headers());
         fields.headers().remove(header::TRANSFER_ENCODING);
+        if let Some(trailer) = trailer {
+            // For the hooks that hold, which must know that more than a body is to come; see `keep`.
+            fields.headers().insert(header::TRAILER, trailer);
+        }
         drop(fields);
         Ok((upward, interim, head))
     }
@@ -162,6 +194,10 @@ impl Call {
             | ErrorType::SocketError
             | ErrorType::TLSHandshakeFailure => return Some(Reuse::Pooled),
             _ => {}
+        }
+        // The stream was not processed (RFC 9113 section 8.7); the engine's word for it is that trying again is safe.
+        if error.etype == ErrorType::H2Error && error.retry() {
+            return Some(Reuse::Fresh);
         }
         let harmless = matches!(self.request.method, Method::GET | Method::HEAD | Method::OPTIONS)
             && self.body.is_empty()
@@ -188,6 +224,7 @@ impl Call {
             wanted = super::larger(wanted, attached.enter().on_held_head(&response, hold.response, facts));
             attached.leave();
         }
+        fields.headers().remove(header::TRAILER);
         drop(fields);
         let body = keep::keep(upward, &head, &self.request.method, wanted, &self.host.connector).await?;
         if let Body::Whole { .. } = body {

@@ -1,6 +1,6 @@
 //! One request on one upstream connection, HTTP/1.1 or HTTP/2, in the words the held lane uses.
 
-use super::call::Call;
+use super::call::{Call, Early};
 use crate::connections::Connections;
 use crate::exchange::Story;
 use crate::proxy::response::MAX_INTERIM;
@@ -96,13 +96,14 @@ impl Upward {
         self.session.finish_request_body().await.map_err(pingora::Error::into_up)
     }
 
-    /// Reads the final head, and the interim ones before it. A 101 is final when it was asked for, else an error.
+    /// Reads the final head, and the interim ones before it, which go to `early` where somebody waits for them. A 101 is final when it was asked for, else an error.
     pub async fn read_head(
         &mut self,
         switch: Switch,
         story: &mut Story,
+        early: Option<&Early>,
     ) -> Result<(Vec<ResponseHeader>, Box<ResponseHeader>)> {
-        let mut interim = Vec::new();
+        let (mut interim, mut heard) = (Vec::new(), 0);
         loop {
             self.session.read_response_header().await.map_err(pingora::Error::into_up)?;
             let head = self
@@ -121,15 +122,19 @@ impl Upward {
                 return Ok((interim, head));
             }
             story.attempt_heard();
-            if switched || interim.len() >= MAX_INTERIM {
+            if switched || heard >= MAX_INTERIM {
                 return Err(Error::explain(ErrorType::InvalidHTTPHeader, "unexpected interim response").into_up());
             }
             if head.status != StatusCode::CONTINUE {
                 let mut head = head.clone();
                 let status = head.status;
                 wire::strip_response_hops(status, ResponseFields::of(&mut head).headers());
-                interim.push(head);
+                match early {
+                    Some(early) => early.put(head),
+                    None => interim.push(head),
+                }
             }
+            heard += 1;
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::lane::{Client, Lane};
 use std::time::Duration;
-use vestibule_testkit::{BodyEnd, Certs, Origin, Received, Reply};
+use vestibule_testkit::{BodyEnd, Certs, Gate, Origin, Received, Reply};
 
 fn reply(request: &Received) -> Reply {
     match request.target.as_str() {
@@ -145,5 +145,21 @@ async fn trailers_of_an_http1_upstream_do_not_harm() {
             let answer = proxy.get("/").on(&mut raw).await;
             assert_eq!((answer.text(), answer.body_end), ("hello".to_owned(), BodyEnd::Complete), "{lane:?}");
         }
+    }
+}
+
+/// Early hints are early: they do not wait for the response that they hint at.
+#[tokio::test]
+async fn interim_responses_do_not_wait_for_the_final_one() {
+    for lane in Lane::BOTH {
+        let gate = Gate::closed();
+        let held = gate.clone();
+        let origin = Origin::replying(move |_| Reply::ok("ok").interim(103, &[("link", "</a.css>")]).once(&held));
+        let proxy = lane.before(&origin.url(), "").await;
+        let mut raw = proxy.connect().await;
+        raw.write(proxy.get("/").encoded()).await;
+        raw.until("</a.css>").await;
+        gate.open();
+        raw.until("ok").await;
     }
 }

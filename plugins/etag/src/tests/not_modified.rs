@@ -88,6 +88,17 @@ fn a_date_alone_is_judged() {
     assert_eq!(status(get().with("if-modified-since", LATER), reply(404, "x").with("last-modified", THEN)), 404);
 }
 
+/// What has no sound tag of its own is passed as it is.
+#[test]
+fn a_date_does_not_convert_a_reply_whose_tag_is_unsound() {
+    let modified = || ok("x").with("last-modified", THEN);
+    for tags in [&["v1"][..], &[r#""v1""#, r#""v2""#]] {
+        let reply = tags.iter().fold(modified(), |reply, tag| reply.with("etag", tag));
+        assert_eq!(status(get().with("if-modified-since", LATER), reply), 200, "{tags:?}");
+    }
+    assert_eq!(status(get().with("if-modified-since", LATER), modified().with("etag", r#""v1""#)), 304);
+}
+
 /// A date needs no tag: it is judged on a body that flows, too.
 #[test]
 fn a_flowing_body_can_become_a_304() {
