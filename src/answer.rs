@@ -37,11 +37,20 @@ pub async fn answer(session: &mut Session, exchange: &mut Exchange, by: Answered
 fn render(session: &Session, exchange: &mut Exchange, problem: &Problem) -> FullResponse {
     exchange.story.problem = Some(problem.slug);
     if let Some(cause) = &problem.cause {
+        let trace = exchange.story.facts.trace();
+        // Which one is a question of the route alone.
+        let upstream = problem
+            .slug
+            .starts_with("upstream-")
+            .then(|| exchange.pipeline.upstream(exchange.story.facts.route()).settings.url.as_str());
         tracing::warn!(
             target: "answer",
-            trace_id = format_args!("{:032x}", exchange.story.facts.trace().trace_id),
+            trace_id = format_args!("{:032x}", trace.trace_id),
+            span_id = format_args!("{:016x}", trace.span_id),
+            trace_flags = format_args!("{:02x}", trace.flags),
             route = exchange.route_name(),
             problem = problem.slug,
+            upstream,
             cause = %cause,
             "answered with a problem"
         );

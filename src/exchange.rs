@@ -5,6 +5,7 @@ use crate::host::Host;
 use crate::listener::connection::Connection;
 use crate::pipeline::Pipeline;
 use crate::proxy::Refusal;
+use crate::proxy::failure::Answer;
 use futures::FutureExt;
 use http::{HeaderValue, Method, StatusCode, Version};
 use smallvec::SmallVec;
@@ -204,6 +205,11 @@ impl Story {
     /// Whether the attempt under way runs on a reused connection and has seen no byte of an answer.
     pub fn attempt_may_have_met_a_dead_connection(&self) -> bool {
         self.attempt.is_some_and(|a| a.reused && !a.heard && a.head.is_none())
+    }
+
+    /// Whether the final head of an answer has come.
+    pub fn attempt_answer(&self) -> Answer {
+        if self.attempt.is_some_and(|attempt| attempt.head.is_some()) { Answer::Begun } else { Answer::NotBegun }
     }
 
     /// The attempt has the final head of an answer.

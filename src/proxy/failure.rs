@@ -140,9 +140,15 @@ fn of_upstream(error: &Error) -> (Ended, Option<Problem>) {
     (ended, Some(problem.caused_by(cause_of(error))))
 }
 
-/// What went wrong, for the log: type and root cause, never the engine's context, which may quote raw bytes.
+/// What went wrong, for the log: type and root cause. The engine's own context may quote raw bytes, so it is left out but
+/// for TLS, where it is the library's reason.
 pub fn cause_of(error: &Error) -> String {
     let kind = error_type(error);
+    if kind == "tls"
+        && let Some(why) = &error.context
+    {
+        return format!("{kind}: {}", why.as_str());
+    }
     match std::error::Error::source(error.root_cause()) {
         Some(source) => format!("{kind}: {source}"),
         None => match error.root_cause() {
@@ -150,6 +156,11 @@ pub fn cause_of(error: &Error) -> String {
             _ => format!("{kind} ({})", error.etype.as_str()),
         },
     }
+}
+
+fn broken_answer() -> Problem {
+    Problem::new("upstream-invalid", StatusCode::BAD_GATEWAY, "Invalid answer from upstream")
+        .detail("the application's answer broke off before its end")
 }
 
 /// 413 with the limit.
@@ -164,9 +175,21 @@ pub fn internal() -> Problem {
         .detail("the proxy failed to handle this request")
 }
 
+/// Whether the upstream had begun to answer when an attempt of the held lane failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// Its head had come.
+    Begun,
+    /// Nothing had.
+    NotBegun,
+}
+
 /// What to tell the client when an upstream attempt of the held lane failed for good.
-pub fn upstream_problem(error: &Error) -> (Ended, Problem) {
+pub fn upstream_problem(error: &Error, answer: Answer) -> (Ended, Problem) {
     match of_upstream(error) {
+        (Ended::UpstreamError, Some(_)) if answer == Answer::Begun => {
+            (Ended::UpstreamError, broken_answer().caused_by(cause_of(error)))
+        }
         (ended, Some(problem)) => (ended, problem),
         (ended, None) => (ended, internal()),
     }

@@ -30,6 +30,8 @@ struct Shared {
     asking: Mutex<()>,
     refreshing: AtomicBool,
     stale: AtomicBool,
+    /// The last question had no answer; said once, and again when it has one.
+    failing: AtomicBool,
 }
 
 struct Known {
@@ -62,6 +64,7 @@ impl Addresses {
                 asking: Mutex::new(()),
                 refreshing: AtomicBool::new(false),
                 stale: AtomicBool::new(false),
+                failing: AtomicBool::new(false),
             }),
         }
     }
@@ -134,11 +137,16 @@ impl Shared {
         let addresses = match tokio::net::lookup_host((self.host.as_str(), self.port)).await {
             Ok(found) => {
                 self.stale.store(false, Ordering::Relaxed);
+                if self.failing.swap(false, Ordering::Relaxed) {
+                    tracing::info!(target: "upstream", host = self.host, "name resolves again");
+                }
                 found.take(MAX_ADDRESSES).collect()
             }
             // The addresses known so far are better than none; they are asked for again when they are next used.
             Err(error) => {
-                tracing::warn!(target: "upstream", host = self.host, error = %error, "name does not resolve");
+                if !self.failing.swap(true, Ordering::Relaxed) {
+                    tracing::warn!(target: "upstream", host = self.host, error = %error, "name does not resolve");
+                }
                 known.addresses.clone()
             }
         };

@@ -114,11 +114,12 @@ impl Call {
                 Err(error) => error,
             };
             let again = self.may_try_again(story, &error);
+            let answer = story.attempt_answer();
             story.end_attempt(self.host.clock.now(), Some(failure::error_type(&error)));
             match again {
                 Some(next) => reuse = next,
                 None => {
-                    let (ended, problem) = failure::upstream_problem(&error);
+                    let (ended, problem) = failure::upstream_problem(&error, answer);
                     return Outcome::Failed(ended, Box::new(problem));
                 }
             }

@@ -32,14 +32,16 @@ async fn http2_is_spoken_to_an_upstream_that_offers_it() {
 async fn is_refused(url: &str, keys: &str) {
     let (proxy, answer) = ask(url, keys).await;
     assert_eq!((answer.status, answer.problem().as_str()), (502, "upstream-unreachable"), "{}", answer.text());
+    let line = proxy.wait_log("why", |line| line["problem"] == "upstream-unreachable").await;
+    let cause = line["cause"].as_str().unwrap_or_default();
+    assert!(cause.starts_with("tls: ") && cause.contains("certificate"), "{line}");
+    assert_eq!(line["upstream"], url, "which one it is");
     let failed = [("error_type", "tls")];
     proxy
         .wait_metrics("an attempt that failed by TLS", |scrape| {
             scrape.value("http_client_request_duration_seconds_count", &failed) >= 1.0
         })
         .await;
-    let line = proxy.wait_log("the cause", |line| line["target"] == "answer").await;
-    assert!(line["cause"].as_str().is_some_and(|cause| cause.starts_with("tls")), "{line}");
 }
 
 #[tokio::test]
