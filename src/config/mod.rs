@@ -17,6 +17,7 @@ pub mod plugin;
 mod refused;
 mod report;
 mod routes;
+mod salvage;
 mod schema;
 mod schema_walk;
 mod secret_file;

@@ -93,6 +93,7 @@ where
             at: KeyPath::Table(Vec::new()),
             message: format!("[{}] cannot be shown", P::NAME),
             label: error.to_string(),
+            about: Vec::new(),
         }),
     }
     assembled.warnings = P::warnings(&config, &routes).into_errors();
@@ -115,7 +116,8 @@ fn read<T: DeserializeOwned>(
                 Some(key) => format!("`{key}` cannot be read"),
                 None => "this cannot be read".to_owned(),
             };
-            errors.push(BuildError { at: at(path), message, label: error.inner().message().to_owned() });
+            let label = error.inner().message().to_owned();
+            errors.push(BuildError { at: at(path), message, label, about: Vec::new() });
         })
         .ok()
 }

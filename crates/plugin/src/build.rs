@@ -179,6 +179,9 @@ pub struct BuildError {
     pub message: String,
     /// Stands under the underlined source: what was expected, and the nearest valid name.
     pub label: String,
+    /// Keys elsewhere that it rests on. It is not told when one of them was refused, as the default that stands in for
+    /// that one is not what was meant.
+    pub about: Vec<KeyPath>,
 }
 
 /// Everything that is wrong with a configuration.
@@ -188,9 +191,20 @@ pub struct BuildErrors {
 }
 
 impl BuildErrors {
-    /// Adds an error.
+    /// Adds an error about the value at `at` alone.
     pub fn error(&mut self, at: KeyPath, message: impl Into<String>, label: impl Into<String>) {
-        self.errors.push(BuildError { at, message: message.into(), label: label.into() });
+        self.error_about(at, Vec::new(), message, label);
+    }
+
+    /// Adds an error that also rests on other keys.
+    pub fn error_about(
+        &mut self,
+        at: KeyPath,
+        about: Vec<KeyPath>,
+        message: impl Into<String>,
+        label: impl Into<String>,
+    ) {
+        self.errors.push(BuildError { at, message: message.into(), label: label.into(), about });
     }
 
     /// `value` when nothing was wrong, else all of it.

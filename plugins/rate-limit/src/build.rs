@@ -97,8 +97,9 @@ fn check_table(config: &Config, errors: &mut BuildErrors) {
     if timeout < MIN_STORE_TIMEOUT {
         errors.error(KeyPath::table(["store_timeout"]), "`store_timeout` is too short", "expected at least 1ms");
     } else if timeout >= lease {
-        errors.error(
+        errors.error_about(
             KeyPath::table(["store_timeout"]),
+            vec![KeyPath::table(["lease"])],
             format!("`store_timeout` is not shorter than `lease` ({})", config.lease),
             "a reply that comes after the lease has ended is of no use",
         );
