@@ -92,7 +92,7 @@ impl Host {
         let counts = Counts::new(&lent.meter);
         counts.generation.set(pipeline.number() as i64);
         counts.last_reload_ok.set(1);
-        pipeline.plugins.iter().for_each(|built| built.plugin.on_install());
+        pipeline.install();
         let connector = Connections::new(pipeline.settings.upstream.idle_connections, pipeline.settings.server.workers);
         let build = lent.meter.gauge(Desc {
             name: "vestibule_build_info",
@@ -122,7 +122,7 @@ impl Host {
     /// Serves `pipeline` from the next exchange on.
     pub fn install(&self, pipeline: Pipeline) {
         self.counts.generation.set(pipeline.number() as i64);
-        pipeline.plugins.iter().for_each(|built| built.plugin.on_install());
+        pipeline.install();
         self.pipeline.store(Arc::new(pipeline));
     }
 

@@ -3,11 +3,13 @@
 use super::Admin;
 use crate::config::settings::Settings;
 use crate::pipeline::Pipeline;
+use crate::upstream::Standing;
 use http::header::{self, HeaderName, HeaderValue};
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
+use std::sync::Arc;
 use vestibule_plugin::meter::{Format, negotiate};
-use vestibule_plugin::{AdminCall, AdminReply};
+use vestibule_plugin::{AdminCall, AdminReply, RouteId};
 
 /// A response of the admin listener.
 pub struct Page {
@@ -71,13 +73,20 @@ fn ready(admin: &Admin) -> Page {
         reasons.push("draining".to_owned());
     }
     let pipeline = admin.host.pipeline();
-    for (route, upstream) in pipeline.upstreams().iter().enumerate() {
-        if upstream.health.is_up() == Some(false) {
-            // An upstream that several routes share is one reason.
-            let shared = pipeline.upstreams()[..route].iter().any(|other| std::sync::Arc::ptr_eq(other, upstream));
-            if !shared {
-                reasons.push("an upstream does not answer its health path".to_owned());
-            }
+    for (route, upstream) in (0..).zip(pipeline.upstreams()) {
+        let whose = match route {
+            0 => "[upstream]".to_owned(),
+            route => format!("route `{}`", pipeline.route_name(RouteId(route))),
+        };
+        let reason = match upstream.health.standing() {
+            Standing::NotProbed | Standing::Up => continue,
+            Standing::Unknown => format!("the upstream of {whose} has not been probed yet"),
+            Standing::Down => format!("the upstream of {whose} does not answer its health path"),
+        };
+        // An upstream that several routes share is one reason.
+        let seen = &pipeline.upstreams()[..usize::from(route)];
+        if !seen.iter().any(|other| Arc::ptr_eq(other, upstream)) {
+            reasons.push(reason);
         }
     }
     let status = if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
@@ -115,7 +124,11 @@ fn upstream_url(settings: &Settings) -> &str {
 }
 
 fn default_upstream_up(pipeline: &Pipeline) -> Option<bool> {
-    pipeline.upstreams()[0].health.is_up()
+    match pipeline.upstreams()[0].health.standing() {
+        Standing::Up => Some(true),
+        Standing::Down => Some(false),
+        Standing::Unknown | Standing::NotProbed => None,
+    }
 }
 
 async fn reload(admin: &Admin) -> Page {

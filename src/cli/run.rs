@@ -2,6 +2,8 @@
 
 use crate::config::{self, Colour, HostDeps, Source};
 use crate::serve::{Server, Signals};
+use rlimit::Resource;
+use rustix::fs::Mode;
 use std::process::ExitCode;
 use std::sync::Arc;
 use vestibule_plugin::SystemClock;
@@ -11,6 +13,7 @@ use vestibule_plugin::meter::{Registry, process};
 pub fn run(source: &Source) -> ExitCode {
     // The only failure is that a provider is installed already.
     let _ = rustls::crypto::ring::default_provider().install_default();
+    keep_to_ourselves();
     // Each connection needs two descriptors, and the usual soft limit is 1,024. Where it cannot be raised it stays.
     let _ = rlimit::increase_nofile_limit(u64::MAX);
     let meter = Arc::new(Registry::default());
@@ -40,6 +43,14 @@ pub fn run(source: &Source) -> ExitCode {
         Ok(_) => ExitCode::FAILURE,
         Err(why) => refuse(&why),
     }
+}
+
+/// Memory holds keys and what clients sent: it is not written to disk when the process dies, and what the process
+/// writes is its owner's alone.
+fn keep_to_ourselves() {
+    rustix::process::umask(Mode::RWXG | Mode::RWXO);
+    // Lowering a limit is always allowed.
+    let _ = rlimit::setrlimit(Resource::CORE, 0, 0);
 }
 
 fn refuse(why: &str) -> ExitCode {

@@ -131,6 +131,12 @@ fn fill_in(
     }
 }
 
+/// Whether a plugin runs.
+enum Switch {
+    On,
+    Off,
+}
+
 /// What the later stages look at.
 struct Stages<'a> {
     tree: &'a Node,
@@ -215,11 +221,14 @@ impl Stages<'_> {
                 .collect(),
             secret: Arc::new(Secret::new(settings.store.secret)),
         };
-        let plugins: Vec<Built> = self
-            .plugins
-            .iter()
-            .filter_map(|entry| self.plugin(entry, &drafts, (host, &deps), &mut effective, report))
-            .collect();
+        let (mut plugins, mut switched_off) = (Vec::new(), Vec::new());
+        for entry in self.plugins {
+            match self.plugin(entry, &drafts, (host, &deps), &mut effective, report) {
+                Some((built, Switch::On)) => plugins.push(built),
+                Some((built, Switch::Off)) => switched_off.push(built),
+                None => {}
+            }
+        }
         if !drafts.is_empty() {
             effective.add("routes", Toml::Array(drafts.iter().map(Draft::effective).collect()));
         }
@@ -228,7 +237,7 @@ impl Stages<'_> {
         let key = Some(&settings.store.secret[..]).filter(|_| has_secret);
         let hash = effective.hash(token.into_iter().chain(key));
         let effective = effective.masked(schema);
-        Generation { settings, plugins, effective, hash, warnings: Vec::new(), route_names }
+        Generation { settings, plugins, switched_off, effective, hash, warnings: Vec::new(), route_names }
     }
 
     /// Builds a plugin that is on.
@@ -239,7 +248,7 @@ impl Stages<'_> {
         (host, deps): (&HostDeps, &Deps),
         effective: &mut Effective,
         report: &mut Report<'_>,
-    ) -> Option<Built> {
+    ) -> Option<(Built, Switch)> {
         let table = self.tree.get(entry.name);
         let refused = self.refused.below(&[entry.name]);
         if refused.whole() {
@@ -274,9 +283,9 @@ impl Stages<'_> {
         if let Some(shown) = shown {
             effective.add(entry.name, shown);
         }
-        // One that is switched off by its own key is checked like any other, and does not run.
-        let plugin = plugin.filter(|_| enabled != Some(false))?;
-        Some(Built { name: entry.name, stage: entry.stage, plugin })
+        // One that is switched off by its own key is checked like any other, and learns that it does not run.
+        let switch = if enabled == Some(false) { Switch::Off } else { Switch::On };
+        Some((Built { name: entry.name, stage: entry.stage, plugin: plugin? }, switch))
     }
 
     /// Whether what stands at `at` may not be what was meant.

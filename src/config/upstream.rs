@@ -77,7 +77,7 @@ impl UpstreamFile {
             write_timeout: duration("write_timeout", self.write_timeout, LEAST_TIMEOUT),
             health_interval: duration("health_interval", self.health_interval, LEAST_INTERVAL),
             idle_connections: usize::try_from(self.idle_connections).unwrap_or(usize::MAX),
-            ca_file: match self.ca_file.as_str() {
+            authorities: match self.ca_file.as_str() {
                 "" => None,
                 path => tls::authorities(path, &section.place(&["ca_file"]), report),
             },

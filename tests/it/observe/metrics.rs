@@ -148,6 +148,23 @@ async fn metrics_that_are_off_are_not_found() {
     assert_eq!(proxy.admin("GET", "/status").await.json()["plugins"], serde_json::json!(["trace"]));
 }
 
+/// What is switched off takes part in no exchange, and still hears that it is.
+#[tokio::test]
+async fn a_reload_turns_metrics_off_and_on_again() {
+    let origin = Origin::returning(200, "ok");
+    let proxy = proxy(&origin, "").await;
+    assert_eq!(proxy.get("/").await.status, 200);
+    proxy.wait_metrics("one request", |scrape| scrape.value(SERVER, &[]) == 1.0).await;
+    proxy.rewrite("[metrics]\nenabled = false\n");
+    assert_eq!(proxy.reload().await.status, 200);
+    assert_eq!(proxy.admin("GET", "/metrics").await.status, 404);
+    assert_eq!(proxy.get("/").await.status, 200);
+    proxy.wait_access(2).await;
+    proxy.rewrite("");
+    assert_eq!(proxy.reload().await.status, 200);
+    assert_eq!(proxy.metrics().await.value(SERVER, &[]), 1.0, "nothing was counted meanwhile");
+}
+
 #[tokio::test]
 async fn the_build_and_the_process_are_described() {
     let origin = Origin::returning(200, "ok");
