@@ -66,11 +66,13 @@ impl Counts {
             help: "Connections and requests turned away because a limit was reached, by reason.",
             labels: &["reason"],
         });
+        let shed = shed.closed("reason", &["connections", "requests"]);
         let reloads = meter.counter(Desc {
             name: "vestibule_config_reloads_total",
             help: "Reloads of the configuration, by outcome.",
             labels: &["outcome"],
         });
+        let reloads = reloads.closed("outcome", &["ok", "failed"]);
         let gauge = |name, help| meter.gauge(Desc { name, help, labels: &[] }).with(&[]);
         Self {
             shed_connections: shed.with(&["connections"]),

@@ -35,7 +35,8 @@ impl Page {
     /// A refusal with its reason.
     pub fn refusal(status: StatusCode, reason: &str) -> Self {
         let title = status.canonical_reason().unwrap_or("Refused");
-        let problem = json!({ "type": "about:blank", "title": title, "status": status.as_u16(), "detail": reason });
+        let kind = format!("urn:vestibule:problem:{}", slug(status));
+        let problem = json!({ "type": kind, "title": title, "status": status.as_u16(), "detail": reason });
         Self::new(status, "application/problem+json", format!("{problem}\n"))
     }
 
@@ -45,9 +46,24 @@ impl Page {
         self
     }
 
+    /// 405, with the methods that the path takes.
     fn wrong_method(allowed: &'static str) -> Self {
         Self::refusal(StatusCode::METHOD_NOT_ALLOWED, &format!("this path takes {allowed}"))
             .field(header::ALLOW, HeaderValue::from_static(allowed))
+    }
+}
+
+/// What kind of problem a refusal is; names that the proxy uses itself mean the same here.
+fn slug(status: StatusCode) -> &'static str {
+    match status {
+        StatusCode::BAD_REQUEST => "bad-request",
+        StatusCode::UNAUTHORIZED => "unauthorized",
+        StatusCode::FORBIDDEN => "forbidden",
+        StatusCode::NOT_FOUND => "not-found",
+        StatusCode::METHOD_NOT_ALLOWED => "method-not-allowed",
+        StatusCode::PAYLOAD_TOO_LARGE => "content-too-large",
+        StatusCode::SERVICE_UNAVAILABLE => "store-unavailable",
+        _ => "internal",
     }
 }
 
@@ -164,7 +180,8 @@ async fn plugin(admin: &Admin, method: &Method, path: &str, query: &str) -> Page
             Page { status: StatusCode::NO_CONTENT, content_type: None, body: String::new(), fields: vec![] }
         }
         AdminReply::NotFound(why) => Page::refusal(StatusCode::NOT_FOUND, &why),
-        AdminReply::MethodNotAllowed => Page::wrong_method("GET, DELETE"),
+        AdminReply::BadRequest(why) => Page::refusal(StatusCode::BAD_REQUEST, &why),
+        AdminReply::MethodNotAllowed(allowed) => Page::wrong_method(allowed),
         AdminReply::Unavailable(why) => Page::refusal(StatusCode::SERVICE_UNAVAILABLE, &why),
     }
 }
@@ -174,8 +191,8 @@ fn percent_decode(segment: &str) -> Option<String> {
     let mut rest = segment.as_bytes();
     while let Some((&first, after)) = rest.split_first() {
         if first == b'%' {
-            let hex = std::str::from_utf8(after.get(..2)?).ok()?;
-            bytes.push(u8::from_str_radix(hex, 16).ok()?);
+            let digit = |at: usize| char::from(*after.get(at)?).to_digit(16);
+            bytes.push(u8::try_from(digit(0)? << 4 | digit(1)?).ok()?);
             rest = &after[2..];
         } else {
             bytes.push(first);
@@ -194,6 +211,7 @@ mod tests {
         assert_eq!(percent_decode("addr%3D127.0.0.1"), Some("addr=127.0.0.1".into()));
         assert_eq!(percent_decode("a%252F"), Some("a%2F".into()));
         assert_eq!(percent_decode("%"), None);
+        assert_eq!(percent_decode("%+f"), None);
         assert_eq!(percent_decode("%ff"), None);
     }
 }

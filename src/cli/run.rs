@@ -2,6 +2,7 @@
 
 use crate::config::{self, Colour, HostDeps, Source};
 use crate::serve::{Server, Signals};
+use crate::telemetry::Log;
 use rlimit::Resource;
 use rustix::fs::Mode;
 use std::process::ExitCode;
@@ -34,6 +35,7 @@ pub fn run(source: &Source) -> ExitCode {
     let served = runtime.block_on(async {
         let mut signals = Signals::heed().map_err(|error| format!("cannot wait for signals: {error}"))?;
         let server = Server::start(source, deps, generation)?;
+        Log::heed_panics();
         server.until_told_to_stop(&mut signals).await;
         Ok::<usize, String>(server.drain(signals.interrupt()).await)
     });

@@ -15,6 +15,7 @@ use crate::config::secret_keys::{self, Why};
 use crate::config::section::Section;
 use crate::config::server::ServerFile;
 use crate::config::settings::{Server, Settings, Target, Upstream};
+use crate::config::source::Unreadable;
 use crate::config::store::StoreFile;
 use crate::config::tree::{self, Broken, Node, Place, Value};
 use crate::config::upstream::UpstreamFile;
@@ -27,17 +28,34 @@ use vestibule_plugin::{BuildError, Deps, KeyPath, RouteEntry, RouteId, Secret, S
 /// Reads, checks and builds a configuration for these plugins.
 pub(super) fn load(source: &Source, host: &HostDeps, plugins: &[Entry]) -> Result<Generation, Diagnostics> {
     let file = source.path().display().to_string();
-    let (text, unreadable) = match source.read() {
-        Ok(text) => (text, None),
-        Err(error) => (String::new(), Some(error)),
-    };
-    let mut report = Report::new(file, &text);
-    if let Some(error) = unreadable {
-        report.error(&Place::Nowhere, "cannot read the configuration", error.to_string());
-        return Err(report.finish());
+    match source.read() {
+        Ok(text) => load_text(source, &text, host, plugins),
+        Err(Unreadable::Other(error)) => {
+            let mut report = Report::new(file, "");
+            report.error(&Place::Nowhere, "cannot read the configuration", error.to_string());
+            Err(report.finish())
+        }
+        Err(Unreadable::NotUtf8 { before }) => {
+            let mut report = Report::new(file, &before);
+            let schema = schema::of(plugins);
+            report.quoting().unparsed(secret_keys::harmless(View::whole(&schema)));
+            let at = Place::File(before.len()..before.len());
+            report.error(&at, "cannot read the configuration", "the next byte is not UTF-8");
+            Err(report.finish())
+        }
     }
+}
+
+/// As [`load`], with this text in place of the file's.
+pub(super) fn load_text(
+    source: &Source,
+    text: &str,
+    host: &HostDeps,
+    plugins: &[Entry],
+) -> Result<Generation, Diagnostics> {
+    let mut report = Report::new(source.path().display().to_string(), text);
     let schema = schema::of(plugins);
-    let Some((tree, refused)) = read_tree(&text, source, View::whole(&schema), &mut report) else {
+    let Some((tree, refused)) = read_tree(text, source, View::whole(&schema), &mut report) else {
         return Err(report.finish());
     };
     let generation = Stages { tree: &tree, refused: &refused, plugins, host }.settle(View::whole(&schema), &mut report);
@@ -50,7 +68,8 @@ pub(super) fn load(source: &Source, host: &HostDeps, plugins: &[Entry]) -> Resul
 fn read_tree(text: &str, source: &Source, schema: View<'_>, report: &mut Report<'_>) -> Option<(Node, Refused)> {
     let (mut tree, is_whole) = match tree::parse(text) {
         Ok(tree) => (tree, true),
-        Err(Broken { errors, rest }) => {
+        Err(broken) => {
+            let Broken { errors, rest } = *broken;
             report.quoting().unparsed(secret_keys::harmless(schema));
             for (label, place) in errors {
                 report.error(&place, "invalid TOML", label);
@@ -175,6 +194,7 @@ impl Stages<'_> {
         show(&mut effective, "store", &file, report);
         let has_secret = !(file.secret.is_empty() && file.secret_file.is_empty());
         let store = file.settle(&section, self.host.drawn_secret, report);
+        let memory_max = if section.sound(&["memory_max"]) { store.memory_max } else { u64::MAX };
 
         let file: LogFile = self.section("log", log_node).read(report);
         show(&mut effective, "log", &file, report);
@@ -223,7 +243,7 @@ impl Stages<'_> {
         };
         let (mut plugins, mut switched_off) = (Vec::new(), Vec::new());
         for entry in self.plugins {
-            match self.plugin(entry, &drafts, (host, &deps), &mut effective, report) {
+            match self.plugin(entry, &drafts, (host, &deps, memory_max), &mut effective, report) {
                 Some((built, Switch::On)) => plugins.push(built),
                 Some((built, Switch::Off)) => switched_off.push(built),
                 None => {}
@@ -245,7 +265,7 @@ impl Stages<'_> {
         &self,
         entry: &Entry,
         drafts: &[Draft<'_>],
-        (host, deps): (&HostDeps, &Deps),
+        (host, deps, memory_max): (&HostDeps, &Deps, u64),
         effective: &mut Effective,
         report: &mut Report<'_>,
     ) -> Option<(Built, Switch)> {
@@ -271,6 +291,7 @@ impl Stages<'_> {
             routes: routes.collect(),
             stores: host.stores(),
             deps,
+            memory_max,
         });
         let told = |one: &&BuildError| !one.about.iter().chain([&one.at]).any(|path| self.doubts(entry, drafts, path));
         for BuildError { at, message, label, about: _ } in errors.iter().filter(told) {

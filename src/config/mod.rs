@@ -71,6 +71,11 @@ pub fn load(source: &Source, host: &HostDeps) -> Result<Generation, Diagnostics>
     load::load(source, host, PLUGINS)
 }
 
+/// As [`load`], of a text that is not yet a file.
+pub fn load_text(text: &str, host: &HostDeps) -> Result<Generation, Diagnostics> {
+    load::load_text(&Source::new(None), text, host, PLUGINS)
+}
+
 /// Whether `url` can be `[upstream] url`, else why not. Quotes nothing that may be a password.
 pub fn check_upstream(url: &str) -> Result<(), String> {
     url::target(url).map(drop).map_err(|bad| format!("{}; {}", bad.message, bad.label))

@@ -67,12 +67,7 @@ impl<'a> Section<'a> {
         value.0
     }
 
-    /// A number that must lie in a range.
-    pub(super) fn number(&self, key: &str, value: u64, range: (u64, u64), report: &mut Report<'_>) -> usize {
-        self.bounded(key, value, range, &u64::to_string, report)
-    }
-
-    /// As [`Self::number`], with another way to write the bounds.
+    /// A number that must lie in a range; `written` is how its bounds are shown.
     pub(super) fn bounded(
         &self,
         key: &str,

@@ -50,14 +50,15 @@ pub(super) struct Broken {
 }
 
 /// Reads a file.
-pub(super) fn parse(text: &str) -> Result<Node, Broken> {
+pub(super) fn parse(text: &str) -> Result<Node, Box<Broken>> {
     strict(text).map_err(|errors| {
         let spans = |text: &str| {
             let errors = strict(text).err().unwrap_or_default();
             let span = |(_, place)| if let Place::File(span) = place { Some(span) } else { None };
             errors.into_iter().map(span).collect()
         };
-        Broken { errors, rest: salvage::rest(text, spans).and_then(|rest| strict(&rest).ok()) }
+        let rest = salvage::rest(text, spans).and_then(|rest| strict(&rest).ok());
+        Box::new(Broken { errors, rest })
     })
 }
 

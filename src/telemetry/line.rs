@@ -179,6 +179,7 @@ fn escape(out: &mut String, text: &str, quotes: Quotes) {
             | '\u{7f}'..='\u{9f}'
             | '\u{2028}'
             | '\u{2029}'
+            | '\u{61c}'
             | '\u{200e}'
             | '\u{200f}'
             | '\u{202a}'..='\u{202e}'

@@ -31,6 +31,17 @@ pub trait Build: Plugin + Sized {
         deps: &Deps,
     ) -> Result<Self, BuildErrors>;
 
+    /// The table with everything in it that it implies, e.g. entries that exist unless the file says otherwise. Shown
+    /// as the effective configuration; read again, it must mean the same.
+    fn resolved(config: Self::Config) -> Self::Config {
+        config
+    }
+
+    /// What does not fit into `memory_max` bytes, the `[store] memory_max` of this process.
+    fn oversized(_config: &Self::Config, _memory_max: u64) -> BuildErrors {
+        BuildErrors::default()
+    }
+
     /// What is valid but probably not meant; shown by `check` and logged when the configuration is loaded.
     fn warnings(_config: &Self::Config, _routes: &Routes<Self::Route>) -> BuildErrors {
         BuildErrors::default()

@@ -83,7 +83,10 @@ async fn without_a_file_it_is_a_transparent_proxy() {
             assert_eq!(origin.last().target, "/any?x=1");
         }
         Err(said) => {
-            assert!(said.contains("cannot listen on 127.0.0.1:9901 ([server] admin): Address already in use"), "{said}")
+            assert!(
+                said.contains("cannot listen on 127.0.0.1:9901 ([server] admin): Address already in use"),
+                "{said}"
+            );
         }
     }
 }

@@ -2,13 +2,11 @@
 
 use super::limits::Drafts;
 use super::{check_name, missing};
-use crate::config::{ANONYMOUS, Config, TierEntry};
+use crate::config::{ANONYMOUS, Config, FREE, TierEntry};
 use crate::tiers::Tiers;
 use std::sync::Arc;
 use vestibule_plugin::{BuildErrors, KeyPath};
 
-/// The tier that authenticated callers get when there is one and the file does not say otherwise.
-const FREE: &str = "free";
 /// A tier without policies of its own.
 const UNLIMITED: &str = "unlimited";
 
