@@ -118,7 +118,7 @@ impl Log {
         hidden
     }
 
-    /// Makes a panic a line like any other. What panicked is told; what it worked on is not.
+    /// Makes a panic a line like any other, escaped and cut like any other, with its place.
     pub fn heed_panics() {
         std::panic::set_hook(Box::new(|panic| {
             let said = panic.payload();
