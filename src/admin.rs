@@ -54,7 +54,16 @@ impl Admin {
 
     async fn respond(&self, session: &mut ServerSession) -> Page {
         let mut body = 0;
-        while let Ok(Some(chunk)) = session.read_request_body().await {
+        loop {
+            let chunk = match session.read_request_body().await {
+                Ok(Some(chunk)) => chunk,
+                Ok(None) => break,
+                // What was asked may not be what was meant, and where the next request begins is unknown.
+                Err(_) => {
+                    session.set_keepalive(None);
+                    return Page::refusal(StatusCode::BAD_REQUEST, "the body is malformed or incomplete");
+                }
+            };
             body += chunk.len();
             if body > MAX_BODY {
                 session.set_keepalive(None);
@@ -106,7 +115,10 @@ impl HttpServerApp for Admin {
 
 async fn write(session: &mut ServerSession, page: Page, bodiless: bool) -> Result<()> {
     let mut head = ResponseHeader::build(page.status, Some(5))?;
-    head.insert_header(header::CONTENT_LENGTH, HeaderValue::from(page.body.len()))?;
+    // RFC 9110 section 8.6: a 204 has none.
+    if page.status != StatusCode::NO_CONTENT {
+        head.insert_header(header::CONTENT_LENGTH, HeaderValue::from(page.body.len()))?;
+    }
     head.insert_header(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))?;
     head.insert_header(HeaderName::from_static("x-content-type-options"), HeaderValue::from_static("nosniff"))?;
     if let Some(content_type) = page.content_type {

@@ -68,11 +68,13 @@ impl Counts {
             help: "Connections and requests turned away because a limit was reached, by reason.",
             labels: &["reason"],
         });
+        let shed = shed.closed("reason", &["connections", "requests"]);
         let reloads = meter.counter(Desc {
             name: "vestibule_config_reloads_total",
             help: "Reloads of the configuration, by outcome.",
             labels: &["outcome"],
         });
+        let reloads = reloads.closed("outcome", &["ok", "failed"]);
         let gauge = |name, help| meter.gauge(Desc { name, help, labels: &[] }).with(&[]);
         Self {
             shed_connections: shed.with(&["connections"]),
@@ -94,7 +96,7 @@ impl Host {
         let counts = Counts::new(&lent.meter);
         counts.generation.set(pipeline.number() as i64);
         counts.last_reload_ok.set(1);
-        pipeline.plugins.iter().for_each(|built| built.plugin.on_install());
+        pipeline.install();
         let connector = Connections::new(pipeline.settings.upstream.idle_connections, pipeline.settings.server.workers);
         let build = lent.meter.gauge(Desc {
             name: "vestibule_build_info",
@@ -125,7 +127,7 @@ impl Host {
     /// Serves `pipeline` from the next exchange on.
     pub fn install(&self, pipeline: Pipeline) {
         self.counts.generation.set(pipeline.number() as i64);
-        pipeline.plugins.iter().for_each(|built| built.plugin.on_install());
+        pipeline.install();
         self.pipeline.store(Arc::new(pipeline));
     }
 

@@ -29,6 +29,7 @@ use pingora::apps::HttpServerApp;
 use pingora::listeners::tls::Acceptor;
 use pingora::protocols::{ALPN, Ssl};
 use socket::Socket;
+use socket2::SockRef;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -56,6 +57,10 @@ const OUT_OF_FILES_PAUSE: Duration = Duration::from_millis(100);
 pub fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     socket.set_reuseaddr(true)?;
+    if address.is_ipv6() {
+        // Whatever the system's default is, `[::]` and `0.0.0.0` are two addresses and can be listened on together.
+        SockRef::from(&socket).set_only_v6(true)?;
+    }
     socket.bind(address)?;
     socket.listen(BACKLOG)?.into_std()
 }

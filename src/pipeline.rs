@@ -20,6 +20,7 @@ pub struct Pipeline {
     pub settings: Settings,
     /// The plugins that are on, outermost first.
     pub plugins: Vec<Built>,
+    switched_off: Vec<Built>,
     /// Path templates.
     pub routes: Routes,
     /// Who may speak for a client.
@@ -49,7 +50,7 @@ impl Pipeline {
         known: &[Arc<Upstream>],
         host: &crate::host::Lent,
     ) -> Result<Self, String> {
-        let Generation { settings, plugins, effective, hash, route_names, warnings: _ } = generation;
+        let Generation { settings, plugins, switched_off, effective, hash, route_names, warnings: _ } = generation;
         let routes = Routes::new(&settings.routes, &settings.server.methods, settings.server.path_case)?;
         let mut upstreams: Vec<Arc<Upstream>> = Vec::with_capacity(settings.routes.len() + 1);
         let own = settings.routes.iter().map(|route| route.upstream.as_ref());
@@ -58,7 +59,7 @@ impl Pipeline {
             let same = |upstream: &&Arc<Upstream>| upstream.settings == *wanted;
             let upstream = match upstreams.iter().chain(known).find(same) {
                 Some(upstream) => Arc::clone(upstream),
-                None => Upstream::new(wanted.clone(), host)?,
+                None => Upstream::new(wanted.clone(), host),
             };
             upstreams.push(upstream);
         }
@@ -80,6 +81,7 @@ impl Pipeline {
             hash,
             since: SystemTime::now(),
             plugins,
+            switched_off,
             settings,
         })
     }
@@ -112,6 +114,11 @@ impl Pipeline {
     /// How lines are written.
     pub fn log(&self) -> settings::Log {
         self.settings.log
+    }
+
+    /// Tells every plugin that this configuration serves from now on, also those that are switched off.
+    pub fn install(&self) {
+        self.plugins.iter().chain(&self.switched_off).for_each(|built| built.plugin.on_install());
     }
 
     /// Asks every plugin whether it takes part in this exchange.

@@ -1,8 +1,9 @@
 //! Taking a changed configuration: all of it or nothing.
 
-use crate::config::{self, Diagnostic, Diagnostics, HostDeps, Severity, Source};
+use crate::config::{self, Diagnostic, Diagnostics, HostDeps, Severity, Source, Started};
 use crate::host::Host;
 use crate::pipeline::Pipeline;
+use crate::watch::Watch;
 use std::sync::Arc;
 use tokio::sync::Mutex;
 
@@ -11,13 +12,25 @@ pub struct Reloader {
     host: Arc<Host>,
     deps: Arc<HostDeps>,
     source: Source,
+    started: Started,
+    watch: parking_lot::Mutex<Option<Watch>>,
     one_at_a_time: Mutex<()>,
 }
 
 impl Reloader {
-    /// Reads from `source`.
-    pub fn new(host: Arc<Host>, deps: Arc<HostDeps>, source: Source) -> Self {
-        Self { host, deps, source, one_at_a_time: Mutex::new(()) }
+    /// Reads from `source`, in a process that runs what it `started` with.
+    pub fn new(host: Arc<Host>, deps: Arc<HostDeps>, source: Source, started: Started) -> Self {
+        Self { host, deps, source, started, watch: parking_lot::Mutex::new(None), one_at_a_time: Mutex::new(()) }
+    }
+
+    /// Watches the file as the configuration that serves wants it. Needs a runtime.
+    pub fn watch(self: &Arc<Self>) {
+        let mut watch = self.watch.lock();
+        if !self.host.pipeline().settings.server.watch {
+            *watch = None;
+        } else if !watch.as_ref().is_some_and(|watch| watch.holds(self.source.path())) {
+            *watch = Watch::start(self.source.path(), self);
+        }
     }
 
     /// Reads the configuration again and serves it from the next exchange on; its number. What is wrong changes
@@ -35,6 +48,7 @@ impl Reloader {
                 counts.reloads_ok.inc();
                 counts.last_reload_ok.set(1);
                 tracing::info!(target: "config", generation = number, "configuration reloaded");
+                self.watch();
             }
             Err(errors) => {
                 counts.reloads_failed.inc();
@@ -43,9 +57,9 @@ impl Reloader {
                     tracing::error!(
                         target: "config",
                         file = error.file,
-                        line = error.line.unwrap_or(0),
-                        column = error.column.unwrap_or(0),
-                        help = error.label,
+                        line = error.line,
+                        column = error.column,
+                        help = help(error),
                         "{}", error.message
                     );
                 }
@@ -60,9 +74,9 @@ impl Reloader {
     }
 
     fn take(&self) -> Result<u64, Diagnostics> {
-        let generation = config::load(&self.source, &self.deps)?;
+        let mut generation = config::load(&self.source, &self.deps)?;
         let current = self.host.pipeline();
-        for key in config::restart_keys_changed(&current.settings, &generation.settings) {
+        for key in self.started.hold(&mut generation) {
             tracing::warn!(target: "config", key, "this key takes effect at restart only");
         }
         warn(&generation.warnings);
@@ -82,8 +96,15 @@ pub fn warn(warnings: &[Diagnostic]) {
         tracing::warn!(
             target: "config",
             file = warning.file,
-            line = warning.line.unwrap_or(0),
+            line = warning.line,
+            column = warning.column,
+            help = help(warning),
             "{}", warning.message
         );
     }
+}
+
+/// What stands under the underlined source, if anything does.
+fn help(diagnostic: &Diagnostic) -> Option<&str> {
+    Some(diagnostic.label.as_str()).filter(|label| !label.is_empty())
 }

@@ -3,7 +3,7 @@
 pub mod worker;
 
 use crate::admin::{self, Admin};
-use crate::config::{self, Generation, HostDeps, Source};
+use crate::config::{self, Generation, HostDeps, Source, Started};
 use crate::edge::threats::Threats;
 use crate::host::{Host, Lent};
 use crate::listener::{self, Listener, Room};
@@ -11,8 +11,7 @@ use crate::pipeline::Pipeline;
 use crate::proxy::Proxy;
 use crate::reload::{self, Reloader};
 use crate::telemetry::Log;
-use crate::{upstream, watch};
-use notify::RecommendedWatcher;
+use crate::upstream;
 use pingora::apps::HttpServerOptions;
 use pingora::proxy::HttpProxy;
 use pingora::server::configuration::ServerConf;
@@ -40,7 +39,6 @@ pub struct Server {
     drain: channel::Sender<bool>,
     addresses: Vec<SocketAddr>,
     admin_address: Option<SocketAddr>,
-    _watching: Option<RecommendedWatcher>,
 }
 
 impl Server {
@@ -48,9 +46,11 @@ impl Server {
     pub fn start(source: &Source, deps: Arc<HostDeps>, generation: Generation) -> Result<Self, String> {
         let lent = Lent { clock: Arc::clone(&deps.clock), meter: Arc::clone(&deps.meter) };
         let settings = generation.settings.clone();
+        let started = Started::new(&generation);
         let tls = settings.server.tls.as_ref().map(listener::tls::acceptor).transpose()?;
-        let sockets = settings.server.listen.iter().map(|address| bind(*address)).collect::<Result<Vec<_>, _>>()?;
-        let admin_socket = settings.server.admin.map(bind).transpose()?;
+        let sockets =
+            settings.server.listen.iter().map(|address| bind("listen", *address)).collect::<Result<Vec<_>, _>>()?;
+        let admin_socket = settings.server.admin.map(|address| bind("admin", address)).transpose()?;
 
         let log = Log::start(&lent.meter);
         log.configure(settings.log, settings.store.secret);
@@ -67,9 +67,9 @@ impl Server {
         app.server_options = Some(options);
         app.handle_init_modules();
         let proxy = Listener::new(Arc::clone(&host), Arc::new(app), Room::AsConfigured, tls, draining);
-        let reloader = Arc::new(Reloader::new(Arc::clone(&host), deps, source.clone()));
+        let reloader = Arc::new(Reloader::new(Arc::clone(&host), deps, source.clone(), started));
+        reloader.watch();
         let mut server = Self {
-            _watching: watch::start(source, &reloader, settings.server.watch),
             proxy,
             reloader,
             draining: Arc::new(AtomicBool::new(false)),
@@ -243,9 +243,10 @@ impl Bound {
     }
 }
 
-fn bind(address: SocketAddr) -> Result<Bound, String> {
+/// `key` of `[server]` asked for it.
+fn bind(key: &str, address: SocketAddr) -> Result<Bound, String> {
     let bound = listener::bind(address).and_then(|socket| Ok(Bound { address: socket.local_addr()?, socket }));
-    bound.map_err(|error| format!("cannot listen on {address}: {error}"))
+    bound.map_err(|error| format!("cannot listen on {address} ([server] {key}): {error}"))
 }
 
 fn engine(settings: &config::Settings) -> ServerConf {

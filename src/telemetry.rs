@@ -70,21 +70,24 @@ impl Log {
         if self.shared.format.load(Ordering::Relaxed) == 0 { LogFormat::Json } else { LogFormat::Text }
     }
 
+    fn write(&self, line: Line) {
+        self.shared.writer.write(&line.finish(), self.format());
+    }
+
     fn admits(&self, level: tracing::Level) -> bool {
         level_rank(level) <= self.shared.level.load(Ordering::Relaxed)
     }
 
     /// Writes one access line.
     pub fn access(&self, access: &access::Access<'_>) {
-        if self.admits(tracing::Level::INFO) {
-            let mut line = Line::new(self.format(), "INFO", "access", "request");
-            let client = match access.client {
-                LogClient::Hash => self.hide(access.facts.address()),
-                LogClient::Address => access.facts.address().to_string(),
-            };
-            access.write(&mut line, &client);
-            self.shared.writer.write(&line.finish());
-        }
+        // Whatever the level: `[log] access` says whether they are wanted.
+        let mut line = Line::new(self.format(), "INFO", "access", "request");
+        let client = match access.client {
+            LogClient::Hash => self.hide(access.facts.address()),
+            LogClient::Address => access.facts.address().to_string(),
+        };
+        access.write(&mut line, &client);
+        self.write(line);
     }
 
     /// A head came that never became an exchange: said at most once a second, with how many were left out.
@@ -113,6 +116,17 @@ impl Log {
         let hidden = hmac_text(&secret, &address.to_string());
         LAST_HIDDEN.set(Some((address, secret, hidden.clone())));
         hidden
+    }
+
+    /// Makes a panic a line like any other, escaped and cut like any other, with its place.
+    pub fn heed_panics() {
+        std::panic::set_hook(Box::new(|panic| {
+            let said = panic.payload();
+            let text = said.downcast_ref::<&str>().copied();
+            let text = text.or_else(|| said.downcast_ref::<String>().map(String::as_str)).unwrap_or("panic");
+            let at = panic.location().map(ToString::to_string);
+            tracing::error!(target: "panic", location = at, "{text}");
+        }));
     }
 
     /// Waits until all lines so far are written, at most `patience`.

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-pub use health::{Health, probe};
+pub use health::{Health, Standing, probe};
 
 /// Streams at once on one HTTP/2 connection to an upstream.
 const MAX_UPSTREAM_STREAMS: usize = 100;
@@ -58,8 +58,8 @@ pub enum Reuse {
 pub struct Unresolved(pub String);
 
 impl Upstream {
-    /// Reads what the settings name. Resolves nothing yet.
-    pub fn new(settings: settings::Upstream, lent: &Lent) -> Result<Arc<Self>, String> {
+    /// By these settings. Resolves nothing yet.
+    pub fn new(settings: settings::Upstream, lent: &Lent) -> Arc<Self> {
         let mut options = PeerOptions::new();
         options.connection_timeout = Some(settings.connect_timeout);
         options.total_connection_timeout = Some(settings.connect_timeout);
@@ -72,17 +72,17 @@ impl Upstream {
             _ => ALPN::H1,
         };
         let mut group = DefaultHasher::new();
-        settings.ca_file.hash(&mut group);
-        if let Some(file) = &settings.ca_file {
-            let pem = std::fs::read(file).map_err(|error| format!("{}: {error}", file.display()))?;
-            options.ca = Some(Arc::from(authorities(&pem).map_err(|why| format!("{}: {why}", file.display()))?));
+        if let Some(authorities) = &settings.authorities {
+            authorities.iter().for_each(|der| der.as_ref().hash(&mut group));
+            let parsed = authorities.iter().map(|der| WrappedX509::new(der.to_vec(), pingora::utils::tls::parse_x509));
+            options.ca = Some(Arc::from(parsed.collect::<Vec<_>>()));
         }
         let place = match &settings.target {
             Target::Tcp { host, port, .. } => Place::Tcp(Addresses::new(host, *port)),
             Target::Unix(path) => Place::Unix(path.to_string_lossy().into_owned()),
         };
         let health = Health::new(&settings, lent);
-        Ok(Arc::new(Self { settings, health, place, options, usual: ArcSwapOption::empty(), group: group.finish() }))
+        Arc::new(Self { settings, health, place, options, usual: ArcSwapOption::empty(), group: group.finish() })
     }
 
     /// Somewhere to connect to. Waits for the first resolution of a name, at most `connect_timeout`.
@@ -174,15 +174,4 @@ fn inet(peer: &HttpPeer) -> Option<SocketAddr> {
 fn fresh_group() -> u64 {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     NEXT.fetch_add(1, Ordering::Relaxed)
-}
-
-fn authorities(pem: &[u8]) -> Result<Vec<WrappedX509>, String> {
-    use rustls::pki_types::CertificateDer;
-    use rustls::pki_types::pem::PemObject;
-    CertificateDer::pem_slice_iter(pem)
-        .map(|der| {
-            let der = der.map_err(|error| error.to_string())?;
-            Ok(WrappedX509::new(der.to_vec(), pingora::utils::tls::parse_x509))
-        })
-        .collect()
 }

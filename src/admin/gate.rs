@@ -28,13 +28,12 @@ impl Gate {
         if comes_from_a_page(&head.headers) && !matches!(head.method, Method::GET | Method::HEAD) {
             return Some(Page::refusal(StatusCode::FORBIDDEN, "a web page may not do this"));
         }
-        if matches!(path, "/livez" | "/readyz") {
-            return None;
-        }
         // The address changes at a restart only: a configuration with another one and without a token must not open
         // a listener that others can reach.
         let must_have = if self.address.ip().is_loopback() { None } else { self.first.as_ref() };
         match token.or(must_have) {
+            // Whoever asks by the address of the machine, as a probe does, asks a listener that has a token.
+            Some(_) if matches!(path, "/livez" | "/readyz") => None,
             Some(token) if !carries(&head.headers, token) => {
                 tracing::warn!(target: "admin", "a request without the admin token was refused");
                 let refusal = Page::refusal(StatusCode::UNAUTHORIZED, "send `authorization: Bearer <admin token>`");
@@ -52,21 +51,26 @@ impl Gate {
     }
 
     fn is_own_name(&self, headers: &HeaderMap) -> bool {
-        let Some(host) = headers.get(header::HOST).and_then(|v| v.to_str().ok()) else { return false };
+        let mut lines = headers.get_all(header::HOST).iter();
+        let (Some(host), None) = (lines.next().and_then(|v| v.to_str().ok()), lines.next()) else { return false };
         if host == self.address.to_string() {
             return true;
         }
-        let name = match host.strip_prefix('[') {
-            Some(v6) => v6.split(']').next().unwrap_or(""),
-            None => host.split(':').next().unwrap_or(""),
+        let (name, port) = match host.strip_prefix('[') {
+            Some(v6) => v6.split_once(']').unwrap_or(("", "")),
+            None => host.split_at(host.find(':').unwrap_or(host.len())),
         };
+        let is_port = |port: &str| port.is_empty() || port.bytes().all(|byte| byte.is_ascii_digit());
+        if !(port.is_empty() || port.strip_prefix(':').is_some_and(is_port)) {
+            return false;
+        }
         name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
     }
 }
 
 fn comes_from_a_page(headers: &HeaderMap) -> bool {
     headers.contains_key(header::ORIGIN)
-        || headers.get(SEC_FETCH_SITE).is_some_and(|site| !matches!(site.as_bytes(), b"none" | b"same-origin"))
+        || headers.get_all(SEC_FETCH_SITE).iter().any(|site| !matches!(site.as_bytes(), b"none" | b"same-origin"))
 }
 
 fn carries(headers: &HeaderMap, token: &SecretText) -> bool {
@@ -117,7 +121,16 @@ mod tests {
             Some(403)
         );
         assert_eq!(judge(None, "POST", "/reload", &[("host", "localhost"), ("sec-fetch-site", "none")]), None);
-        assert_eq!(judge(None, "GET", "/livez", &[("host", "evil.test")]), None);
+        let sites = [("host", "localhost"), ("sec-fetch-site", "none"), ("sec-fetch-site", "cross-site")];
+        assert_eq!(judge(None, "POST", "/reload", &sites), Some(403));
+        for host in ["localhost:evil", "localhost:1:2", "[::1]evil", "[::1]:x", "[::1", "localhost.evil.test"] {
+            assert_eq!(judge(None, "GET", "/status", &[("host", host)]), Some(403), "{host}");
+        }
+        assert_eq!(judge(None, "GET", "/status", &[("host", "localhost"), ("host", "evil.test")]), Some(403));
+        for probe in ["/livez", "/readyz"] {
+            assert_eq!(judge(None, "GET", probe, &[("host", "evil.test")]), Some(403), "{probe}");
+            assert_eq!(judge(Some("s3cret"), "GET", probe, &[("host", "10.0.0.7:9901")]), None, "{probe}");
+        }
     }
 
     #[test]

@@ -3,11 +3,13 @@
 use super::Admin;
 use crate::config::settings::Settings;
 use crate::pipeline::Pipeline;
+use crate::upstream::Standing;
 use http::header::{self, HeaderName, HeaderValue};
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
+use std::sync::Arc;
 use vestibule_plugin::meter::{Format, negotiate};
-use vestibule_plugin::{AdminCall, AdminReply};
+use vestibule_plugin::{AdminCall, AdminReply, RouteId};
 
 /// A response of the admin listener.
 pub struct Page {
@@ -33,7 +35,8 @@ impl Page {
     /// A refusal with its reason.
     pub fn refusal(status: StatusCode, reason: &str) -> Self {
         let title = status.canonical_reason().unwrap_or("Refused");
-        let problem = json!({ "type": "about:blank", "title": title, "status": status.as_u16(), "detail": reason });
+        let kind = format!("urn:vestibule:problem:{}", slug(status));
+        let problem = json!({ "type": kind, "title": title, "status": status.as_u16(), "detail": reason });
         Self::new(status, "application/problem+json", format!("{problem}\n"))
     }
 
@@ -43,9 +46,24 @@ impl Page {
         self
     }
 
+    /// 405, with the methods that the path takes.
     fn wrong_method(allowed: &'static str) -> Self {
         Self::refusal(StatusCode::METHOD_NOT_ALLOWED, &format!("this path takes {allowed}"))
             .field(header::ALLOW, HeaderValue::from_static(allowed))
+    }
+}
+
+/// What kind of problem a refusal is; names that the proxy uses itself mean the same here.
+fn slug(status: StatusCode) -> &'static str {
+    match status {
+        StatusCode::BAD_REQUEST => "bad-request",
+        StatusCode::UNAUTHORIZED => "unauthorized",
+        StatusCode::FORBIDDEN => "forbidden",
+        StatusCode::NOT_FOUND => "not-found",
+        StatusCode::METHOD_NOT_ALLOWED => "method-not-allowed",
+        StatusCode::PAYLOAD_TOO_LARGE => "content-too-large",
+        StatusCode::SERVICE_UNAVAILABLE => "store-unavailable",
+        _ => "internal",
     }
 }
 
@@ -71,13 +89,20 @@ fn ready(admin: &Admin) -> Page {
         reasons.push("draining".to_owned());
     }
     let pipeline = admin.host.pipeline();
-    for (route, upstream) in pipeline.upstreams().iter().enumerate() {
-        if upstream.health.is_up() == Some(false) {
-            // An upstream that several routes share is one reason.
-            let shared = pipeline.upstreams()[..route].iter().any(|other| std::sync::Arc::ptr_eq(other, upstream));
-            if !shared {
-                reasons.push("an upstream does not answer its health path".to_owned());
-            }
+    for (route, upstream) in (0..).zip(pipeline.upstreams()) {
+        let whose = match route {
+            0 => "[upstream]".to_owned(),
+            route => format!("route `{}`", pipeline.route_name(RouteId(route))),
+        };
+        let reason = match upstream.health.standing() {
+            Standing::NotProbed | Standing::Up => continue,
+            Standing::Unknown => format!("the upstream of {whose} has not been probed yet"),
+            Standing::Down => format!("the upstream of {whose} does not answer its health path"),
+        };
+        // An upstream that several routes share is one reason.
+        let seen = &pipeline.upstreams()[..usize::from(route)];
+        if !seen.iter().any(|other| Arc::ptr_eq(other, upstream)) {
+            reasons.push(reason);
         }
     }
     let status = if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
@@ -115,7 +140,11 @@ fn upstream_url(settings: &Settings) -> &str {
 }
 
 fn default_upstream_up(pipeline: &Pipeline) -> Option<bool> {
-    pipeline.upstreams()[0].health.is_up()
+    match pipeline.upstreams()[0].health.standing() {
+        Standing::Up => Some(true),
+        Standing::Down => Some(false),
+        Standing::Unknown | Standing::NotProbed => None,
+    }
 }
 
 async fn reload(admin: &Admin) -> Page {
@@ -151,7 +180,8 @@ async fn plugin(admin: &Admin, method: &Method, path: &str, query: &str) -> Page
             Page { status: StatusCode::NO_CONTENT, content_type: None, body: String::new(), fields: vec![] }
         }
         AdminReply::NotFound(why) => Page::refusal(StatusCode::NOT_FOUND, &why),
-        AdminReply::MethodNotAllowed => Page::wrong_method("GET, DELETE"),
+        AdminReply::BadRequest(why) => Page::refusal(StatusCode::BAD_REQUEST, &why),
+        AdminReply::MethodNotAllowed(allowed) => Page::wrong_method(allowed),
         AdminReply::Unavailable(why) => Page::refusal(StatusCode::SERVICE_UNAVAILABLE, &why),
     }
 }
@@ -161,8 +191,8 @@ fn percent_decode(segment: &str) -> Option<String> {
     let mut rest = segment.as_bytes();
     while let Some((&first, after)) = rest.split_first() {
         if first == b'%' {
-            let hex = std::str::from_utf8(after.get(..2)?).ok()?;
-            bytes.push(u8::from_str_radix(hex, 16).ok()?);
+            let digit = |at: usize| char::from(*after.get(at)?).to_digit(16);
+            bytes.push(u8::try_from(digit(0)? << 4 | digit(1)?).ok()?);
             rest = &after[2..];
         } else {
             bytes.push(first);
@@ -181,6 +211,7 @@ mod tests {
         assert_eq!(percent_decode("addr%3D127.0.0.1"), Some("addr=127.0.0.1".into()));
         assert_eq!(percent_decode("a%252F"), Some("a%2F".into()));
         assert_eq!(percent_decode("%"), None);
+        assert_eq!(percent_decode("%+f"), None);
         assert_eq!(percent_decode("%ff"), None);
     }
 }

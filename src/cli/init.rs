@@ -1,6 +1,6 @@
 //! `vestibule init`
 
-use crate::config::check_upstream;
+use crate::config::{Diagnostics, HostDeps, check_upstream, load_text};
 use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::path::Path;
@@ -17,7 +17,9 @@ pub(super) fn init(file: &Path, upstream: Option<&str>) -> Result<(), String> {
         None => ANNOTATED.to_owned(),
         Some(url) => {
             check_upstream(url).map_err(|why| format!("--upstream: {why}"))?;
-            ANNOTATED.replacen(URL, &format!("url = {}", toml::Value::String(url.to_owned())), 1)
+            let text = ANNOTATED.replacen(URL, &format!("url = {}", toml::Value::String(url.to_owned())), 1);
+            load_text(&text, &HostDeps::throwaway()).map_err(|wrong| refusal(&wrong))?;
+            text
         }
     };
     let written = OpenOptions::new().write(true).create_new(true).open(file);
@@ -26,6 +28,12 @@ pub(super) fn init(file: &Path, upstream: Option<&str>) -> Result<(), String> {
         io::ErrorKind::AlreadyExists => format!("{} exists; it was left as it is", file.display()),
         _ => format!("cannot write {}: {error}", file.display()),
     })
+}
+
+/// What `check` would say about the file, a line each.
+fn refusal(wrong: &Diagnostics) -> String {
+    let lines = wrong.errors().map(|error| format!("--upstream: {}; {}", error.message, error.label));
+    lines.collect::<Vec<_>>().join("\nerror: ")
 }
 
 #[cfg(test)]
@@ -55,7 +63,9 @@ mod tests {
     fn an_upstream_that_would_not_load_writes_nothing() {
         let directory = tempfile::tempdir().expect("directory");
         let path = directory.path().join("v.toml");
-        for url in ["ftp://h", "http://127.0.0.1:8000/base", "http://u:p@h"] {
+        for url in
+            ["ftp://h", "http://127.0.0.1:8000/base", "http://u:p@h", "https://127.0.0.1", "http://127.0.0.1:8080"]
+        {
             assert!(init(&path, Some(url)).is_err(), "{url}");
         }
         assert!(!path.exists());

@@ -2,6 +2,9 @@
 
 use crate::config::{self, Colour, HostDeps, Source};
 use crate::serve::{Server, Signals};
+use crate::telemetry::Log;
+use rlimit::Resource;
+use rustix::fs::Mode;
 use std::process::ExitCode;
 use std::sync::Arc;
 use vestibule_plugin::SystemClock;
@@ -11,6 +14,7 @@ use vestibule_plugin::meter::{Registry, process};
 pub fn run(source: &Source) -> ExitCode {
     // The only failure is that a provider is installed already.
     let _ = rustls::crypto::ring::default_provider().install_default();
+    keep_to_ourselves();
     // Each connection needs two descriptors, and the usual soft limit is 1,024. Where it cannot be raised it stays.
     let _ = rlimit::increase_nofile_limit(u64::MAX);
     let meter = Arc::new(Registry::default());
@@ -31,6 +35,7 @@ pub fn run(source: &Source) -> ExitCode {
     let served = runtime.block_on(async {
         let mut signals = Signals::heed().map_err(|error| format!("cannot wait for signals: {error}"))?;
         let server = Server::start(source, deps, generation)?;
+        Log::heed_panics();
         server.until_told_to_stop(&mut signals).await;
         Ok::<usize, String>(server.drain(signals.interrupt()).await)
     });
@@ -40,6 +45,14 @@ pub fn run(source: &Source) -> ExitCode {
         Ok(_) => ExitCode::FAILURE,
         Err(why) => refuse(&why),
     }
+}
+
+/// Memory holds keys and what clients sent: it is not written to disk when the process dies, and what the process
+/// writes is its owner's alone.
+fn keep_to_ourselves() {
+    rustix::process::umask(Mode::RWXG | Mode::RWXO);
+    // Lowering a limit is always allowed.
+    let _ = rlimit::setrlimit(Resource::CORE, 0, 0);
 }
 
 fn refuse(why: &str) -> ExitCode {

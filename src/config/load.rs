@@ -4,19 +4,22 @@ use crate::config::address::arrives;
 use crate::config::effective::Effective;
 use crate::config::env::{Unfilled, fill};
 use crate::config::log::LogFile;
+use crate::config::nearest::nearest;
 use crate::config::plugin::{Assembled, Built, Entry, Parts};
 use crate::config::refused::Refused;
 use crate::config::report::Report;
-use crate::config::routes::{self, Draft};
+use crate::config::routes::{self, Base, Draft};
 use crate::config::schema::{self, View};
-use crate::config::schema_walk::{Finding, walk};
+use crate::config::schema_walk::{Finding, Slip, walk};
 use crate::config::secret_keys::{self, Why};
+use crate::config::section::Section;
 use crate::config::server::ServerFile;
 use crate::config::settings::{Server, Settings, Target, Upstream};
+use crate::config::source::Unreadable;
 use crate::config::store::StoreFile;
-use crate::config::tree::{self, Node, Place, Value};
+use crate::config::tree::{self, Broken, Node, Place, Value};
 use crate::config::upstream::UpstreamFile;
-use crate::config::{Diagnostics, Generation, HostDeps, Source};
+use crate::config::{Diagnostics, Generation, HostDeps, Source, url};
 use serde::Serialize;
 use std::sync::Arc;
 use toml::Value as Toml;
@@ -25,17 +28,34 @@ use vestibule_plugin::{BuildError, Deps, KeyPath, RouteEntry, RouteId, Secret, S
 /// Reads, checks and builds a configuration for these plugins.
 pub(super) fn load(source: &Source, host: &HostDeps, plugins: &[Entry]) -> Result<Generation, Diagnostics> {
     let file = source.path().display().to_string();
-    let (text, unreadable) = match source.read() {
-        Ok(text) => (text, None),
-        Err(error) => (String::new(), Some(error)),
-    };
-    let mut report = Report::new(file, &text);
-    if let Some(error) = unreadable {
-        report.error(&Place::Nowhere, "cannot read the configuration", error.to_string());
-        return Err(report.finish());
+    match source.read() {
+        Ok(text) => load_text(source, &text, host, plugins),
+        Err(Unreadable::Other(error)) => {
+            let mut report = Report::new(file, "");
+            report.error(&Place::Nowhere, "cannot read the configuration", error.to_string());
+            Err(report.finish())
+        }
+        Err(Unreadable::NotUtf8 { before }) => {
+            let mut report = Report::new(file, &before);
+            let schema = schema::of(plugins);
+            report.quoting().unparsed(secret_keys::harmless(View::whole(&schema)));
+            let at = Place::File(before.len()..before.len());
+            report.error(&at, "cannot read the configuration", "the next byte is not UTF-8");
+            Err(report.finish())
+        }
     }
+}
+
+/// As [`load`], with this text in place of the file's.
+pub(super) fn load_text(
+    source: &Source,
+    text: &str,
+    host: &HostDeps,
+    plugins: &[Entry],
+) -> Result<Generation, Diagnostics> {
+    let mut report = Report::new(source.path().display().to_string(), text);
     let schema = schema::of(plugins);
-    let Some((tree, refused)) = read_tree(&text, source, View::whole(&schema), &mut report) else {
+    let Some((tree, refused)) = read_tree(text, source, View::whole(&schema), &mut report) else {
         return Err(report.finish());
     };
     let generation = Stages { tree: &tree, refused: &refused, plugins, host }.settle(View::whole(&schema), &mut report);
@@ -44,16 +64,18 @@ pub(super) fn load(source: &Source, host: &HostDeps, plugins: &[Entry]) -> Resul
     if has_errors { Err(diagnostics) } else { Ok(Generation { warnings: diagnostics.0, ..generation }) }
 }
 
-/// The tree with everything filled in, and what the schema refuses of it; `None` when the text is no TOML.
+/// The tree with everything filled in and without what the schema refuses, and what that was; `None` when the text is no TOML.
 fn read_tree(text: &str, source: &Source, schema: View<'_>, report: &mut Report<'_>) -> Option<(Node, Refused)> {
-    let mut tree = match tree::parse(text) {
-        Ok(tree) => tree,
-        Err(errors) => {
+    let (mut tree, is_whole) = match tree::parse(text) {
+        Ok(tree) => (tree, true),
+        Err(broken) => {
+            let Broken { errors, rest } = *broken;
             report.quoting().unparsed(secret_keys::harmless(schema));
             for (label, place) in errors {
                 report.error(&place, "invalid TOML", label);
             }
-            return None;
+            // Its own keys are judged; what they mean together cannot be known.
+            (rest?, false)
         }
     };
     for (table, key, flag, value) in
@@ -77,7 +99,9 @@ fn read_tree(text: &str, source: &Source, schema: View<'_>, report: &mut Report<
     for finding in &findings {
         report.error(&finding.place, &finding.message, &finding.label);
     }
-    Some((tree, Refused::new(&findings)))
+    let refused = Refused::new(&findings);
+    refused.prune(&mut tree);
+    is_whole.then_some((tree, refused))
 }
 
 /// Replaces `${NAME}` in every string below `node`.
@@ -120,10 +144,16 @@ fn fill_in(
                     "expected `${NAME}` or `${NAME:-fallback}`".to_owned(),
                 ),
             };
-            findings.push(Finding { place: node.place.clone(), path: path.clone(), message, label });
+            findings.push(Finding { place: node.place.clone(), path: path.clone(), slip: Slip::Value, message, label });
         }
         Value::Scalar(_) => {}
     }
+}
+
+/// Whether a plugin runs.
+enum Switch {
+    On,
+    Off,
 }
 
 /// What the later stages look at.
@@ -142,24 +172,31 @@ impl Stages<'_> {
             ["server", "upstream", "store", "log"].map(|name| self.tree.get(name).unwrap_or(&nothing));
         let mut effective = Effective::default();
 
-        let section = self.refused.section("server", server_node);
+        let section = self.section("server", server_node);
         let file: ServerFile = section.read(report);
         show(&mut effective, "server", &file, report);
         let server = file.settle(&section, report);
+        let methods_are_sound = section.sound(&["methods"]);
+        let listeners_are_sound = section.sound(&["listen", "admin"]);
 
-        let section = self.refused.section("upstream", upstream_node);
+        let section = self.section("upstream", upstream_node);
         let file: UpstreamFile = section.read(report);
         show(&mut effective, "upstream", &file, report);
         let upstream = file.settle(&section, report);
-        forbid_loop(&upstream, &section.place(&["url"]), &server, report);
+        let url_is_sound = section.sound(&["url"]) && listeners_are_sound;
+        if url_is_sound {
+            forbid_loop(&upstream, &section.place(&["url"]), &server, report);
+        }
+        let refused_upstream = section.refused().clone();
 
-        let section = self.refused.section("store", store_node);
+        let section = self.section("store", store_node);
         let file: StoreFile = section.read(report);
         show(&mut effective, "store", &file, report);
         let has_secret = !(file.secret.is_empty() && file.secret_file.is_empty());
         let store = file.settle(&section, self.host.drawn_secret, report);
+        let memory_max = if section.sound(&["memory_max"]) { store.memory_max } else { u64::MAX };
 
-        let file: LogFile = self.refused.section("log", log_node).read(report);
+        let file: LogFile = self.section("log", log_node).read(report);
         show(&mut effective, "log", &file, report);
         let log = file.settle();
 
@@ -168,15 +205,16 @@ impl Stages<'_> {
             .iter()
             .enumerate()
             .map(|(index, node)| {
-                let section = self.refused.route(index, node);
-                let file = section.only(&routes::HOST_KEYS).read(report);
-                Draft { section, file, refused_upstream: self.refused.route_upstream(index), node }
+                let section = Section::new(node, self.refused.below(&["routes", &index.to_string()]));
+                let file = section.read_only(&routes::HOST_KEYS, report);
+                Draft { section, file, node }
             })
             .collect();
-        let routes = routes::settle(&drafts, upstream_node, &server, report);
+        let base = Base { upstream: upstream_node, refused: &refused_upstream, methods_are_sound };
+        let routes = routes::settle(&drafts, &base, &server, report);
         for (draft, route) in drafts.iter().zip(&routes) {
-            if let Some(own) = &route.upstream {
-                forbid_loop(own, &draft.node.place_of(&["upstream", "url"]), &server, report);
+            if let Some(own) = route.upstream.as_ref().filter(|_| url_is_sound && draft.section.sound(&["upstream"])) {
+                forbid_loop(own, &draft.section.place(&["upstream", "url"]), &server, report);
             }
         }
         let settings = Settings { server, upstream, store, log, routes };
@@ -184,9 +222,18 @@ impl Stages<'_> {
         let route_names: Arc<[String]> = std::iter::once("unmatched".to_owned())
             .chain(settings.routes.iter().map(|route| route.name.clone()))
             .collect();
+        // One that will not run leaves nothing behind: its plugins are only built to hear what else is wrong.
+        let throwaway;
+        let host = match report.has_errors() {
+            true => {
+                throwaway = HostDeps::throwaway();
+                &throwaway
+            }
+            false => self.host,
+        };
         let deps = Deps {
-            clock: Arc::clone(&self.host.clock),
-            meter: Arc::clone(&self.host.meter),
+            clock: Arc::clone(&host.clock),
+            meter: Arc::clone(&host.meter),
             route_names: Arc::clone(&route_names),
             upstreams: std::iter::once(None)
                 .chain(settings.routes.iter().map(|route| route.upstream.as_ref()))
@@ -194,11 +241,14 @@ impl Stages<'_> {
                 .collect(),
             secret: Arc::new(Secret::new(settings.store.secret)),
         };
-        let plugins: Vec<Built> = self
-            .plugins
-            .iter()
-            .filter_map(|entry| self.plugin(entry, &drafts, &deps, &mut effective, report))
-            .collect();
+        let (mut plugins, mut switched_off) = (Vec::new(), Vec::new());
+        for entry in self.plugins {
+            match self.plugin(entry, &drafts, (host, &deps, memory_max), &mut effective, report) {
+                Some((built, Switch::On)) => plugins.push(built),
+                Some((built, Switch::Off)) => switched_off.push(built),
+                None => {}
+            }
+        }
         if !drafts.is_empty() {
             effective.add("routes", Toml::Array(drafts.iter().map(Draft::effective).collect()));
         }
@@ -207,7 +257,7 @@ impl Stages<'_> {
         let key = Some(&settings.store.secret[..]).filter(|_| has_secret);
         let hash = effective.hash(token.into_iter().chain(key));
         let effective = effective.masked(schema);
-        Generation { settings, plugins, effective, hash, warnings: Vec::new(), route_names }
+        Generation { settings, plugins, switched_off, effective, hash, warnings: Vec::new(), route_names }
     }
 
     /// Builds a plugin that is on.
@@ -215,42 +265,69 @@ impl Stages<'_> {
         &self,
         entry: &Entry,
         drafts: &[Draft<'_>],
-        deps: &Deps,
+        (host, deps, memory_max): (&HostDeps, &Deps, u64),
         effective: &mut Effective,
         report: &mut Report<'_>,
-    ) -> Option<Built> {
+    ) -> Option<(Built, Switch)> {
         let table = self.tree.get(entry.name);
-        if table.is_none() && !entry.on_by_default {
-            forbid_orphans(entry, drafts, report);
+        let refused = self.refused.below(&[entry.name]);
+        if refused.whole() {
             return None;
         }
-        if self.refused.has(entry.name) {
+        if table.is_none() && !entry.on_by_default {
+            // Its table may be there under a misspelt name, which was reported.
+            if !self.refused.misspelt().any(|name| nearest(name, [entry.name]).is_some()) {
+                forbid_orphans(entry, drafts, report);
+            }
             return None;
         }
         let routes = drafts.iter().zip(1..).map(|(draft, id)| RouteEntry {
             id: RouteId(id),
             name: draft.file.name.clone(),
-            key: draft.node.get(entry.name).filter(|_| draft.section.sound(&[entry.name])).map(Node::to_toml),
+            key: draft.node.get(entry.name).map(Node::to_toml),
         });
         let Assembled { plugin, effective: shown, errors, warnings } = (entry.assemble)(Parts {
             table: table.map(Node::to_toml),
             routes: routes.collect(),
-            stores: self.host.stores(),
+            stores: host.stores(),
             deps,
+            memory_max,
         });
-        for BuildError { at, message, label } in &errors {
+        let told = |one: &&BuildError| !one.about.iter().chain([&one.at]).any(|path| self.doubts(entry, drafts, path));
+        for BuildError { at, message, label, about: _ } in errors.iter().filter(told) {
             report.error(&self.locate(entry, drafts, at), message, label);
         }
-        for BuildError { at, message, label } in &warnings {
+        for BuildError { at, message, label, about: _ } in warnings.iter().filter(told) {
             report.warning(&self.locate(entry, drafts, at), message, label);
         }
         let enabled = shown.as_ref().and_then(|table| table.get("enabled")).and_then(Toml::as_bool);
         if let Some(shown) = shown {
             effective.add(entry.name, shown);
         }
-        // One that is switched off by its own key is checked like any other, and does not run.
-        let plugin = plugin.filter(|_| enabled != Some(false))?;
-        Some(Built { name: entry.name, stage: entry.stage, plugin })
+        // One that is switched off by its own key is checked like any other, and learns that it does not run.
+        let switch = if enabled == Some(false) { Switch::Off } else { Switch::On };
+        Some((Built { name: entry.name, stage: entry.stage, plugin: plugin? }, switch))
+    }
+
+    /// Whether what stands at `at` may not be what was meant.
+    fn doubts(&self, entry: &Entry, drafts: &[Draft<'_>], at: &KeyPath) -> bool {
+        match at {
+            KeyPath::Table(path) => {
+                let table = self.tree.get(entry.name);
+                table.is_some_and(|table| self.refused.below(&[entry.name]).doubts(table, path))
+            }
+            KeyPath::Route(id, path) => {
+                let draft = id.index().checked_sub(1).and_then(|index| drafts.get(index));
+                draft.is_some_and(|draft| {
+                    let key: Vec<&str> = std::iter::once(entry.name).chain(path.iter().map(String::as_str)).collect();
+                    draft.section.refused().doubts(draft.node, &key)
+                })
+            }
+        }
+    }
+
+    fn section<'n>(&self, name: &str, node: &'n Node) -> Section<'n> {
+        Section::new(node, self.refused.below(&[name]))
     }
 
     fn locate(&self, entry: &Entry, drafts: &[Draft<'_>], at: &KeyPath) -> Place {
@@ -274,7 +351,8 @@ fn show(effective: &mut Effective, name: &str, file: &impl Serialize, report: &m
 
 /// An upstream that is one of our own listeners: each request would come back, or reach the admin listener.
 fn forbid_loop(upstream: &Upstream, at: &Place, server: &Server, report: &mut Report<'_>) {
-    let Target::Tcp { host, port, .. } = &upstream.target else { return };
+    // One that is no url was reported as that; what stands in for it is not what was meant.
+    let Ok(Target::Tcp { host, port, .. }) = &url::target(&upstream.url) else { return };
     let own = server.listen.iter().map(|listener| ("listen", listener));
     for (key, listener) in own.chain(server.admin.iter().map(|admin| ("admin", admin))) {
         if arrives(host, *port, *listener) {

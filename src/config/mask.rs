@@ -12,6 +12,9 @@ pub(super) const MASK: &str = "***";
 /// A secret at least this long is also removed from messages about other places; a shorter one would mangle them.
 const LEAST_SCRUBBED: usize = 4;
 
+/// May stand at the beginning of a text file.
+const BYTE_ORDER_MARK: char = '\u{feff}';
+
 /// What may not be quoted from one file.
 #[derive(Default)]
 pub(super) struct Quoting {
@@ -59,7 +62,9 @@ impl Quoting {
     /// Line and column (from 1, in characters) of `span`, and its first line without secrets.
     pub(super) fn excerpt(&self, source: &str, span: &Range<usize>) -> (usize, usize, Excerpt) {
         let start = floor(source, span.start);
-        let begin = source[..start].rfind('\n').map_or(0, |newline| newline + 1);
+        // A byte order mark is no column of the first line.
+        let first = if source.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len_utf8() } else { 0 };
+        let begin = source[..start].rfind('\n').map_or(first.min(start), |newline| newline + 1);
         let end = source[start..].find('\n').map_or(source.len(), |newline| start + newline);
         let stop = floor(source, span.end).clamp(start, end);
         let number = source[..begin].bytes().filter(|byte| *byte == b'\n').count() + 1;

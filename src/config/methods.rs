@@ -24,6 +24,8 @@ pub(super) fn parse(names: &[String], path: &[&str], section: &Section<'_>, repo
                     name.to_ascii_uppercase()
                 );
                 report.error(&at, format!("unknown method `{method}`"), label);
+                // What was meant, so that nothing is said about its absence.
+                methods.extend(Method::from_bytes(name.to_ascii_uppercase().as_bytes()));
             }
             Ok(method) => methods.push(method),
             Err(_) => {

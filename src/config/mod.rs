@@ -16,7 +16,9 @@ mod nearest;
 pub mod plugin;
 mod refused;
 mod report;
+mod restart;
 mod routes;
+mod salvage;
 mod schema;
 mod schema_walk;
 mod secret_file;
@@ -37,6 +39,7 @@ mod url;
 pub use diagnostics::{Colour, Diagnostic, Diagnostics, Severity};
 pub use host::HostDeps;
 pub use plugin::Built;
+pub use restart::Started;
 pub use schema::schema;
 pub use settings::Settings;
 pub use source::{DEFAULT_FILE, Source};
@@ -51,6 +54,8 @@ pub struct Generation {
     pub settings: Settings,
     /// The plugins that are on, outermost first.
     pub plugins: Vec<Built>,
+    /// Those that their own `enabled = false` switches off: they take part in no exchange.
+    pub switched_off: Vec<Built>,
     /// The complete configuration as TOML with every default filled in; secrets are `***`. It parses again.
     pub effective: String,
     /// 12 hexadecimal digits that differ when the effective configuration differs, secrets included.
@@ -66,23 +71,12 @@ pub fn load(source: &Source, host: &HostDeps) -> Result<Generation, Diagnostics>
     load::load(source, host, PLUGINS)
 }
 
+/// As [`load`], of a text that is not yet a file.
+pub fn load_text(text: &str, host: &HostDeps) -> Result<Generation, Diagnostics> {
+    load::load_text(&Source::new(None), text, host, PLUGINS)
+}
+
 /// Whether `url` can be `[upstream] url`, else why not. Quotes nothing that may be a password.
 pub fn check_upstream(url: &str) -> Result<(), String> {
     url::target(url).map(drop).map_err(|bad| format!("{}; {}", bad.message, bad.label))
-}
-
-/// The keys marked (restart) in which two configurations differ; a reload does not apply them.
-pub fn restart_keys_changed(old: &Settings, new: &Settings) -> Vec<&'static str> {
-    let (a, b) = (&old.server, &new.server);
-    [
-        ("server.listen", a.listen != b.listen),
-        ("server.admin", a.admin != b.admin),
-        ("server.tls", a.tls != b.tls),
-        ("server.workers", a.workers != b.workers),
-        ("server.watch", a.watch != b.watch),
-        ("upstream.idle_connections", old.upstream.idle_connections != new.upstream.idle_connections),
-    ]
-    .into_iter()
-    .filter_map(|(key, differs)| differs.then_some(key))
-    .collect()
 }

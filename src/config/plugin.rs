@@ -57,6 +57,8 @@ pub(super) struct Parts<'a> {
     pub(super) routes: Vec<RouteEntry<Toml>>,
     pub(super) stores: &'a Stores,
     pub(super) deps: &'a Deps,
+    /// `[store] memory_max`.
+    pub(super) memory_max: u64,
 }
 
 /// What came of it.
@@ -77,6 +79,7 @@ where
     Stores: Provide<P::Store>,
 {
     let mut assembled = Assembled::default();
+    let shown = parts.table.clone();
     let config = match parts.table {
         None => Some(P::Config::default()),
         Some(table) => read(table, KeyPath::Table, &mut assembled.errors),
@@ -87,14 +90,18 @@ where
     });
     let routes = Routes::new(entries.collect());
     let Some(config) = config else { return assembled };
-    match Toml::try_from(&config) {
+    // What was read once is read again.
+    let shown = shown.map_or_else(|| Some(P::Config::default()), |table| table.try_into().ok());
+    match Toml::try_from(shown.map(P::resolved).as_ref().unwrap_or(&config)) {
         Ok(effective) => assembled.effective = Some(effective),
         Err(error) => assembled.errors.push(BuildError {
             at: KeyPath::Table(Vec::new()),
             message: format!("[{}] cannot be shown", P::NAME),
             label: error.to_string(),
+            about: Vec::new(),
         }),
     }
+    assembled.errors.extend(P::oversized(&config, parts.memory_max).into_errors());
     assembled.warnings = P::warnings(&config, &routes).into_errors();
     match P::build(config, &routes, parts.stores.provide(), parts.deps) {
         Ok(plugin) => assembled.plugin = Some(Arc::new(plugin)),
@@ -115,7 +122,8 @@ fn read<T: DeserializeOwned>(
                 Some(key) => format!("`{key}` cannot be read"),
                 None => "this cannot be read".to_owned(),
             };
-            errors.push(BuildError { at: at(path), message, label: error.inner().message().to_owned() });
+            let label = error.inner().message().to_owned();
+            errors.push(BuildError { at: at(path), message, label, about: Vec::new() });
         })
         .ok()
 }

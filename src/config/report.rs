@@ -36,11 +36,11 @@ impl<'s> Report<'s> {
     fn add(&mut self, severity: Severity, at: &Place, message: &str, label: &str) {
         let mut one = Diagnostic {
             severity,
-            message: self.quoting.scrub(message, at),
+            message: shortened(&self.quoting.scrub(message, at)),
             file: self.file.clone(),
             line: None,
             column: None,
-            label: self.quoting.scrub(label, at),
+            label: shortened(&self.quoting.scrub(label, at)),
             excerpt: None,
         };
         let order = match at {
@@ -70,4 +70,20 @@ impl<'s> Report<'s> {
         self.found.sort_by_key(|(order, _)| *order);
         Diagnostics(self.found.into_iter().map(|(_, one)| one).collect())
     }
+}
+
+/// Longest value that is quoted, in characters.
+const LONGEST: usize = 60;
+
+/// `text` with what stands between backticks cut to a length that can be read.
+fn shortened(text: &str) -> String {
+    let mut quoted = true;
+    let pieces = text.split('`').map(|piece| {
+        quoted = !quoted;
+        match piece.char_indices().nth(LONGEST) {
+            Some((end, _)) if quoted => format!("{}…", &piece[..end]),
+            _ => piece.to_owned(),
+        }
+    });
+    pieces.collect::<Vec<_>>().join("`")
 }

@@ -1,6 +1,7 @@
 //! `[[routes]]`: names, paths and methods, and that no two of them are the same.
 
 use crate::config::methods;
+use crate::config::refused::Refused;
 use crate::config::report::Report;
 use crate::config::section::Section;
 use crate::config::settings::{PathCase, Route, Server, Upstream};
@@ -43,8 +44,6 @@ const MAX_NAME: usize = 64;
 pub(super) struct Draft<'a> {
     pub(super) section: Section<'a>,
     pub(super) file: RouteFile,
-    /// What the schema refused in its `upstream`.
-    pub(super) refused_upstream: BTreeSet<String>,
     pub(super) node: &'a Node,
 }
 
@@ -63,15 +62,25 @@ impl Draft<'_> {
     }
 }
 
-/// The routes; `base` is `[upstream]` as written.
-pub(super) fn settle(drafts: &[Draft<'_>], base: &Node, server: &Server, report: &mut Report<'_>) -> Vec<Route> {
+/// What routes build on.
+pub(super) struct Base<'a> {
+    /// `[upstream]` as written.
+    pub(super) upstream: &'a Node,
+    /// What was refused of it.
+    pub(super) refused: &'a Refused,
+    /// Whether `[server] methods` is what was meant.
+    pub(super) methods_are_sound: bool,
+}
+
+/// The routes.
+pub(super) fn settle(drafts: &[Draft<'_>], base: &Base<'_>, server: &Server, report: &mut Report<'_>) -> Vec<Route> {
     names(drafts, report);
     let routes: Vec<Route> = drafts
         .iter()
         .map(|draft| Route {
             name: draft.file.name.clone(),
             path: draft.file.path.clone(),
-            methods: route_methods(draft, server, report),
+            methods: route_methods(draft, base, server, report),
             upgrade: draft.file.upgrade,
             upstream: own_upstream(draft, base, report),
         })
@@ -97,11 +106,11 @@ fn names(drafts: &[Draft<'_>], report: &mut Report<'_>) {
     }
 }
 
-fn route_methods(draft: &Draft<'_>, server: &Server, report: &mut Report<'_>) -> Vec<Method> {
+fn route_methods(draft: &Draft<'_>, base: &Base<'_>, server: &Server, report: &mut Report<'_>) -> Vec<Method> {
     let parsed = methods::parse(&draft.file.methods, &["methods"], &draft.section, report);
     for (index, name) in draft.file.methods.iter().enumerate() {
         let served = |method: &&Method| method.as_str() == name && !server.methods.contains(method);
-        if parsed.iter().any(|method| served(&method)) {
+        if base.methods_are_sound && parsed.iter().any(|method| served(&method)) {
             let at = draft.section.place(&["methods", &index.to_string()]);
             report.error(&at, format!("`{name}` is not served"), "add it to [server] methods");
         }
@@ -111,14 +120,15 @@ fn route_methods(draft: &Draft<'_>, server: &Server, report: &mut Report<'_>) ->
 
 /// `[upstream]` with the keys of the route laid over it. A url of its own brings its own `server_name`: the one of
 /// another host would be verified against the wrong certificate.
-fn own_upstream(draft: &Draft<'_>, base: &Node, report: &mut Report<'_>) -> Option<Upstream> {
-    let over = draft.node.get("upstream").filter(|_| draft.section.sound(&["upstream"]))?;
-    let mut base = base.clone();
+fn own_upstream(draft: &Draft<'_>, base: &Base<'_>, report: &mut Report<'_>) -> Option<Upstream> {
+    let over = draft.node.get("upstream")?;
+    let mut node = base.upstream.clone();
     if over.get("url").is_some() {
-        base.retain(|key| key != "server_name");
+        node.retain(|key| key != "server_name");
     }
-    let merged = base.overlaid(over);
-    let section = Section::new(&merged, draft.refused_upstream.clone());
+    let merged = node.overlaid(over);
+    let refused = draft.section.refused().below(&["upstream"]).over(base.refused, over);
+    let section = Section::new(&merged, refused);
     let file: UpstreamFile = section.read(report);
     Some(file.settle(&section, report))
 }
@@ -131,6 +141,8 @@ fn paths(drafts: &[Draft<'_>], routes: &[Route], server: &Server, report: &mut R
             Some(label) => {
                 report.error(&draft.section.place(&["path"]), format!("`{}` is no path of a route", route.path), label);
             }
+            // Methods that were refused could be what tells it from another entry.
+            None if !draft.section.sound(&["methods"]) => {}
             None => usable.push((draft, route, shape(&route.path, server.path_case))),
         }
     }

@@ -15,8 +15,18 @@ pub(super) struct Finding {
     pub(super) place: Place,
     /// Keys and indices from the root to what is wrong.
     pub(super) path: Vec<String>,
+    pub(super) slip: Slip,
     pub(super) message: String,
     pub(super) label: String,
+}
+
+/// What kind of mistake it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Slip {
+    /// The value of a key that exists.
+    Value,
+    /// A key that does not exist, and may be meant for any that does.
+    Name,
 }
 
 /// Everything below `node` that `schema` does not admit.
@@ -33,7 +43,11 @@ struct Walk {
 
 impl Walk {
     fn report(&mut self, place: &Place, message: String, label: String) {
-        self.found.push(Finding { place: place.clone(), path: self.path.clone(), message, label });
+        self.slipped(Slip::Value, place, message, label);
+    }
+
+    fn slipped(&mut self, slip: Slip, place: &Place, message: String, label: String) {
+        self.found.push(Finding { place: place.clone(), path: self.path.clone(), slip, message, label });
     }
 
     fn inside(&mut self, step: impl Into<String>, visit: impl FnOnce(&mut Self)) {
@@ -77,12 +91,18 @@ impl Walk {
                         true => unknown_table(&key.text, value, schema, &names),
                         false => self.unknown(&key.text, &names),
                     };
-                    self.inside(&key.text, |walk| walk.report(&key.place, message, label));
+                    self.inside(&key.text, |walk| walk.slipped(Slip::Name, &key.place, message, label));
                 }
             }
         }
         let required = schema.keyword("required").and_then(Json::as_array).into_iter().flatten();
-        for name in required.filter_map(Json::as_str).filter(|name| node.get(name).is_none()) {
+        // One that is there under a misspelt name was reported as that.
+        let misspelt = |name: &str| {
+            let unknown = node.entries().iter().filter(|(key, _)| schema.property(&key.text).is_none());
+            unknown.into_iter().any(|(key, _)| nearest(&key.text, [name]).is_some())
+        };
+        let missing = |name: &&str| node.get(name).is_none() && !misspelt(name);
+        for name in required.filter_map(Json::as_str).filter(missing) {
             let table = self.bracketed();
             self.inside(name, |walk| {
                 walk.report(&node.place, format!("missing key `{name}`"), format!("{table} needs `{name}`"));

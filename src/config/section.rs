@@ -1,22 +1,27 @@
 //! One table of the file while it becomes settings.
 
+use crate::config::refused::Refused;
 use crate::config::report::Report;
 use crate::config::tree::{Node, Place, steps};
 use serde::de::DeserializeOwned;
-use std::collections::BTreeSet;
 use std::time::Duration;
 use vestibule_plugin::units::Span;
 
-/// A table, and which of its keys the schema refused; those count as absent. An empty name is the table itself.
+/// A table without what the schema refused of it, and what that was.
 pub(super) struct Section<'a> {
     node: &'a Node,
-    refused: BTreeSet<String>,
+    refused: Refused,
 }
 
 impl<'a> Section<'a> {
     /// Of this table.
-    pub(super) fn new(node: &'a Node, refused: BTreeSet<String>) -> Self {
+    pub(super) fn new(node: &'a Node, refused: Refused) -> Self {
         Self { node, refused }
+    }
+
+    /// What was refused of it.
+    pub(super) fn refused(&self) -> &Refused {
+        &self.refused
     }
 
     /// Where the value at `path` stands, else the table it would stand in.
@@ -26,24 +31,25 @@ impl<'a> Section<'a> {
 
     /// Whether what `keys` hold is what was meant; else rules about them would only repeat what was said.
     pub(super) fn sound(&self, keys: &[&str]) -> bool {
-        !self.refused.contains("") && !keys.iter().any(|key| self.refused.contains(*key))
-    }
-
-    /// The same table with no other keys than these.
-    pub(super) fn only(&self, keys: &[&str]) -> Self {
-        let mut refused = self.refused.clone();
-        let others = self.node.entries().iter().map(|(key, _)| key.text.clone());
-        refused.extend(others.filter(|key| !keys.contains(&key.as_str())));
-        Self { node: self.node, refused }
+        !self.refused.whole() && !keys.iter().any(|key| self.refused.has(self.node, key))
     }
 
     /// The table as serde reads it; defaults where that fails.
     pub(super) fn read<T: DeserializeOwned + Default>(&self, report: &mut Report<'_>) -> T {
-        if self.refused.contains("") {
+        self.read_keys(|_| true, report)
+    }
+
+    /// As [`Self::read`], but no other keys than these.
+    pub(super) fn read_only<T: DeserializeOwned + Default>(&self, keys: &[&str], report: &mut Report<'_>) -> T {
+        self.read_keys(|key| keys.contains(&key), report)
+    }
+
+    fn read_keys<T: DeserializeOwned + Default>(&self, wanted: impl Fn(&str) -> bool, report: &mut Report<'_>) -> T {
+        if self.refused.whole() {
             return T::default();
         }
         let mut node = self.node.clone();
-        node.retain(|key| !self.refused.contains(key));
+        node.retain(wanted);
         serde_path_to_error::deserialize(node.to_toml()).unwrap_or_else(|error| {
             let path = steps(error.path());
             let name = path.last().map_or("this", String::as_str);
@@ -61,12 +67,7 @@ impl<'a> Section<'a> {
         value.0
     }
 
-    /// A number that must lie in a range.
-    pub(super) fn number(&self, key: &str, value: u64, range: (u64, u64), report: &mut Report<'_>) -> usize {
-        self.bounded(key, value, range, &u64::to_string, report)
-    }
-
-    /// As [`Self::number`], with another way to write the bounds.
+    /// A number that must lie in a range; `written` is how its bounds are shown.
     pub(super) fn bounded(
         &self,
         key: &str,

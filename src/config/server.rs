@@ -54,6 +54,7 @@ pub(super) struct ServerFile {
     /// How long a kept-alive connection may be idle.
     idle_timeout: Span,
     /// Connections at once; one more is closed.
+    #[schemars(range(min = 1, max = MOST_CONNECTIONS))]
     max_connections: u64,
     /// Connections at once from one socket address, trusted proxies exempt; 0: no limit.
     max_connections_per_client: u64,
@@ -168,6 +169,9 @@ pub(super) enum PathCaseFile {
     Insensitive,
 }
 
+/// Largest `max_connections`: more than any system has descriptors for.
+const MOST_CONNECTIONS: u64 = 1 << 24;
+
 /// No deadline of the listener is shorter: a client needs a packet or two.
 const LEAST_TIMEOUT: Duration = Duration::from_millis(10);
 
@@ -220,7 +224,7 @@ impl ServerFile {
             min_body_rate: self.min_body_rate,
             header_timeout: section.duration("header_timeout", self.header_timeout, LEAST_TIMEOUT, report),
             idle_timeout: section.duration("idle_timeout", self.idle_timeout, LEAST_TIMEOUT, report),
-            max_connections: section.number("max_connections", self.max_connections, (1, 1 << 24), report),
+            max_connections: usize::try_from(self.max_connections).unwrap_or(usize::MAX),
             max_connections_per_client: usize::try_from(self.max_connections_per_client).unwrap_or(usize::MAX),
             max_requests: usize::try_from(self.max_requests).unwrap_or(usize::MAX),
             via: self.via(section, report),

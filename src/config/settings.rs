@@ -2,6 +2,7 @@
 
 use http::Method;
 use ipnet::IpNet;
+use rustls::pki_types::CertificateDer;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -110,8 +111,9 @@ pub struct Upstream {
     pub write_timeout: Duration,
     /// Idle connections kept, over all targets. Host-wide: a route cannot override it.
     pub idle_connections: usize,
-    /// PEM with the CAs to trust instead of the built-in ones.
-    pub ca_file: Option<PathBuf>,
+    /// The CAs to trust instead of the built-in ones, as read from `ca_file`: the same file with another content is
+    /// another upstream.
+    pub authorities: Option<Vec<CertificateDer<'static>>>,
     /// Name that the certificate must carry; set whenever `target` is TLS.
     pub server_name: String,
     /// Path to probe; `None`: not probed.

@@ -13,6 +13,23 @@ const MAX_BYTES: u64 = 4 << 20;
 /// The value of a variable by its name.
 type Environment = dyn Fn(&str) -> Option<String> + Send + Sync;
 
+/// Why there is no text.
+pub(super) enum Unreadable {
+    /// The file is not text.
+    NotUtf8 {
+        /// What stands before the first byte that is none.
+        before: String,
+    },
+    /// It cannot be read.
+    Other(io::Error),
+}
+
+impl From<io::Error> for Unreadable {
+    fn from(error: io::Error) -> Self {
+        Self::Other(error)
+    }
+}
+
 /// A file, what the command line overrides in it, and the environment its `${NAME}`s come from.
 #[derive(Clone)]
 pub struct Source {
@@ -68,10 +85,19 @@ impl Source {
     }
 
     /// The text of the file; empty when there is none and none was named.
-    pub fn read(&self) -> io::Result<String> {
+    pub(super) fn read(&self) -> Result<String, Unreadable> {
+        String::from_utf8(self.bytes()?).map_err(|error| {
+            let sound = error.utf8_error().valid_up_to();
+            let mut bytes = error.into_bytes();
+            bytes.truncate(sound);
+            Unreadable::NotUtf8 { before: String::from_utf8(bytes).unwrap_or_default() }
+        })
+    }
+
+    fn bytes(&self) -> io::Result<Vec<u8>> {
         let file = match std::fs::File::open(self.path()) {
             Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound && self.path.is_none() => return Ok(String::new()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound && self.path.is_none() => return Ok(Vec::new()),
             Err(error) => return Err(error),
         };
         let mut bytes = Vec::new();
@@ -79,7 +105,7 @@ impl Source {
         if bytes.len() as u64 > MAX_BYTES {
             return Err(io::Error::new(io::ErrorKind::FileTooLarge, "larger than 4MiB"));
         }
-        String::from_utf8(bytes).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "not UTF-8"))
+        Ok(bytes)
     }
 
     /// The value of an environment variable.

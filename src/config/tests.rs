@@ -5,6 +5,7 @@ mod examples;
 mod mistakes;
 mod rules;
 mod secrets;
+mod several;
 
 use crate::config::{Diagnostics, Generation, HostDeps, Source, load};
 use std::io::Write;

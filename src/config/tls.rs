@@ -49,16 +49,17 @@ pub(super) fn listener(file: &TlsFile, section: &Section<'_>, report: &mut Repor
 }
 
 /// A file of CA certificates to trust.
-pub(super) fn authorities(path: &str, at: &Place, report: &mut Report<'_>) -> Option<PathBuf> {
+pub(super) fn authorities(path: &str, at: &Place, report: &mut Report<'_>) -> Option<Vec<CertificateDer<'static>>> {
     let text = read(path, at, Privacy::Public, report)?;
     let mut roots = RootCertStore::empty();
-    for certificate in certificates(&text, path, at, report)? {
-        if let Err(error) = roots.add(certificate) {
+    let found = certificates(&text, path, at, report)?;
+    for certificate in &found {
+        if let Err(error) = roots.add(certificate.clone()) {
             report.error(at, format!("`{path}` holds no usable CA certificate"), error.to_string());
             return None;
         }
     }
-    Some(PathBuf::from(path))
+    Some(found)
 }
 
 fn certificates(pem: &str, path: &str, at: &Place, report: &mut Report<'_>) -> Option<Vec<CertificateDer<'static>>> {

@@ -1,5 +1,6 @@
 //! The file as a tree in which every key and value knows where it stands.
 
+use crate::config::salvage;
 use serde_path_to_error::Segment;
 use std::ops::Range;
 use toml::de::{DeTable, DeValue};
@@ -39,8 +40,29 @@ pub(super) struct Key {
     pub(super) text: String,
 }
 
-/// Reads a file; all syntax errors as message and place.
-pub(super) fn parse(text: &str) -> Result<Node, Vec<(String, Place)>> {
+/// A file that is no TOML.
+#[derive(Clone, Debug)]
+pub(super) struct Broken {
+    /// All syntax errors as message and place.
+    pub(super) errors: Vec<(String, Place)>,
+    /// The tables that are sound, if they can be told from the others.
+    pub(super) rest: Option<Node>,
+}
+
+/// Reads a file.
+pub(super) fn parse(text: &str) -> Result<Node, Box<Broken>> {
+    strict(text).map_err(|errors| {
+        let spans = |text: &str| {
+            let errors = strict(text).err().unwrap_or_default();
+            let span = |(_, place)| if let Place::File(span) = place { Some(span) } else { None };
+            errors.into_iter().map(span).collect()
+        };
+        let rest = salvage::rest(text, spans).and_then(|rest| strict(&rest).ok());
+        Box::new(Broken { errors, rest })
+    })
+}
+
+fn strict(text: &str) -> Result<Node, Vec<(String, Place)>> {
     let (table, errors) = DeTable::parse_recoverable(text);
     if errors.is_empty() {
         let mut errors = Vec::new();
@@ -167,18 +189,21 @@ impl Node {
         merged
     }
 
+    /// The value of this key, or the element of this number.
+    pub(super) fn step(&self, step: &str) -> Option<&Self> {
+        match &self.value {
+            Value::Table(_) => self.get(step),
+            Value::Array(items) => step.parse::<usize>().ok().and_then(|index| items.get(index)),
+            Value::Scalar(_) => None,
+        }
+    }
+
     /// Where the deepest existing value on the way to `path` stands.
     pub(super) fn place_of<S: AsRef<str>>(&self, path: &[S]) -> Place {
         let mut here = self;
         let mut place = &self.place;
         for segment in path {
-            let segment = segment.as_ref();
-            let next = match &here.value {
-                Value::Table(_) => here.get(segment),
-                Value::Array(items) => segment.parse::<usize>().ok().and_then(|index| items.get(index)),
-                Value::Scalar(_) => None,
-            };
-            let Some(next) = next else { break };
+            let Some(next) = here.step(segment.as_ref()) else { break };
             here = next;
             if next.place != Place::Nowhere {
                 place = &next.place;

@@ -77,7 +77,7 @@ impl UpstreamFile {
             write_timeout: duration("write_timeout", self.write_timeout, LEAST_TIMEOUT),
             health_interval: duration("health_interval", self.health_interval, LEAST_INTERVAL),
             idle_connections: usize::try_from(self.idle_connections).unwrap_or(usize::MAX),
-            ca_file: match self.ca_file.as_str() {
+            authorities: match self.ca_file.as_str() {
                 "" => None,
                 path => tls::authorities(path, &section.place(&["ca_file"]), report),
             },
@@ -90,8 +90,13 @@ impl UpstreamFile {
 
     /// The name that the certificate must carry. An empty or numeric one would not be sent and not be verified.
     fn server_name(&self, target: &Target, section: &Section<'_>, report: &mut Report<'_>) -> String {
-        let Target::Tcp { host, protocol, .. } = target else { return self.server_name.clone() };
         let written = !self.server_name.is_empty();
+        let tls = matches!(target, Target::Tcp { protocol: Protocol::Https, .. });
+        if written && !tls && section.sound(&["url"]) && url::target(&self.url).is_ok() {
+            let label = "only an https upstream has a certificate; remove it, or write `https://`";
+            report.error(&section.place(&["server_name"]), "`server_name` is never verified", label);
+        }
+        let Target::Tcp { host, protocol, .. } = target else { return self.server_name.clone() };
         let name = if written { &self.server_name } else { host };
         let key = if written { "server_name" } else { "url" };
         if *protocol == Protocol::Https && section.sound(&["server_name"]) {
@@ -114,7 +119,8 @@ impl UpstreamFile {
         if self.health_path.is_empty() {
             return None;
         }
-        if !self.health_path.starts_with('/') || self.health_path.parse::<http::uri::PathAndQuery>().is_err() {
+        let is_path = self.health_path.starts_with('/') && !self.health_path.contains('#');
+        if !is_path || self.health_path.parse::<http::uri::PathAndQuery>().is_err() {
             let label = "expected a path such as \"/health\", or \"\" to probe nothing";
             report.error(&section.place(&["health_path"]), "`health_path` is no path", label);
         }

@@ -71,7 +71,7 @@ impl Threats {
             help: "Requests refused or changed by the edge rules, by kind.",
             labels: &["kind"],
         });
-        let family = family.with_exemplars();
+        let family = family.closed("kind", &Threat::ALL.map(Threat::as_str)).with_exemplars();
         Self { by_kind: Threat::ALL.map(|kind| family.with(&[kind.as_str()])) }
     }
 

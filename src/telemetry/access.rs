@@ -48,7 +48,8 @@ impl Access<'_> {
         line.text_cut("path", &self.path, MAX_PATH);
         match end.status {
             Some(status) => line.plain("status", status.as_u16()),
-            None => line.null("status"),
+            // People need to see that none left.
+            None => line.plain("status", "null"),
         }
         line.text("protocol", protocol(end.version));
         line.plain("tls", self.tls);

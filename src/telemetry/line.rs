@@ -179,6 +179,7 @@ fn escape(out: &mut String, text: &str, quotes: Quotes) {
             | '\u{7f}'..='\u{9f}'
             | '\u{2028}'
             | '\u{2029}'
+            | '\u{61c}'
             | '\u{200e}'
             | '\u{200f}'
             | '\u{202a}'..='\u{202e}'
@@ -239,9 +240,9 @@ mod tests {
     #[test]
     fn hostile_values_stay_inside_their_line() {
         for format in [LogFormat::Json, LogFormat::Text] {
-            let text = written(format, "/a\r\nINFO fake\u{1b}[31m\u{2028}\u{202e}x\"\\");
+            let text = written(format, "/a\r\nINFO fake\u{1b}[31m\u{2028}\u{202e}\u{61c}x\"\\");
             assert_eq!(text.matches('\n').count(), 1, "{text}");
-            assert!(!text.contains('\u{1b}') && !text.contains('\u{2028}') && !text.contains('\u{202e}'));
+            assert!(!text.contains(['\u{1b}', '\u{2028}', '\u{202e}', '\u{61c}']));
         }
     }
 

@@ -39,7 +39,7 @@ impl Subscriber for Events {
         let metadata = event.metadata();
         let mut line = Line::new(self.log.format(), metadata.level().as_str(), metadata.target(), &message.0);
         event.record(&mut Rest(&mut line));
-        self.log.shared.writer.write(&line.finish());
+        self.log.write(line);
     }
     fn enter(&self, _: &Id) {}
     fn exit(&self, _: &Id) {}

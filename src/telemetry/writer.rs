@@ -1,5 +1,7 @@
 //! Takes finished lines and writes them to stderr from a thread of its own. Nobody waits for it.
 
+use super::line::Line;
+use crate::config::settings::LogFormat;
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use std::io::Write as _;
 use std::sync::Arc;
@@ -52,8 +54,8 @@ impl Writer {
         Self { queue }
     }
 
-    /// Lines up one line, its newline included.
-    pub fn write(&self, line: &[u8]) {
+    /// Lines up one line, its newline included; `format` is that of a notice about lines that were dropped.
+    pub fn write(&self, line: &[u8], format: LogFormat) {
         let mut waiting = self.queue.waiting.lock();
         if waiting.lines >= MAX_LINES {
             waiting.dropped += 1;
@@ -62,9 +64,9 @@ impl Writer {
         }
         if waiting.dropped > 0 {
             let count = std::mem::take(&mut waiting.dropped);
-            let notice =
-                format!("{{\"level\":\"WARN\",\"target\":\"log\",\"msg\":\"log lines dropped\",\"count\":{count}}}\n");
-            waiting.bytes.extend_from_slice(notice.as_bytes());
+            let mut notice = Line::new(format, "WARN", "log", "log lines dropped");
+            notice.plain("count", count);
+            waiting.bytes.extend_from_slice(&notice.finish());
         }
         waiting.bytes.extend_from_slice(line);
         waiting.lines += 1;

@@ -8,22 +8,41 @@ use pingora::http::RequestHeader;
 use pingora::protocols::http::client::HttpSession;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Weak};
-use vestibule_plugin::meter::{Desc, Gauge};
+use std::time::Duration;
+use vestibule_plugin::meter::Desc;
+use vestibule_plugin::units::Span;
 
 const UNKNOWN: u8 = 0;
 const UP: u8 = 1;
 const DOWN: u8 = 2;
+/// How often the configuration is looked at for upstreams that nobody probes yet.
+const LOOK: Duration = Duration::from_millis(200);
 
 /// What the last probe said.
 pub struct Health {
-    state: AtomicU8,
-    up: Option<Gauge>,
+    state: Arc<AtomicU8>,
+    is_probed: bool,
+}
+
+/// What is known about an upstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It has no health path, so nothing is asked of it.
+    NotProbed,
+    /// No probe has ended yet.
+    Unknown,
+    /// It answered the last probe.
+    Up,
+    /// It did not.
+    Down,
 }
 
 impl Health {
     /// Nothing is known yet.
     pub fn new(settings: &settings::Upstream, lent: &Lent) -> Self {
-        let up = settings.health_path.as_ref().map(|_| {
+        let state = Arc::new(AtomicU8::new(UNKNOWN));
+        let is_probed = settings.health_path.is_some();
+        if is_probed {
             let family = lent.meter.gauge(Desc {
                 name: "vestibule_upstream_up",
                 help: "Whether the upstream answers its health path: 1 or 0.",
@@ -33,34 +52,38 @@ impl Health {
                 Target::Tcp { host, port, .. } => (host.clone(), port.to_string()),
                 Target::Unix(path) => (path.display().to_string(), String::new()),
             };
-            family.with(&[&address, &port])
-        });
-        Self { state: AtomicU8::new(UNKNOWN), up }
+            // Weakly: what a reload has replaced is no longer probed and says nothing.
+            let read = Arc::downgrade(&state);
+            family.with_fn(&[&address, &port], move || match read.upgrade()?.load(Ordering::Relaxed) {
+                UP => Some(1.0),
+                DOWN => Some(0.0),
+                _ => None,
+            });
+        }
+        Self { state, is_probed }
     }
 
-    /// Whether it answered; `None` while nobody has asked.
-    pub fn is_up(&self) -> Option<bool> {
+    /// What is known.
+    pub fn standing(&self) -> Standing {
         match self.state.load(Ordering::Relaxed) {
-            UP => Some(true),
-            DOWN => Some(false),
-            _ => None,
+            UP => Standing::Up,
+            DOWN => Standing::Down,
+            _ if self.is_probed => Standing::Unknown,
+            _ => Standing::NotProbed,
         }
     }
 
     fn learn(&self, up: bool) -> bool {
         let now = if up { UP } else { DOWN };
-        if let Some(gauge) = &self.up {
-            gauge.set(i64::from(up));
-        }
         self.state.swap(now, Ordering::Relaxed) != now
     }
 }
 
-/// Probes every upstream that has a health path for as long as a configuration uses it. Looks for new ones each
-/// second, so that a reload is followed.
+/// Probes every upstream that has a health path for as long as a configuration uses it. Looks for new ones now and
+/// then, so that a reload is followed.
 pub async fn probe(host: Arc<Host>) {
     let mut watched: Vec<Weak<Upstream>> = Vec::new();
-    let mut tick = tokio::time::interval(std::time::Duration::from_secs(1));
+    let mut tick = tokio::time::interval(LOOK);
     loop {
         tick.tick().await;
         watched.retain(|upstream| upstream.strong_count() > 0);
@@ -77,8 +100,9 @@ pub async fn probe(host: Arc<Host>) {
 
 async fn watch(host: Arc<Host>, upstream: Weak<Upstream>) {
     while let Some(upstream) = upstream.upgrade() {
-        let asked = tokio::time::timeout(upstream.settings.read_timeout, ask(&host, &upstream)).await;
-        let answer = asked.unwrap_or_else(|_| Err("no answer within read_timeout".into()));
+        let patience = patience(&upstream.settings);
+        let asked = tokio::time::timeout(patience, ask(&host, &upstream)).await;
+        let answer = asked.unwrap_or_else(|_| Err(format!("no answer within {}", Span(patience))));
         if upstream.health.learn(answer.is_ok()) {
             match &answer {
                 Ok(()) => tracing::info!(target: "upstream", url = upstream.settings.url, "upstream is up"),
@@ -91,6 +115,12 @@ async fn watch(host: Arc<Host>, upstream: Weak<Upstream>) {
         drop(upstream);
         tokio::time::sleep(pause).await;
     }
+}
+
+/// How long a probe may take. A `read_timeout` is made for slow pages, and an upstream that hangs should not look well
+/// for so long.
+fn patience(settings: &settings::Upstream) -> Duration {
+    settings.read_timeout.min(settings.connect_timeout.max(settings.health_interval))
 }
 
 /// One probe: any status below 400 is an answer.

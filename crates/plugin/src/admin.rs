@@ -22,8 +22,10 @@ pub enum AdminReply {
     Done,
     /// 404 with this explanation.
     NotFound(String),
-    /// 405: the path exists, but not for this method.
-    MethodNotAllowed,
+    /// 400 with this explanation.
+    BadRequest(String),
+    /// 405: the path exists, but only for these methods, as they stand in `Allow`.
+    MethodNotAllowed(&'static str),
     /// 503: the store did not answer.
     Unavailable(String),
 }

@@ -31,6 +31,17 @@ pub trait Build: Plugin + Sized {
         deps: &Deps,
     ) -> Result<Self, BuildErrors>;
 
+    /// The table with everything in it that it implies, e.g. entries that exist unless the file says otherwise. Shown
+    /// as the effective configuration; read again, it must mean the same.
+    fn resolved(config: Self::Config) -> Self::Config {
+        config
+    }
+
+    /// What does not fit into `memory_max` bytes, the `[store] memory_max` of this process.
+    fn oversized(_config: &Self::Config, _memory_max: u64) -> BuildErrors {
+        BuildErrors::default()
+    }
+
     /// What is valid but probably not meant; shown by `check` and logged when the configuration is loaded.
     fn warnings(_config: &Self::Config, _routes: &Routes<Self::Route>) -> BuildErrors {
         BuildErrors::default()
@@ -179,6 +190,9 @@ pub struct BuildError {
     pub message: String,
     /// Stands under the underlined source: what was expected, and the nearest valid name.
     pub label: String,
+    /// Keys elsewhere that it rests on. It is not told when one of them was refused, as the default that stands in for
+    /// that one is not what was meant.
+    pub about: Vec<KeyPath>,
 }
 
 /// Everything that is wrong with a configuration.
@@ -188,9 +202,20 @@ pub struct BuildErrors {
 }
 
 impl BuildErrors {
-    /// Adds an error.
+    /// Adds an error about the value at `at` alone.
     pub fn error(&mut self, at: KeyPath, message: impl Into<String>, label: impl Into<String>) {
-        self.errors.push(BuildError { at, message: message.into(), label: label.into() });
+        self.error_about(at, Vec::new(), message, label);
+    }
+
+    /// Adds an error that also rests on other keys.
+    pub fn error_about(
+        &mut self,
+        at: KeyPath,
+        about: Vec<KeyPath>,
+        message: impl Into<String>,
+        label: impl Into<String>,
+    ) {
+        self.errors.push(BuildError { at, message: message.into(), label: label.into(), about });
     }
 
     /// `value` when nothing was wrong, else all of it.

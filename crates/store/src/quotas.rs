@@ -26,6 +26,9 @@ use vestibule_plugin::{ClientAddress, Soon};
 /// Most policies that may meet in one request.
 pub const MAX_CHARGES: usize = 8;
 
+/// Bytes that a bucket takes in the table of this process; a sliding log takes more.
+pub const BYTES_PER_KEY: u64 = 64;
+
 /// Counts what callers use.
 pub trait Quotas: Send + Sync + 'static {
     /// Makes room for `keys` buckets in this process, or says that there is no memory for them. Debts are kept when the

@@ -42,7 +42,7 @@ pub(crate) struct Responses([Counter; Outcome::ALL.len()]);
 impl Responses {
     /// Registers the family.
     pub(crate) fn new(meter: &Registry) -> Self {
-        let family = meter.counter(RESPONSES);
+        let family = meter.counter(RESPONSES).closed("outcome", &Outcome::ALL.map(Outcome::as_str));
         Self(Outcome::ALL.map(|outcome| family.with(&[outcome.as_str()])))
     }
 

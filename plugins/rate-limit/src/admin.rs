@@ -28,11 +28,17 @@ pub(crate) fn answer<'a>(shared: &'a Shared, call: &'a AdminCall<'a>) -> Option<
         let why = "this process knows its buckets by key text, such as addr=203.0.113.7, not by hash";
         return Some(Soon::Now(AdminReply::NotFound(why.to_owned())));
     }
+    // A bucket nobody can have would look like a full one.
+    if key.is_some_and(|key| !policy.key.fits(key)) {
+        let why = format!("no key of policy `{name}` looks like this; expected {}", policy.key.form());
+        return Some(Soon::Now(AdminReply::BadRequest(why)));
+    }
     Some(match (key, call.method) {
         (None, &Method::GET) => Soon::Now(AdminReply::Json(report(policy))),
         (Some(key), &Method::GET) => look(shared, policy, key),
         (Some(key), &Method::DELETE) => reset(shared, policy, key),
-        _ => Soon::Now(AdminReply::MethodNotAllowed),
+        (None, _) => Soon::Now(AdminReply::MethodNotAllowed("GET, HEAD")),
+        (Some(_), _) => Soon::Now(AdminReply::MethodNotAllowed("GET, HEAD, DELETE")),
     })
 }
 

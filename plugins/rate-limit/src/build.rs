@@ -13,8 +13,10 @@ use limits::Draft;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
+use vestibule_plugin::units::Size;
 use vestibule_plugin::{BuildErrors, Deps, KeyPath, Notice, Routes};
 use vestibule_store::Quotas;
+use vestibule_store::quotas::BYTES_PER_KEY;
 
 /// Bounds of `lease`.
 const LEASE: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
@@ -69,6 +71,23 @@ fn policy(name: &str, draft: Draft, store: &dyn Quotas, deps: &Deps) -> Policy {
     }
 }
 
+/// Whether all keys fit into the memory there may be.
+pub(crate) fn oversized(config: &Config, memory_max: u64) -> BuildErrors {
+    let mut errors = BuildErrors::default();
+    let fit = memory_max / BYTES_PER_KEY;
+    if config.capacity as u64 > fit {
+        errors.error(
+            KeyPath::table(["capacity"]),
+            format!("a `capacity` of {} is more than [store] `memory_max` has room for", config.capacity),
+            format!(
+                "{} holds {fit} keys of {BYTES_PER_KEY} bytes; lower `capacity` or raise `memory_max`",
+                Size(memory_max)
+            ),
+        );
+    }
+    errors
+}
+
 /// What is valid but probably not meant.
 pub(crate) fn warnings(config: &Config) -> BuildErrors {
     let mut warnings = BuildErrors::default();
@@ -97,8 +116,9 @@ fn check_table(config: &Config, errors: &mut BuildErrors) {
     if timeout < MIN_STORE_TIMEOUT {
         errors.error(KeyPath::table(["store_timeout"]), "`store_timeout` is too short", "expected at least 1ms");
     } else if timeout >= lease {
-        errors.error(
+        errors.error_about(
             KeyPath::table(["store_timeout"]),
+            vec![KeyPath::table(["lease"])],
             format!("`store_timeout` is not shorter than `lease` ({})", config.lease),
             "a reply that comes after the lease has ended is of no use",
         );

@@ -57,6 +57,34 @@ impl Default for Config {
     }
 }
 
+impl Config {
+    /// With everything that is implied: the policy and the tier `anonymous`, the tier that callers fall back to, and
+    /// what policies take over from the table.
+    pub(crate) fn resolved(mut self) -> Self {
+        self.policies.entry(ANONYMOUS.to_owned()).or_default();
+        self.tiers.entry(ANONYMOUS.to_owned()).or_insert_with(|| TierEntry::Policies(vec![ANONYMOUS.to_owned()]));
+        if self.default_tier.is_none() {
+            let tier = if self.tiers.contains_key(FREE) { FREE } else { &self.anonymous_tier };
+            self.default_tier = Some(tier.to_owned());
+        }
+        for policy in self.policies.values_mut() {
+            let log = policy.algorithm == Counting::SlidingLog;
+            // A sliding log cannot be lent out in parts, and has no burst.
+            let shared =
+                if log && self.consistency == Consistency::Leased { Consistency::Strict } else { self.consistency };
+            policy.consistency.get_or_insert(shared);
+            policy.on_store_error.get_or_insert(self.on_store_error);
+            if !log {
+                policy.burst.get_or_insert(policy.limit.quota);
+            }
+        }
+        self
+    }
+}
+
+/// The tier that authenticated callers get when there is one and the file does not say otherwise.
+pub(crate) const FREE: &str = "free";
+
 /// Name of the policy and of the tier that exist unless the file defines them.
 pub const ANONYMOUS: &str = "anonymous";
 

@@ -55,6 +55,18 @@ impl KeySpec {
         self.0.iter().all(|part| matches!(part, Part::Header(_)))
     }
 
+    /// Whether a key text could be one of this key's.
+    pub(crate) fn fits(&self, text: &str) -> bool {
+        let mut texts = text.split(';');
+        let all = self.0.iter().all(|part| texts.next().is_some_and(|text| part.fits(text)));
+        all && texts.next().is_none()
+    }
+
+    /// How its key texts are written.
+    pub(crate) fn form(&self) -> String {
+        self.0.iter().map(|part| part.forms().join(" or ")).collect::<Vec<_>>().join(", then `;`, then ")
+    }
+
     /// The key text of a request.
     pub(crate) fn text(&self, request: &RequestHead<'_>, facts: &Facts) -> String {
         let mut text = String::with_capacity(48);
@@ -96,6 +108,29 @@ impl Part {
             "global" => Some(Self::Global),
             _ => HeaderName::from_bytes(word.strip_prefix("header:")?.as_bytes()).ok().map(Self::Header),
         }
+    }
+
+    /// How its texts begin; `global` is all there is to it.
+    fn prefixes(&self) -> Vec<String> {
+        match self {
+            Self::Client => ["sub=", "key=", "addr="].map(String::from).into(),
+            Self::Address => vec!["addr=".into()],
+            Self::Subject => ["sub=", "sub,addr="].map(String::from).into(),
+            Self::Global => vec!["global".into()],
+            Self::Header(name) => vec![format!("header:{name}="), format!("header:{name},addr=")],
+        }
+    }
+
+    fn fits(&self, text: &str) -> bool {
+        match self {
+            Self::Global => text == "global",
+            _ => self.prefixes().iter().any(|prefix| text.len() > prefix.len() && text.starts_with(prefix)),
+        }
+    }
+
+    fn forms(&self) -> Vec<String> {
+        let hole = if matches!(self, Self::Global) { "" } else { "…" };
+        self.prefixes().iter().map(|prefix| format!("`{prefix}{hole}`")).collect()
     }
 
     fn write(&self, text: &mut String, request: &RequestHead<'_>, facts: &Facts) -> fmt::Result {

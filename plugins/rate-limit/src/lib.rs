@@ -52,6 +52,14 @@ impl Build for RateLimit {
     type Route = Route;
     type Store = Arc<dyn Quotas>;
 
+    fn resolved(config: Config) -> Config {
+        config.resolved()
+    }
+
+    fn oversized(config: &Config, memory_max: u64) -> BuildErrors {
+        build::oversized(config, memory_max)
+    }
+
     fn warnings(config: &Config, _: &Routes<Route>) -> BuildErrors {
         build::warnings(config)
     }

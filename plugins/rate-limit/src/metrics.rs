@@ -48,6 +48,8 @@ pub(crate) struct PolicyMetrics {
 impl PolicyMetrics {
     pub(crate) fn new(registry: &Registry, policy: &str) -> Self {
         let decisions = registry.counter(DECISIONS).with_exemplars();
+        let decisions =
+            decisions.closed("outcome", &["allowed", "denied", "shadow_denied"]).closed("source", &["local"]);
         let decided = |outcome| decisions.with(&[policy, outcome, "local"]);
         Self {
             allowed: decided("allowed"),

@@ -63,17 +63,45 @@ impl Format {
     }
 }
 
-/// Response fields that frame the message or belong to the connection; a trace id there would break it.
-const FRAMING: [&str; 9] = [
+/// Response fields that frame the message, belong to the connection, or mean something to the client that a trace id
+/// does not say.
+const TAKEN: [&str; 36] = [
+    "accept-ranges",
+    "age",
+    "allow",
+    "cache-control",
     "connection",
-    "content-length",
-    "content-type",
+    "content-disposition",
     "content-encoding",
+    "content-language",
+    "content-length",
+    "content-location",
+    "content-range",
+    "content-security-policy",
+    "content-security-policy-report-only",
+    "content-type",
+    "date",
+    "etag",
+    "expires",
     "keep-alive",
+    "last-modified",
+    "link",
+    "location",
+    "proxy-authenticate",
+    "proxy-connection",
+    "ratelimit",
+    "ratelimit-policy",
+    "retry-after",
+    "server",
+    "set-cookie",
+    "strict-transport-security",
     "te",
     "trailer",
     "transfer-encoding",
     "upgrade",
+    "vary",
+    "via",
+    "www-authenticate",
 ];
 
 /// A table that makes sense.
@@ -101,15 +129,14 @@ impl Config {
             "" => Ok(None),
             name => name.parse::<HeaderName>().map(Some),
         };
-        let usable = response_header
-            .as_ref()
-            .is_ok_and(|name| name.as_ref().is_none_or(|name| !FRAMING.contains(&name.as_str())));
+        let usable =
+            response_header.as_ref().is_ok_and(|name| name.as_ref().is_none_or(|name| !TAKEN.contains(&name.as_str())));
         if !usable {
             let message = format!("`{}` cannot carry the trace id", self.response_header);
             errors.error(
                 KeyPath::table(["response_header"]),
                 message,
-                "expected the name of a field that does not frame the response, such as \"x-trace-id\", or \"\" for none",
+                "expected the name of a field that has no other meaning, such as \"x-trace-id\", or \"\" for none",
             );
         }
         match (share, response_header) {

@@ -59,6 +59,23 @@ fn every_default_is_filled_in() {
     }
 }
 
+/// What is shown is what runs, also where the file says nothing.
+#[test]
+fn what_is_implied_is_shown() {
+    let text = "[rate_limit]\non_store_error = \"open\"\n[rate_limit.policies.log]\nlimit = \"5/min\"\nalgorithm = \"sliding_log\"\n";
+    let shown: toml::Table = valid(text).effective.parse().expect("TOML");
+    let limits = &shown["rate_limit"];
+    assert_eq!(limits["default_tier"].as_str(), Some("anonymous"));
+    assert_eq!(limits["tiers"]["anonymous"].as_array().map(Vec::len), Some(1));
+    let policy = |name: &str, key: &str| limits["policies"][name].get(key).map(ToString::to_string);
+    assert_eq!(policy("anonymous", "limit").as_deref(), Some("\"60/min\""));
+    assert_eq!(policy("anonymous", "burst").as_deref(), Some("60"));
+    assert_eq!(policy("anonymous", "consistency").as_deref(), Some("\"leased\""));
+    assert_eq!(policy("log", "consistency").as_deref(), Some("\"strict\""));
+    assert_eq!(policy("log", "on_store_error").as_deref(), Some("\"open\""));
+    assert_eq!(policy("log", "burst"), None, "a sliding log has none");
+}
+
 #[test]
 fn what_is_off_is_not_in_the_effective_configuration() {
     let effective = valid("").effective;

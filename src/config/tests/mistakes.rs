@@ -208,6 +208,41 @@ fn values_that_cannot_be() {
             "[log]\nlevel = \"inf\"",
             "2:9 unknown value `inf` for `level`; expected `error`, `warn`, `info`, `debug` or `trace`; did you mean `info`?",
         ),
+        ("[server]\nmax_connections = -1", "2:19 `max_connections` cannot be -1; expected 1 to 16777216"),
+        (
+            "[upstream]\nhealth_path = \"/health#now\"",
+            "2:15 `health_path` is no path; expected a path such as \"/health\", or \"\" to probe nothing",
+        ),
+        (
+            "[upstream]\nserver_name = \"app.example\"",
+            "2:15 `server_name` is never verified; only an https upstream has a certificate; remove it, or write `https://`",
+        ),
+        (
+            "[trace]\nresponse_header = \"Set-Cookie\"",
+            "2:19 `Set-Cookie` cannot carry the trace id; expected the name of a field that has no other meaning, such as \"x-trace-id\", or \"\" for none",
+        ),
+        (
+            "[rate_limit.policies.a]\nlimit = \"5/0s\"",
+            "2:9 policy `a` has a window that is not whole seconds; the window must be at least 1s, in whole seconds",
+        ),
+        (
+            "[rate_limit.policies.a]\nlimit = \"5/400day\"\nalgorithm = \"sliding_log\"",
+            "2:9 policy `a` has a window of over 45 days; the window of a sliding log is at most 45 days",
+        ),
+        (
+            "[rate_limit]\n[[routes]]\nname = \"a\"\npath = \"/\"\nrate_limit = [\"anonymous\", \"anonymous\"]",
+            "5:28 policy `anonymous` stands here twice; remove it",
+        ),
+        (
+            "[store]\nmemory_max = \"1MiB\"\n[rate_limit]\ncapacity = 16385",
+            "4:12 a `capacity` of 16385 is more than [store] `memory_max` has room for; 1MiB holds 16384 keys of 64 bytes; lower `capacity` or raise `memory_max`",
+        ),
+        (
+            "[[routes]]\nname = \"a\"\npath = \"/\"\netag = 5",
+            "4:8 wrong type for `etag`; expected true or false or a table, found an integer",
+        ),
+        ("\u{feff}x = 1", "1:1 unknown key `x`; every key belongs below a table such as [server]"),
+        ("\u{feff}[log]\nlevl = 1", "2:1 unknown key `levl`; [log] has no `levl`; did you mean `level`?"),
         ("[trace]\nsample = 1.5", "2:10 `sample` cannot be 1.5; expected 0 to 1"),
         ("[metrics]\nmax_series = 5", "2:14 `max_series` cannot be 5; expected at least 1000"),
         (
@@ -264,6 +299,22 @@ error: unknown scheme of an upstream url
 
 ";
     assert_eq!(diagnostics.render(Colour::Never), expected);
+}
+
+#[test]
+fn a_long_value_is_cut_in_messages() {
+    let told = error(&format!("[server]\nlisten = \"{}\"", "é".repeat(5000)));
+    assert!(told.starts_with(&format!("2:10 `{}…` is no address; ", "é".repeat(60))), "{told}");
+}
+
+#[test]
+fn the_line_of_the_first_byte_that_is_no_text_is_named() {
+    use crate::config::{HostDeps, Source, load};
+    let mut file = tempfile::NamedTempFile::new().expect("a file");
+    std::io::Write::write_all(&mut file, b"[log]\nlevel = \"in\xfffo\"\n").expect("written");
+    let wrong = load(&Source::new(Some(file.path().to_owned())), &HostDeps::throwaway()).err().expect("invalid");
+    let one = wrong.errors().next().expect("an error");
+    assert_eq!((one.line, one.column, one.label.as_str()), (Some(2), Some(12), "the next byte is not UTF-8"));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! SIGHUP and `POST /reload`: all of a new configuration or nothing of it.
 
 use super::vestibule;
-use vestibule_testkit::{Origin, Proxy, Scrape, Setup};
+use vestibule_testkit::{Certs, Origin, Proxy, Reply, Scrape, Setup};
 
 const CONFIG_METRICS: [&str; 2] = ["vestibule_config_generation", "vestibule_config_last_reload_successful"];
 
@@ -100,6 +100,51 @@ async fn a_key_that_needs_a_restart_is_named_and_the_rest_applies() {
     assert_eq!(proxy.address(), address);
     assert_eq!(proxy.get("/").await.status, 200);
     assert_eq!(origin.last().field("via"), "1.1 new");
+    let shown = proxy.admin("GET", "/config").await.text();
+    assert!(shown.contains("workers = 1") && !shown.contains("127.0.0.2"), "what is in force: {shown}");
+
+    let warnings = || proxy.logs().iter().filter(|line| line["key"] == "server.workers").count();
+    proxy.rewrite("[server]\nworkers = 2\nvia = \"newer\"\n");
+    assert_eq!(proxy.reload().await.status, 200);
+    proxy.wait_log("the second reload", |line| line["generation"] == 3).await;
+    assert_eq!(warnings(), 2, "it still waits");
+    proxy.rewrite("[server]\nworkers = 1\nvia = \"last\"\n");
+    assert_eq!(proxy.reload().await.status, 200);
+    proxy.wait_log("the last reload", |line| line["generation"] == 4).await;
+    assert_eq!(warnings(), 2, "that is what runs");
+}
+
+#[tokio::test]
+async fn lines_about_a_configuration_say_what_check_says() {
+    let origin = Origin::returning(200, "ok");
+    let toml = "[rate_limit.policies.a]\nlimit = \"1/s\"\nkey = \"header:x-a\"\n";
+    let proxy = Proxy::before(crate::bin(), &origin.url(), toml).await;
+    let line = proxy.wait_log("the warning", |line| line["msg"] == "policy `a` counts by a header alone").await;
+    assert_eq!(line["help"], "a client chooses its headers, and so its bucket; add client or address");
+    assert_eq!(line["column"], 7);
+    // A place that does not exist is not written.
+    std::fs::remove_file(proxy.dir().join("vestibule.toml")).expect("the file exists");
+    assert_eq!(proxy.reload().await.status, 422);
+    let line = proxy.wait_log("the error", |line| line["msg"] == "cannot read the configuration").await;
+    assert!(line.get("line").is_none() && line.get("column").is_none(), "{line}");
+}
+
+/// The same file with other CAs is another upstream: no connection made under the old ones is used again.
+#[tokio::test]
+async fn a_ca_file_with_another_content_is_read_again() {
+    let (certs, others) = (Certs::new(), Certs::new());
+    let origin = Origin::tls(&certs, |_| Reply::ok("ok"));
+    let pem = |certs: &Certs| std::fs::read(certs.ca_file()).expect("a file");
+    let toml = "[upstream]\nca_file = \"ca.pem\"\nserver_name = \"localhost\"\n";
+    let setup = Setup::new(crate::bin()).toml(toml).upstream(origin.url()).file("ca.pem", pem(&certs));
+    let proxy = setup.start().await;
+    assert_eq!(proxy.get("/").await.status, 200);
+    std::fs::write(proxy.dir().join("ca.pem"), pem(&others)).expect("a writable file");
+    assert_eq!(proxy.reload().await.status, 200);
+    assert_eq!(proxy.get("/").await.status, 502);
+    std::fs::write(proxy.dir().join("ca.pem"), pem(&certs)).expect("a writable file");
+    assert_eq!(proxy.reload().await.status, 200);
+    assert_eq!(proxy.get("/").await.status, 200);
 }
 
 #[tokio::test]

@@ -27,7 +27,7 @@ async fn a_port_in_use_is_a_sentence_and_not_a_panic() {
         let toml = format!("[server]\n{key} = \"{address}\"\n{other} = \"127.0.0.1:0\"\n");
         let failed = Setup::new(crate::bin()).toml(toml).try_start().await.expect_err("the port is taken");
         assert_eq!(failed.status.code(), Some(1));
-        let expected = format!("error: cannot listen on {address}: Address already in use");
+        let expected = format!("error: cannot listen on {address} ([server] {key}): Address already in use");
         assert!(failed.stderr.starts_with(&expected), "{}", failed.stderr);
         assert!(!failed.stderr.contains("panicked"), "{}", failed.stderr);
     }
@@ -82,8 +82,38 @@ async fn without_a_file_it_is_a_transparent_proxy() {
             assert_eq!(answer.field("x-trace-id").len(), 32);
             assert_eq!(origin.last().target, "/any?x=1");
         }
-        Err(said) => assert!(said.contains("cannot listen on 127.0.0.1:9901: Address already in use"), "{said}"),
+        Err(said) => {
+            assert!(
+                said.contains("cannot listen on 127.0.0.1:9901 ([server] admin): Address already in use"),
+                "{said}"
+            );
+        }
     }
+}
+
+/// `check` says they are two addresses, so they are.
+#[tokio::test]
+async fn both_families_are_listened_on_at_one_port() {
+    let origin = Origin::returning(200, "ok");
+    let port = TcpListener::bind("[::]:0").and_then(|socket| socket.local_addr()).expect("a free port").port();
+    let toml = format!("[server]\nlisten = [\"0.0.0.0:{port}\", \"[::]:{port}\"]\n");
+    let proxy = Setup::new(crate::bin()).toml(toml).upstream(origin.url()).start().await;
+    assert_eq!(proxy.addresses().len(), 2);
+    for address in [format!("127.0.0.1:{port}"), format!("[::1]:{port}")] {
+        let answer = Request::new(address.parse().expect("an address"), "GET", "/").await;
+        assert_eq!(answer.status, 200, "{address}");
+    }
+}
+
+#[tokio::test]
+async fn nothing_it_knows_is_left_on_disk_for_others() {
+    let origin = Origin::returning(200, "ok");
+    let proxy = Setup::new(crate::bin()).upstream(origin.url()).start().await;
+    let read = |file: &str| std::fs::read_to_string(format!("/proc/{}/{file}", proxy.pid())).expect("a process");
+    assert!(read("status").lines().any(|line| line == "Umask:\t0077"), "{}", read("status"));
+    let limits = read("limits");
+    let core = limits.lines().find(|line| line.starts_with("Max core file size")).expect("a limit");
+    assert_eq!(core.split_whitespace().filter(|word| *word == "0").count(), 2, "{core}");
 }
 
 /// A program started without the testkit's file.

@@ -42,6 +42,42 @@ async fn a_bad_file_is_refused_and_its_correction_is_taken() {
     generation(&proxy, 2.0).await;
 }
 
+/// A reload starts and stops the watch.
+#[tokio::test]
+async fn watching_needs_no_restart() {
+    let origin = Origin::returning(200, "ok");
+    let proxy = Proxy::before(crate::bin(), &origin.url(), "[server]\nwatch = false\n").await;
+    proxy.rewrite("[server]\nwatch = true\n");
+    assert_eq!(proxy.reload().await.status, 200);
+    proxy.rewrite("[server]\nwatch = true\nvia = \"seen\"\n");
+    generation(&proxy, 3.0).await;
+    proxy.rewrite("[server]\nwatch = false\n");
+    generation(&proxy, 4.0).await;
+    proxy.rewrite("[server]\nvia = \"unseen\"\n");
+    // Longer than the quiet time after which a watch would have reloaded.
+    tokio::time::sleep(std::time::Duration::from_millis(600)).await;
+    assert_eq!(proxy.get("/").await.status, 200);
+    assert_eq!(origin.last().field("via"), "1.1 vestibule");
+}
+
+/// The folder of the link does not change when the file behind it does.
+#[tokio::test]
+async fn a_file_behind_a_link_into_another_folder_is_watched() {
+    let origin = Origin::returning(200, "ok");
+    let proxy = Proxy::before(crate::bin(), &origin.url(), "[server]\nwatch = false\nvia = \"one\"\n").await;
+    let elsewhere = tempfile::tempdir().expect("a temporary directory");
+    let (link, real) = (proxy.dir().join("vestibule.toml"), elsewhere.path().join("real.toml"));
+    let text = fs::read_to_string(&link).expect("its file").replace("watch = false", "watch = true");
+    fs::write(&real, &text).expect("a file");
+    fs::remove_file(&link).expect("its file");
+    std::os::unix::fs::symlink(&real, &link).expect("a link");
+    assert_eq!(proxy.reload().await.status, 200);
+    fs::write(&real, text.replace("\"one\"", "\"two\"")).expect("a file");
+    generation(&proxy, 3.0).await;
+    assert_eq!(proxy.get("/").await.status, 200);
+    assert_eq!(origin.last().field("via"), "1.1 two");
+}
+
 /// Kubernetes mounts a file as a link into a folder that a second link names, and swaps that one.
 #[tokio::test]
 async fn a_swapped_link_is_noticed() {

@@ -9,7 +9,7 @@ const PATHS: [&str; 5] = ["/livez", "/readyz", "/metrics", "/status", "/config"]
 async fn a_page_that_rebinds_its_name_gets_nothing() {
     let origin = Origin::returning(200, "ok");
     let proxy = proxy(&origin, "").await;
-    for path in ["/metrics", "/status", "/config", "/rate-limit/p"] {
+    for path in ["/livez", "/readyz", "/metrics", "/status", "/config", "/rate-limit/p"] {
         assert_eq!(proxy.admin("GET", path).header("host", "evil.test").await.status, 403, "{path}");
     }
     assert_eq!(proxy.admin("POST", "/reload").header("host", "evil.test:9901").await.status, 403);
@@ -94,6 +94,41 @@ async fn wrong_methods_paths_and_sizes_have_their_answers() {
     let large = proxy.admin("POST", "/reload").body(vec![b'x'; (64 << 10) + 1]).await;
     assert_eq!(large.status, 413);
     assert_eq!(proxy.admin("GET", "/status").await.json()["generation"], 2);
+}
+
+/// What cannot be read to its end is not carried out.
+#[tokio::test]
+async fn a_broken_body_reloads_nothing() {
+    let origin = Origin::returning(200, "ok");
+    let proxy = proxy(&origin, "").await;
+    let mut raw = vestibule_testkit::Raw::connect(proxy.admin_address()).await;
+    raw.write("POST /reload HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\nzz\r\nabc\r\n0\r\n\r\n")
+        .await;
+    let answer = raw.answer().await;
+    assert_eq!((answer.status, answer.problem().as_str()), (400, "bad-request"));
+    raw.closed().await;
+    assert_eq!(proxy.admin("GET", "/status").await.json()["generation"], 1);
+}
+
+/// RFC 9110 section 8.6, and the methods that a path of a plugin takes.
+#[tokio::test]
+async fn a_reset_has_no_length_and_a_wrong_method_its_list() {
+    let origin = Origin::returning(200, "ok");
+    let proxy = proxy(&origin, "[rate_limit]\n").await;
+    let reset = proxy.admin("DELETE", "/rate-limit/anonymous/addr%3D192.0.2.1").await;
+    assert_eq!(reset.status, 204);
+    assert!(!reset.fields.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-length")), "{:?}", reset.fields);
+    for (path, allowed) in
+        [("/rate-limit/anonymous", "GET, HEAD"), ("/rate-limit/anonymous/addr%3D192.0.2.1", "GET, HEAD, DELETE")]
+    {
+        let wrong = proxy.admin("PUT", path).await;
+        assert_eq!(
+            (wrong.status, wrong.field("allow"), wrong.problem().as_str()),
+            (405, allowed, "method-not-allowed")
+        );
+        assert_eq!(wrong.json()["detail"], format!("this path takes {allowed}"));
+    }
+    assert_eq!(proxy.admin("GET", "/rate-limit/anonymous/192.0.2.1").await.status, 400);
 }
 
 /// Requests to the admin listener are no traffic.

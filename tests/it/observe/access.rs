@@ -218,3 +218,14 @@ fn left_out(line: &Value, field: &str) -> bool {
         _ => false,
     }
 }
+
+/// `access` says whether there are access lines, `level` what else there is.
+#[tokio::test]
+async fn access_lines_are_written_whatever_the_level() {
+    let origin = Origin::returning(200, "ok");
+    let proxy = proxy(&origin, "").await;
+    proxy.rewrite("[log]\nlevel = \"error\"\n");
+    assert_eq!(proxy.reload().await.status, 200);
+    assert_eq!(proxy.get("/").await.status, 200);
+    assert_eq!(proxy.wait_access(1).await.len(), 1);
+}

@@ -62,6 +62,26 @@ async fn readiness_and_the_gauge_follow_the_health_path() {
     assert_eq!(proxy.wait_access(1).await.len(), 1);
 }
 
+/// An upstream that takes connections and says nothing is neither up nor down until the first probe has ended, and that
+/// is bounded by the deadlines of a probe, not by that of the slowest page.
+#[tokio::test]
+async fn an_upstream_that_was_not_probed_yet_is_not_ready() {
+    let origin = Origin::replying(|_| Reply::never());
+    let toml = "[upstream]\nconnect_timeout = \"400ms\"\nhealth_interval = \"100ms\"\n\
+                [[routes]]\nname = \"orders\"\npath = \"/orders\"\nupstream = { health_path = \"/health\" }\n";
+    let proxy = proxy(&origin, toml).await;
+    let reasons = |answer: Answer| answer.json()["reasons"].clone();
+    let early = proxy.admin("GET", "/readyz").await;
+    assert_eq!(early.status, 503);
+    assert_eq!(reasons(early), serde_json::json!(["the upstream of route `orders` has not been probed yet"]));
+    assert!(!proxy.metrics().await.has("vestibule_upstream_up", &[]));
+    let line = proxy.wait_log("the first probe", |line| line["msg"] == "upstream is down").await;
+    assert_eq!(line["cause"], "no answer within 400ms");
+    let late = reasons(until_ready_is(&proxy, 503).await);
+    assert_eq!(late, serde_json::json!(["the upstream of route `orders` does not answer its health path"]));
+    assert_eq!(proxy.metrics().await.value("vestibule_upstream_up", &[]), 0.0);
+}
+
 #[tokio::test]
 async fn without_a_health_path_nothing_is_probed_or_claimed() {
     let origin = Origin::returning(200, "ok");

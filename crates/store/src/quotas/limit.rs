@@ -81,7 +81,7 @@ pub enum BadLimit {
     TooFast,
     /// A burst of 0.
     NoBurst,
-    /// A full bucket would take longer than 45 days to fill again.
+    /// A full bucket would take longer than 45 days to fill again, or a log is kept for longer.
     TooSlow,
     /// A sliding log of more than [`MAX_LOG`] units.
     LogTooLong,
@@ -125,16 +125,13 @@ impl Limit {
         refuse(terms.quota == 0, BadLimit::NoQuota);
         refuse(terms.burst == 0 && terms.quota > 0, BadLimit::NoBurst);
         refuse(terms.quota.max(window_s).max(terms.burst) > MAX_INTEGER, BadLimit::TooLong);
-        refuse(window_s == 0 || terms.window.subsec_nanos() > 0, BadLimit::Window);
-        refuse(terms.quota > 0 && window_ns < quota * MIN_EMISSION_NS, BadLimit::TooFast);
-        match terms.algorithm {
-            // Divided last: `burst × w/q` is a fraction, and rounding must not decide.
-            Algorithm::Gcra => refuse(
-                terms.quota > 0 && u128::from(terms.burst) * window_ns > MAX_TOLERANCE_NS * quota,
-                BadLimit::TooSlow,
-            ),
-            Algorithm::SlidingLog => refuse(terms.quota > MAX_LOG as u64, BadLimit::LogTooLong),
-        }
+        let whole = window_s > 0 && terms.window.subsec_nanos() == 0;
+        refuse(!whole, BadLimit::Window);
+        refuse(whole && terms.quota > 0 && window_ns < quota * MIN_EMISSION_NS, BadLimit::TooFast);
+        // Divided last: `burst × w/q` is a fraction, and rounding must not decide.
+        let slow = terms.quota > 0 && u128::from(terms.burst) * window_ns > MAX_TOLERANCE_NS * quota;
+        refuse(slow, BadLimit::TooSlow);
+        refuse(terms.algorithm == Algorithm::SlidingLog && terms.quota > MAX_LOG as u64, BadLimit::LogTooLong);
         if !wrong.is_empty() {
             return Err(wrong);
         }

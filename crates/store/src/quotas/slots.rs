@@ -12,6 +12,8 @@ const SET: usize = 8;
 /// Words in a cache line.
 const LINE: usize = 8;
 
+const _: () = assert!(LINE * size_of::<u64>() == super::BYTES_PER_KEY as usize, "a bucket is one cache line");
+
 /// What is kept in a slot.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Kind {

@@ -49,16 +49,19 @@ impl Reader<'_> {
         check_name("policy", self.name, KeyPath::table(["policies", self.name]), self.errors);
         let key = self.key();
         let algorithm = self.algorithm();
-        let key = key?;
-        let limit = self.limit(&key.to_string(), algorithm)?;
+        // A key that is wrong does not keep the other mistakes from being told.
+        let text = key.as_ref().map_or_else(String::new, ToString::to_string);
+        let limit = self.limit(&text, algorithm)?;
         if self.table.cost > limit.burst() {
-            self.error(
+            self.error_about(
                 "cost",
+                &["limit", "burst", "algorithm"],
                 format!("a request costs {} under policy `{}`", self.table.cost, self.name),
                 format!("its burst is {}, so no request could ever pass", limit.burst()),
             );
             return None;
         }
+        let key = key?;
         let force = if self.table.shadow { Force::Shadow } else { Force::Enforced };
         Some(Draft { limit, rate: self.table.limit, key, cost: self.table.cost, force })
     }
@@ -82,15 +85,17 @@ impl Reader<'_> {
             Counting::Gcra => Algorithm::Gcra,
             Counting::SlidingLog => {
                 if self.table.burst.is_some() {
-                    self.error(
+                    self.error_about(
                         "burst",
+                        &["algorithm"],
                         format!("policy `{}` is a sliding log with a burst", self.name),
                         "a sliding log has none: remove it, or use gcra",
                     );
                 }
                 if self.table.consistency == Some(Consistency::Leased) {
-                    self.error(
+                    self.error_about(
                         "consistency",
+                        &["algorithm"],
                         format!("policy `{}` is a sliding log that is leased", self.name),
                         "a sliding log is strict or local",
                     );
@@ -156,6 +161,11 @@ impl Reader<'_> {
                 format!("policy `{name}` admits more than one unit a microsecond"),
                 "at most 1000000/s".to_owned(),
             ),
+            BadLimit::TooSlow if self.table.algorithm == Counting::SlidingLog => (
+                "limit",
+                format!("policy `{name}` has a window of over 45 days"),
+                "the window of a sliding log is at most 45 days".to_owned(),
+            ),
             BadLimit::TooSlow => (
                 if self.table.burst.is_some() { "burst" } else { "limit" },
                 format!("policy `{name}` would take over 45 days to be full again"),
@@ -167,10 +177,11 @@ impl Reader<'_> {
                 format!("a sliding log holds at most {MAX_LOG}; use gcra"),
             ),
         };
-        self.error(key, message, label);
+        self.error_about(key, &["limit", "burst", "algorithm"], message, label);
     }
 
-    fn error(&mut self, key: &str, message: String, label: impl Into<String>) {
-        self.errors.error(KeyPath::table(["policies", self.name, key]), message, label);
+    fn error_about(&mut self, key: &str, about: &[&str], message: String, label: impl Into<String>) {
+        let path = |key: &str| KeyPath::table(["policies", self.name, key]);
+        self.errors.error_about(path(key), about.iter().map(|key| path(key)).collect(), message, label);
     }
 }

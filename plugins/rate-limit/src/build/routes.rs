@@ -92,8 +92,9 @@ fn report(
     errors: &mut BuildErrors,
 ) {
     for (name, draft) in expensive.iter().filter_map(|name| Some((name, drafts.get(*name)?.as_ref()?))) {
-        errors.error(
+        errors.error_about(
             KeyPath::route(entry.id, ["cost"]),
+            ["limit", "burst", "cost", "algorithm"].map(|key| KeyPath::table(["policies", name, key])).into(),
             format!(
                 "a request of route `{}` costs {} under policy `{name}`",
                 entry.name,

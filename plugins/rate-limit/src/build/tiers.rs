@@ -2,13 +2,11 @@
 
 use super::limits::Drafts;
 use super::{check_name, missing};
-use crate::config::{ANONYMOUS, Config, TierEntry};
+use crate::config::{ANONYMOUS, Config, FREE, TierEntry};
 use crate::tiers::Tiers;
 use std::sync::Arc;
 use vestibule_plugin::{BuildErrors, KeyPath};
 
-/// The tier that authenticated callers get when there is one and the file does not say otherwise.
-const FREE: &str = "free";
 /// A tier without policies of its own.
 const UNLIMITED: &str = "unlimited";
 
@@ -56,8 +54,11 @@ pub(super) fn known(
     for (i, name) in names.iter().enumerate() {
         if !drafts.contains_key(name) {
             let label = missing("policies", name, drafts.keys().map(String::as_str));
-            errors.error(at(i), format!("unknown policy `{name}`"), label);
-        } else if !known.contains(name) {
+            let about = vec![KeyPath::table(["policies", name])];
+            errors.error_about(at(i), about, format!("unknown policy `{name}`"), label);
+        } else if known.contains(name) {
+            errors.error(at(i), format!("policy `{name}` stands here twice"), "remove it");
+        } else {
             known.push(name.clone());
         }
     }
@@ -72,7 +73,8 @@ pub(super) fn tiers(config: &Config, entries: &[Entry], errors: &mut BuildErrors
             let names = entries.iter().map(|entry| entry.name.as_str());
             let near = crate::nearest::nearest(name, names).map(|near| format!("; did you mean `{near}`?"));
             let label = format!("no `{name}` in [rate_limit.tiers]{}", near.unwrap_or_default());
-            errors.error(KeyPath::table([key]), format!("unknown tier `{name}`"), label);
+            let about = vec![KeyPath::table(["tiers", name])];
+            errors.error_about(KeyPath::table([key]), about, format!("unknown tier `{name}`"), label);
         }
     };
     require("anonymous_tier", &config.anonymous_tier);

@@ -37,9 +37,27 @@ fn paths_and_policies_that_do_not_exist_are_told_apart() {
     assert_eq!(rig.admin(&Method::GET, &[]), None);
     assert_eq!(rig.admin(&Method::GET, &["p", "k", "x"]), None);
     assert_eq!(rig.admin(&Method::GET, &["q"]), Some(AdminReply::NotFound("there is no policy `q`".into())));
-    assert_eq!(rig.admin(&Method::DELETE, &["p"]), Some(AdminReply::MethodNotAllowed));
+    assert_eq!(rig.admin(&Method::DELETE, &["p"]), Some(AdminReply::MethodNotAllowed("GET, HEAD")));
+    let wrong = rig.admin(&Method::PUT, &["p", "addr=192.0.2.1"]);
+    assert_eq!(wrong, Some(AdminReply::MethodNotAllowed("GET, HEAD, DELETE")));
     let hashed = rig.admin(&Method::GET, &["p", "h:Zk3v0cXq1mW8sT5rNfYbLA"]);
     assert!(matches!(hashed, Some(AdminReply::NotFound(_))), "a wrong answer would look like a full bucket");
+}
+
+#[test]
+fn a_key_that_no_caller_has_is_told_from_a_full_bucket() {
+    let rig = Rig::new("[rate_limit.policies.p]\nlimit = \"10/min\"\nkey = [\"client\", \"global\", \"header:x-a\"]\n");
+    let ask = |key: &str| rig.admin(&Method::GET, &["p", key]);
+    for key in ["192.0.2.1", "addr=192.0.2.1", "addr=;global;header:x-a=1", "sub=a;global;header:x-b=1"] {
+        let Some(AdminReply::BadRequest(why)) = ask(key) else { panic!("{key}: {:?}", ask(key)) };
+        assert!(
+            why.ends_with("`addr=…`, then `;`, then `global`, then `;`, then `header:x-a=…` or `header:x-a,addr=…`"),
+            "{why}"
+        );
+    }
+    for key in ["addr=192.0.2.1;global;header:x-a=1", "key=a;global;header:x-a,addr=192.0.2.1"] {
+        assert!(matches!(ask(key), Some(AdminReply::Json(_))), "{key}");
+    }
 }
 
 #[test]
