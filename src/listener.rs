@@ -20,6 +20,7 @@ mod upload;
 
 use crate::config::settings::Server;
 use crate::host::Host;
+use crate::serve::worker;
 use connection::Connection;
 use crowd::Crowd;
 use guard::{Bounds, Guard};
@@ -77,7 +78,8 @@ pub enum Room {
 /// Everything a connection needs.
 pub struct Listener<A> {
     host: Arc<Host>,
-    app: Arc<A>,
+    /// One for each worker, which keeps its idle upstream connections.
+    apps: Box<[Arc<A>]>,
     room: Room,
     tls: Option<Arc<Acceptor>>,
     crowd: Arc<Crowd>,
@@ -87,20 +89,35 @@ pub struct Listener<A> {
 }
 
 impl<A: HttpServerApp + Send + Sync + 'static> Listener<A> {
-    /// Serves `app`.
+    /// Serves `apps`: each worker its own, or all the same.
     pub fn new(
         host: Arc<Host>,
-        app: Arc<A>,
+        apps: Vec<Arc<A>>,
         room: Room,
         tls: Option<Arc<Acceptor>>,
         draining: watch::Receiver<bool>,
     ) -> Arc<Self> {
-        Arc::new(Self { host, app, room, tls, crowd: Arc::new(Crowd::default()), live: Live::default(), draining })
+        Arc::new(Self {
+            host,
+            apps: apps.into(),
+            room,
+            tls,
+            crowd: Arc::new(Crowd::default()),
+            live: Live::default(),
+            draining,
+        })
     }
 
     /// Ends connections on which no request is under way, now that the drain has begun.
     pub async fn end_idle(&self) {
-        self.app.http_cleanup().await;
+        for app in &self.apps {
+            app.http_cleanup().await;
+        }
+    }
+
+    /// The one of this worker.
+    fn app(&self) -> &Arc<A> {
+        &self.apps[worker::number() % self.apps.len()]
     }
 
     /// Ends what is still under way, whatever it is.

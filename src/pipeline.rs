@@ -72,7 +72,7 @@ impl Pipeline {
                 field: settings.server.forwarding_field,
                 ipv6_prefix: settings.server.ipv6_prefix,
             },
-            protected: Protected::default(),
+            protected: Protected { configured: plugins.iter().flat_map(|built| built.plugin.reads()).collect() },
             via: Via::new(&settings.server.via),
             upstreams,
             upgrades,

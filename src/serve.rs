@@ -60,13 +60,8 @@ impl Server {
         let host = Arc::new(Host::new(lent, log, threats, pipeline));
 
         let (drain, draining) = channel::channel(false);
-        let mut app = HttpProxy::new(Proxy { host: Arc::clone(&host) }, Arc::new(engine(&settings)));
-        // The edge refuses CONNECT itself, as it does every method that is not served.
-        let mut options = HttpServerOptions::default();
-        options.allow_connect_method_proxying = true;
-        app.server_options = Some(options);
-        app.handle_init_modules();
-        let proxy = Listener::new(Arc::clone(&host), Arc::new(app), Room::AsConfigured, tls, draining);
+        let engines = (0..settings.server.workers).map(|_| Arc::new(engine(&host, &settings))).collect();
+        let proxy = Listener::new(Arc::clone(&host), engines, Room::AsConfigured, tls, draining);
         let reloader = Arc::new(Reloader::new(Arc::clone(&host), deps, source.clone(), started));
         reloader.watch();
         let mut server = Self {
@@ -96,7 +91,7 @@ impl Server {
         // The admin listener answers to the very end, so it never learns of the drain.
         let (keep, never) = channel::channel(false);
         let room = Room::Fixed(admin::MAX_CONNECTIONS);
-        let listener = Listener::new(Arc::clone(&self.host), Arc::new(app), room, None, never);
+        let listener = Listener::new(Arc::clone(&self.host), vec![Arc::new(app)], room, None, never);
         tokio::spawn(async move {
             let _keep = keep;
             listener.accept(socket).await;
@@ -249,13 +244,19 @@ fn bind(key: &str, address: SocketAddr) -> Result<Bound, String> {
     bound.map_err(|error| format!("cannot listen on {address} ([server] {key}): {error}"))
 }
 
-fn engine(settings: &config::Settings) -> ServerConf {
-    let workers = settings.server.workers;
-    ServerConf {
-        threads: workers,
-        // The engine multiplies by its threads; the setting counts connections in all.
-        upstream_keepalive_pool_size: settings.upstream.idle_connections.div_ceil(workers),
+/// The engine of one worker. It keeps idle upstream connections for itself, so that taking one up wakes nobody else.
+fn engine(host: &Arc<Host>, settings: &config::Settings) -> HttpProxy<Proxy> {
+    let conf = ServerConf {
+        threads: 1,
+        upstream_keepalive_pool_size: settings.upstream.idle_connections.div_ceil(settings.server.workers),
         max_retries: crate::proxy::MAX_ATTEMPTS,
         ..ServerConf::default()
-    }
+    };
+    let mut engine = HttpProxy::new(Proxy { host: Arc::clone(host) }, Arc::new(conf));
+    // The edge refuses CONNECT itself, as it does every method that is not served.
+    let mut options = HttpServerOptions::default();
+    options.allow_connect_method_proxying = true;
+    engine.server_options = Some(options);
+    engine.handle_init_modules();
+    engine
 }

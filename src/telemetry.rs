@@ -1,6 +1,7 @@
 //! What the process says about itself: log lines.
 
 pub mod access;
+mod digits;
 mod line;
 mod subscriber;
 mod writer;

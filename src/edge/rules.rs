@@ -79,12 +79,14 @@ mod tests {
     }
 
     #[test]
-    fn a_handshake_needs_version_and_key() {
+    fn a_handshake_needs_connection_version_and_key() {
         let mut headers = HeaderMap::new();
         headers.insert("upgrade", "WebSocket".parse().expect("value"));
         headers.insert("sec-websocket-version", "13".parse().expect("value"));
         assert!(!is_websocket_handshake(&headers));
         headers.insert("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==".parse().expect("value"));
+        assert!(!is_websocket_handshake(&headers), "nobody asked for it on this connection");
+        headers.insert("connection", "keep-alive, Upgrade".parse().expect("value"));
         assert!(is_websocket_handshake(&headers));
     }
 }

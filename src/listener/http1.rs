@@ -24,7 +24,7 @@ pub async fn serve<A: HttpServerApp + Send + Sync + 'static>(
     loop {
         // The guard stamps the time at which the request began when its first byte comes.
         let current = (Arc::clone(&connection), Monotonic(0));
-        let served = CURRENT.scope(current, listener.app.process_new_http(session, &listener.draining)).await;
+        let served = CURRENT.scope(current, listener.app().process_new_http(session, &listener.draining)).await;
         if connection.head_was_lost() {
             listener.host.refuse_head(Threat::Framing);
         }

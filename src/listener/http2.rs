@@ -87,7 +87,7 @@ pub async fn serve<A: HttpServerApp + Send + Sync + 'static>(
             Ok(Some(H2Accept::Session(session))) => {
                 let busy = Busy::new(&streams);
                 let own = Arc::new(connection.stream());
-                let app = Arc::clone(&listener.app);
+                let app = Arc::clone(listener.app());
                 let shutdown = listener.draining.clone();
                 let current = (Arc::clone(&own), listener.host.clock.now());
                 let floor = bounds.min_body_rate;

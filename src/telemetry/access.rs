@@ -40,28 +40,28 @@ impl Access<'_> {
     /// Writes the fields behind the usual four.
     pub fn write(&self, line: &mut Line, client: &str) {
         let (end, trace) = (self.end, self.facts.trace());
-        line.plain("trace_id", format_args!("\"{:032x}\"", trace.trace_id));
-        line.plain("span_id", format_args!("\"{:016x}\"", trace.span_id));
-        line.plain("trace_flags", format_args!("\"{:02x}\"", trace.flags));
+        line.hex("trace_id", trace.trace_id, 32);
+        line.hex("span_id", trace.span_id.into(), 16);
+        line.hex("trace_flags", trace.flags.into(), 2);
         line.text("route", self.route);
         line.text("method", end.method.as_str());
         line.text_cut("path", &self.path, MAX_PATH);
         match end.status {
-            Some(status) => line.plain("status", status.as_u16()),
+            Some(status) => line.number("status", status.as_u16().into()),
             // People need to see that none left.
             None => line.plain("status", "null"),
         }
         line.text("protocol", protocol(end.version));
-        line.plain("tls", self.tls);
+        line.flag("tls", self.tls);
         line.millis("duration_ms", end.duration);
         match end.first_byte {
             Some(first_byte) => line.millis("first_byte_ms", first_byte),
             None => line.null("first_byte_ms"),
         }
         line.millis("upstream_ms", self.upstream);
-        line.plain("attempts", end.attempts.len());
-        line.plain("request_bytes", end.request_bytes);
-        line.plain("response_bytes", end.response_bytes);
+        line.number("attempts", end.attempts.len() as u64);
+        line.number("request_bytes", end.request_bytes);
+        line.number("response_bytes", end.response_bytes);
         line.text("client", client);
         match self.facts.principal() {
             // A subject is shown by the plugin that verified it, as the same keyed hash.
@@ -88,7 +88,7 @@ impl Access<'_> {
             Some(agent) => line.text_cut("user_agent", &String::from_utf8_lossy(agent.as_bytes()), MAX_USER_AGENT),
             None => line.null("user_agent"),
         }
-        line.plain("generation", self.generation);
+        line.number("generation", self.generation);
     }
 }
 

@@ -1,5 +1,6 @@
 //! One log line, as JSON or for people. Nothing a client sends can make it two.
 
+use super::digits;
 use crate::config::settings::LogFormat;
 use std::cell::RefCell;
 use std::fmt::Write as _;
@@ -12,6 +13,7 @@ const MAX_VALUE: usize = 512;
 
 thread_local! {
     static BUFFER: RefCell<String> = const { RefCell::new(String::new()) };
+    static SECOND: RefCell<(Option<u64>, String)> = const { RefCell::new((None, String::new())) };
 }
 
 /// A line under way.
@@ -25,16 +27,19 @@ impl Line {
     pub fn new(format: LogFormat, level: &str, target: &str, message: &str) -> Self {
         let mut text = BUFFER.with_borrow_mut(std::mem::take);
         text.clear();
-        let now = Stamp::now();
         let mut line = Self { text, format };
         match format {
             LogFormat::Json => {
-                let _ = write!(line.text, "{{\"ts\":\"{now}\",\"level\":\"{level}\"");
+                line.text.push_str("{\"ts\":\"");
+                push_now(&mut line.text);
+                line.text.push('"');
+                line.text("level", level);
                 line.text("target", target);
                 line.text("msg", message);
             }
             LogFormat::Text => {
-                let _ = write!(line.text, "{now} {level:<5} {target}: ");
+                push_now(&mut line.text);
+                let _ = write!(line.text, " {level:<5} {target}: ");
                 escape(&mut line.text, message, Quotes::Plain);
             }
         }
@@ -42,10 +47,13 @@ impl Line {
     }
 
     fn name(&mut self, name: &str) {
-        let _ = match self.format {
-            LogFormat::Json => write!(self.text, ",\"{name}\":"),
-            LogFormat::Text => write!(self.text, " {name}="),
+        let (before, behind) = match self.format {
+            LogFormat::Json => (",\"", "\":"),
+            LogFormat::Text => (" ", "="),
         };
+        self.text.push_str(before);
+        self.text.push_str(name);
+        self.text.push_str(behind);
     }
 
     /// A field with text, escaped and cut.
@@ -78,17 +86,41 @@ impl Line {
         let _ = write!(self.text, "{value}");
     }
 
+    /// A field with `true` or `false`.
+    pub fn flag(&mut self, name: &str, value: bool) {
+        self.name(name);
+        self.text.push_str(if value { "true" } else { "false" });
+    }
+
+    /// A field with a number.
+    pub fn number(&mut self, name: &str, value: u64) {
+        self.name(name);
+        digits::push(&mut self.text, value);
+    }
+
+    /// A field with so many hexadecimal digits.
+    pub fn hex(&mut self, name: &str, value: u128, width: usize) {
+        self.name(name);
+        let quote = if self.format == LogFormat::Json { "\"" } else { "" };
+        self.text.push_str(quote);
+        digits::push_hex(&mut self.text, value, width);
+        self.text.push_str(quote);
+    }
+
     /// A field without a value.
     pub fn null(&mut self, name: &str) {
         if self.format == LogFormat::Json {
-            self.plain(name, "null");
+            self.name(name);
+            self.text.push_str("null");
         }
     }
 
     /// A field with milliseconds, to the microsecond.
     pub fn millis(&mut self, name: &str, value: std::time::Duration) {
-        let micros = value.as_micros();
-        self.plain(name, format_args!("{}.{:03}", micros / 1000, micros % 1000));
+        let micros = u64::try_from(value.as_micros()).unwrap_or(u64::MAX);
+        self.number(name, micros / 1000);
+        self.text.push('.');
+        digits::push_padded(&mut self.text, micros % 1000, 3);
     }
 
     /// A field with named parts: an object, or `name.part=value` for people.
@@ -191,25 +223,32 @@ fn escape(out: &mut String, text: &str, quotes: Quotes) {
     }
 }
 
-/// A point in time, printed as RFC 3339 in UTC with microseconds.
-struct Stamp {
-    seconds: u64,
-    micros: u32,
+/// Appends the time as RFC 3339 in UTC with microseconds. The part that changes once a second is kept.
+fn push_now(out: &mut String) {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    SECOND.with_borrow_mut(|(second, text)| {
+        if *second != Some(since.as_secs()) {
+            *second = Some(since.as_secs());
+            text.clear();
+            push_second(text, since.as_secs());
+        }
+        out.push_str(text);
+    });
+    digits::push_padded(out, since.subsec_micros().into(), 6);
+    out.push('Z');
 }
 
-impl Stamp {
-    fn now() -> Self {
-        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        Self { seconds: since.as_secs(), micros: since.subsec_micros() }
+/// `2026-11-22T19:00:00.`
+fn push_second(out: &mut String, second: u64) {
+    let (year, month, day) = civil(second / 86_400);
+    let parts =
+        [(year, 4, '-'), (month, 2, '-'), (day, 2, 'T'), (second / 3600 % 24, 2, ':'), (second / 60 % 60, 2, ':')];
+    for (number, width, behind) in parts {
+        digits::push_padded(out, number, width);
+        out.push(behind);
     }
-}
-
-impl std::fmt::Display for Stamp {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let (year, month, day) = civil(self.seconds / 86_400);
-        let (hour, minute, second) = (self.seconds / 3600 % 24, self.seconds / 60 % 60, self.seconds % 60);
-        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{:06}Z", self.micros)
-    }
+    digits::push_padded(out, second % 60, 2);
+    out.push('.');
 }
 
 /// The date of a day counted from 1970-01-01, in the proleptic Gregorian calendar.
@@ -251,6 +290,9 @@ mod tests {
         assert_eq!(civil(0), (1970, 1, 1));
         assert_eq!(civil(11_016), (2000, 2, 29));
         assert_eq!(civil(20_779), (2026, 11, 22));
+        let mut text = String::new();
+        push_second(&mut text, 20_779 * 86_400 + 3_661);
+        assert_eq!(text, "2026-11-22T01:01:01.");
     }
 
     proptest! {

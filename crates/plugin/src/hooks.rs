@@ -5,11 +5,18 @@ use crate::{
     RouteId, Soon,
 };
 use bytes::Bytes;
+use http::HeaderName;
 
 /// The long-lived half: built once per configuration, shared by every exchange.
 pub trait Plugin: Send + Sync + 'static {
     /// Attaches to one exchange. `None`: not ours; it costs nothing more.
     fn attach(&self, request: &RequestHead<'_>, route: RouteId) -> Option<Box<dyn Hooks>>;
+
+    /// Request fields beyond the usual ones that decisions rest on: a client may not have them dropped by naming them in
+    /// `Connection`.
+    fn reads(&self) -> Vec<HeaderName> {
+        Vec::new()
+    }
 
     /// The configuration this was built from serves from now on. Once; one that is only checked, or fails, never gets here.
     fn on_install(&self) {}

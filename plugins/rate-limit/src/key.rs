@@ -67,6 +67,14 @@ impl KeySpec {
         self.0.iter().map(|part| part.forms().join(" or ")).collect::<Vec<_>>().join(", then `;`, then ")
     }
 
+    /// The fields it reads.
+    pub(crate) fn headers(&self) -> impl Iterator<Item = &HeaderName> {
+        self.0.iter().filter_map(|part| match part {
+            Part::Header(name) => Some(name),
+            _ => None,
+        })
+    }
+
     /// The key text of a request.
     pub(crate) fn text(&self, request: &RequestHead<'_>, facts: &Facts) -> String {
         let mut text = String::with_capacity(48);

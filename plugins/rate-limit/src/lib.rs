@@ -16,6 +16,7 @@ mod tiers;
 
 use config::{Config, Route};
 use hooks::Exchange;
+use http::HeaderName;
 use shared::Shared;
 use std::sync::Arc;
 use vestibule_plugin::{
@@ -34,6 +35,10 @@ impl Plugin for RateLimit {
             return None;
         }
         Some(Box::new(Exchange::new(Arc::clone(&self.shared))))
+    }
+
+    fn reads(&self) -> Vec<HeaderName> {
+        self.shared.policies.values().flat_map(|policy| policy.key.headers()).cloned().collect()
     }
 
     fn on_install(&self) {

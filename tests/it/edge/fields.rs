@@ -51,6 +51,20 @@ async fn connection_must_not_name_what_the_proxy_relies_on() {
     assert_eq!(origin.hits(), 0);
 }
 
+/// SEC-07: nor by naming what a plugin goes by.
+#[tokio::test]
+async fn connection_must_not_name_the_key_of_a_policy() {
+    let origin = Origin::returning(200, "ok");
+    let toml = "[rate_limit.policies.tenant]\nlimit = \"1/h\"\nkey = [\"header:X-Tenant\", \"address\"]\n\
+                [rate_limit.tiers]\nanonymous = [\"tenant\"]\n";
+    let proxy = proxy(&origin, toml).await;
+    let ask = |connection: &'static str| proxy.get("/").header("x-tenant", "a").header("connection", connection);
+    assert_eq!(ask("x-other").await.status, 200);
+    let refused = ask("x-tenant").await;
+    assert_eq!((refused.status, refused.problem().as_str()), (400, "connection-nomination"));
+    assert_eq!(ask("x-other").await.status, 429);
+}
+
 /// SEC-07: any other field that Connection names is for this hop.
 #[tokio::test]
 async fn other_fields_that_connection_names_are_removed() {
