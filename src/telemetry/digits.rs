@@ -16,14 +16,23 @@ pub fn push_padded(out: &mut String, mut number: u64, width: usize) {
         number /= 10;
     }
     at = at.min(digits.len() - width.min(digits.len()));
-    out.extend(digits[at..].iter().map(|digit| char::from(*digit)));
+    push_ascii(out, &digits[at..]);
 }
 
 /// Appends the lowest `width` hexadecimal digits of `number`, at most 32.
 pub fn push_hex(out: &mut String, number: u128, width: usize) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digit = |place: usize| char::from(DIGITS[(number >> (4 * place)) as usize & 0xf]);
-    out.extend((0..width.min(32)).rev().map(digit));
+    let mut digits = [0; 32];
+    let (bytes, width) = (number.to_be_bytes(), width.min(digits.len()));
+    for (pair, byte) in digits.chunks_exact_mut(2).zip(bytes) {
+        pair.copy_from_slice(&[DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 0xf)]]);
+    }
+    push_ascii(out, &digits[digits.len() - width..]);
+}
+
+fn push_ascii(out: &mut String, digits: &[u8]) {
+    // Digits are text.
+    out.push_str(std::str::from_utf8(digits).unwrap_or_default());
 }
 
 #[cfg(test)]
