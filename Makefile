@@ -9,7 +9,7 @@ demo: ## the reference application with the proxy in front, and things to try
 	@demo/run
 
 test: lint ## everything
-	@tools/need curl git
+	@tools/need curl git nginx:nginx-light
 	cargo test --locked --workspace
 
 lint:

@@ -2,8 +2,9 @@
 
 use bytes::Bytes;
 use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use vestibule_testkit::{
-    Alpn, BodyEnd, Certs, H2Client, H2Origin, H2Reply, H2Request, Origin, Over, Proxy, Raw, Reply,
+    Alpn, BodyEnd, Certs, H2Client, H2Origin, H2Reply, H2Request, Origin, Over, Proxy, Raw, Reply, within,
 };
 
 const ON: &str = "[etag]\n";
@@ -290,4 +291,67 @@ async fn a_get_with_a_body_passes_untouched() {
     let skipped = [("outcome", "skipped")];
     proxy.wait_metrics("one skipped", |s| s.value("vestibule_etag_responses_total", &skipped) == 1.0).await;
     assert_eq!(proxy.wait_access(2).await[1]["etag"], "skipped");
+}
+
+/// A real nginx with `gzip on` in front of `proxy`, on a socket file in `dir`; killed with the value.
+fn nginx_before(proxy: &Proxy, dir: &std::path::Path) -> tokio::process::Child {
+    let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+        .map(|what| format!("{what}_temp_path {}/{what};", dir.display()))
+        .concat();
+    let conf = format!(
+        "daemon off; master_process off; pid {dir}/pid; error_log stderr; events {{}}\n\
+         http {{ access_log off; {temporary} gzip on; gzip_types application/json; gzip_min_length 1; gzip_proxied any;\n\
+         server {{ listen unix:{dir}/front.sock; location / {{ proxy_http_version 1.1; proxy_pass http://{proxy}; }} }} }}\n",
+        dir = dir.display(),
+        proxy = proxy.address(),
+    );
+    std::fs::write(dir.join("nginx.conf"), conf).expect("nginx.conf");
+    // Debian keeps it where only root's PATH looks.
+    let path = format!("{}:/usr/sbin", std::env::var("PATH").unwrap_or_default());
+    tokio::process::Command::new("nginx")
+        .env("PATH", path)
+        .arg("-p")
+        .arg(dir)
+        .arg("-c")
+        .arg(dir.join("nginx.conf"))
+        .stderr(std::process::Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .expect("nginx, which `make test` installs")
+}
+
+async fn through(socket: &std::path::Path, fields: &str) -> String {
+    let asked = async {
+        let mut stream = loop {
+            match tokio::net::UnixStream::connect(socket).await {
+                Ok(stream) => break stream,
+                Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+            }
+        };
+        let request = format!("GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n{fields}\r\n");
+        stream.write_all(request.as_bytes()).await.expect("a request");
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await.expect("an answer");
+        String::from_utf8_lossy(&answer).to_ascii_lowercase()
+    };
+    within("an answer through nginx", asked).await
+}
+
+/// ET-24: a compressing proxy in front keeps the tag, and the 304 reaches the client through it.
+#[tokio::test]
+async fn a_tag_survives_an_nginx_that_compresses() {
+    let origin = Origin::replying(|_| json("{\"v\":1}".repeat(200)));
+    let proxy = proxy(&origin).await;
+    let dir = tempfile::tempdir().expect("a folder");
+    let mut nginx = nginx_before(&proxy, dir.path());
+    let socket = dir.path().join("front.sock");
+    let full = through(&socket, "accept-encoding: gzip\r\n").await;
+    assert!(full.starts_with("http/1.1 200") && full.contains("content-encoding: gzip"), "{full}");
+    let tag = full.lines().find_map(|line| line.strip_prefix("etag: ")).expect("a tag");
+    assert!(tag.starts_with("w/\"vst1-"), "{tag}");
+    // The case of its letters counts.
+    let tag = proxy.get("/").await.field("etag").to_owned();
+    let again = through(&socket, &format!("accept-encoding: gzip\r\nif-none-match: {tag}\r\n")).await;
+    assert!(again.starts_with("http/1.1 304") && again.ends_with("\r\n\r\n"), "{again}");
+    nginx.kill().await.expect("nginx to end");
 }
