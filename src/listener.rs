@@ -16,6 +16,7 @@ mod outbox;
 mod pace;
 mod socket;
 pub mod tls;
+mod untold;
 mod upload;
 
 use crate::config::settings::Server;

@@ -7,16 +7,13 @@ use super::connection::{Connection, Expecting};
 use super::head::{HeadScan, Scanned};
 use super::outbox::Outbox;
 use super::pace::Pace;
+use super::untold::untold;
 use crate::edge::rules::MAX_FIELDS;
 use crate::edge::threats::Threat;
 use crate::host::Host;
 use async_trait::async_trait;
-use pingora::protocols::raw_connect::ProxyDigest;
 use pingora::protocols::tls::SslDigest;
-use pingora::protocols::{
-    ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, IO, Peek, Shutdown, SocketDigest, Ssl, TimingDigest,
-    UniqueID, UniqueIDType,
-};
+use pingora::protocols::{ALPN, IO, Shutdown, Ssl, UniqueID, UniqueIDType};
 use std::fmt;
 use std::future::Future;
 use std::io::{self, IoSlice};
@@ -368,22 +365,4 @@ impl<S: IO> Ssl for Guard<S> {
     }
 }
 
-impl<S: IO> Peek for Guard<S> {}
-
-impl<S: IO> GetTimingDigest for Guard<S> {
-    fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
-        Vec::new()
-    }
-}
-
-impl<S: IO> GetProxyDigest for Guard<S> {
-    fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
-        None
-    }
-}
-
-impl<S: IO> GetSocketDigest for Guard<S> {
-    fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
-        None
-    }
-}
+untold!(Guard<S>, S: IO);

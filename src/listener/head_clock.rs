@@ -4,15 +4,12 @@
 //! it does.
 
 use super::frames::FrameScan;
+use super::untold::untold;
 use crate::edge::threats::Threat;
 use crate::host::Host;
 use async_trait::async_trait;
-use pingora::protocols::raw_connect::ProxyDigest;
 use pingora::protocols::tls::SslDigest;
-use pingora::protocols::{
-    ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, IO, Peek, Shutdown, SocketDigest, Ssl, TimingDigest,
-    UniqueID, UniqueIDType,
-};
+use pingora::protocols::{ALPN, IO, Shutdown, Ssl, UniqueID, UniqueIDType};
 use std::fmt;
 use std::future::Future;
 use std::io::{self, IoSlice};
@@ -120,22 +117,4 @@ impl<S: IO> Ssl for HeadClock<S> {
     }
 }
 
-impl<S: IO> Peek for HeadClock<S> {}
-
-impl<S: IO> GetTimingDigest for HeadClock<S> {
-    fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
-        Vec::new()
-    }
-}
-
-impl<S: IO> GetProxyDigest for HeadClock<S> {
-    fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
-        None
-    }
-}
-
-impl<S: IO> GetSocketDigest for HeadClock<S> {
-    fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
-        None
-    }
-}
+untold!(HeadClock<S>, S: IO);

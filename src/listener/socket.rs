@@ -3,16 +3,12 @@
 //! The engine's own wrapper is buffered only when its own listener makes it, and asks the kernel for addresses and
 //! times that nobody here reads. [`Guard`](super::guard::Guard) buffers instead.
 
+use super::untold::untold;
 use async_trait::async_trait;
-use pingora::protocols::raw_connect::ProxyDigest;
-use pingora::protocols::{
-    GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, TimingDigest, UniqueID,
-    UniqueIDType,
-};
+use pingora::protocols::{Shutdown, Ssl, UniqueID, UniqueIDType};
 use std::io::{IoSlice, Result};
 use std::os::fd::AsRawFd;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
@@ -64,22 +60,4 @@ impl UniqueID for Socket {
 }
 
 impl Ssl for Socket {}
-impl Peek for Socket {}
-
-impl GetTimingDigest for Socket {
-    fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
-        Vec::new()
-    }
-}
-
-impl GetProxyDigest for Socket {
-    fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
-        None
-    }
-}
-
-impl GetSocketDigest for Socket {
-    fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
-        None
-    }
-}
+untold!(Socket);
