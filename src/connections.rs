@@ -57,8 +57,11 @@ impl Connections {
         match session {
             HttpSession::H1(mut session) if Self::is_plain(peer) => {
                 session.respect_keepalive();
-                if let Some(stream) = session.reuse().await {
-                    self.idle.keep(worker::number(), peer.reuse_hash(), stream, peer.idle_timeout());
+                // One that was asked for fresh has a key that nobody else will look for.
+                if peer.idle_timeout().is_none()
+                    && let Some(stream) = session.reuse().await
+                {
+                    self.idle.keep(worker::number(), peer.reuse_hash(), stream);
                 }
             }
             session => {

@@ -1,7 +1,7 @@
 //! Connections that wait to be used again.
 //!
 //! Each worker has a shelf of its own and is alone at it but for the sweep, so its lock is free. The room is shared by all
-//! shelves: where there is none left, the connection given back is closed instead.
+//! shelves: where there is none left, the one that has been idle for longest makes room.
 
 use futures::FutureExt;
 use parking_lot::Mutex;
@@ -20,8 +20,11 @@ pub struct Idle {
 struct Kept {
     key: u64,
     stream: Stream,
-    until: Option<Instant>,
+    since: Instant,
 }
+
+/// Longest time a connection waits: what nobody asks for any more, after a reload or a change of addresses, goes.
+const MAX_IDLE: Duration = Duration::from_secs(90);
 
 impl Idle {
     /// For at most `room` connections on `shelves` shelves.
@@ -47,17 +50,29 @@ impl Idle {
         None
     }
 
-    /// Keeps `stream` for others under `key`, for `idle_for` where that is bounded.
-    pub fn keep(&self, shelf: usize, key: u64, stream: Stream, idle_for: Option<Duration>) {
-        let mut kept = Kept { key, stream, until: idle_for.map(|time| Instant::now() + time) };
-        if !kept.is_usable() {
+    /// Keeps `stream` for others under `key`.
+    pub fn keep(&self, shelf: usize, key: u64, stream: Stream) {
+        let mut kept = Kept { key, stream, since: Instant::now() };
+        if self.room == 0 || !kept.is_usable() {
             return;
         }
         if self.kept.fetch_add(1, Ordering::Relaxed) >= self.room {
-            self.kept.fetch_sub(1, Ordering::Relaxed);
-            return;
+            self.make_room(shelf);
         }
         self.shelf(shelf).lock().push(kept);
+    }
+
+    /// Closes the connection that has waited for longest on this shelf, or else on another.
+    fn make_room(&self, shelf: usize) {
+        for number in 0..self.shelves.len() {
+            let mut shelf = self.shelf(shelf + number).lock();
+            // They lie in the order in which they were given back.
+            if !shelf.is_empty() {
+                drop(shelf.remove(0));
+                self.kept.fetch_sub(1, Ordering::Relaxed);
+                return;
+            }
+        }
     }
 
     /// Closes what can no longer be used.
@@ -77,7 +92,7 @@ impl Kept {
         let mut byte = [0];
         // Outside the budget of the task: an exhausted one would make every connection look open.
         let said = tokio::task::unconstrained(self.stream.read(&mut byte)).now_or_never();
-        said.is_none() && self.until.is_none_or(|until| Instant::now() < until)
+        said.is_none() && self.since.elapsed() < MAX_IDLE
     }
 }
 
@@ -100,8 +115,8 @@ mod tests {
         let (first, _a) = pair().await;
         let (last, _b) = pair().await;
         let id = last.id();
-        idle.keep(1, 7, first, None);
-        idle.keep(1, 7, last, None);
+        idle.keep(1, 7, first);
+        idle.keep(1, 7, last);
         assert!(idle.take(1, 8).is_none(), "another peer's");
         assert!(idle.take(0, 7).is_none(), "another worker's");
         assert_eq!(idle.take(1, 7).map(|stream| stream.id()), Some(id));
@@ -114,8 +129,8 @@ mod tests {
         let idle = Idle::new(8, 1);
         let (closed, other) = pair().await;
         let (spoken, mut speaker) = pair().await;
-        idle.keep(0, 1, closed, None);
-        idle.keep(0, 2, spoken, None);
+        idle.keep(0, 1, closed);
+        idle.keep(0, 2, spoken);
         drop(other);
         tokio::io::AsyncWriteExt::write_all(&mut speaker, b"HTTP/1.1 408 ").await.expect("write");
         tokio::time::timeout(Duration::from_secs(5), async {
@@ -131,16 +146,19 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn no_more_are_kept_than_there_is_room_for_and_none_for_too_long() {
-        let idle = Idle::new(1, 2);
-        let (first, _a) = pair().await;
-        let (second, _b) = pair().await;
-        idle.keep(0, 1, first, Some(Duration::ZERO));
-        assert!(idle.take(0, 1).is_none(), "its time is over");
-        let (third, _c) = pair().await;
-        idle.keep(0, 1, second, None);
-        idle.keep(1, 1, third, None);
-        assert!(idle.take(1, 1).is_none(), "there was no room");
-        assert!(idle.take(0, 1).is_some());
+    async fn the_one_that_has_waited_for_longest_makes_room() {
+        let idle = Idle::new(2, 2);
+        let mut others = Vec::new();
+        for (shelf, key) in [(0, 1), (0, 2), (0, 3), (1, 4)] {
+            let (stream, other) = pair().await;
+            idle.keep(shelf, key, stream);
+            others.push(other);
+        }
+        assert!(idle.take(0, 1).is_none(), "the oldest of its own shelf went first");
+        assert!(idle.take(0, 2).is_none(), "then that of another, since its own was empty");
+        assert!(idle.take(0, 3).is_some() && idle.take(1, 4).is_some());
+        let (none, (stream, _other)) = (Idle::new(0, 1), pair().await);
+        none.keep(0, 1, stream);
+        assert!(none.take(0, 1).is_none());
     }
 }

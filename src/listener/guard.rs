@@ -203,6 +203,30 @@ impl<S: IO> Guard<S> {
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client takes no byte of the response")))
     }
 
+    /// Sends what waits, here and in TLS below, and that nothing more comes; a client that takes none of it gets [`LINGER`].
+    fn poll_farewell(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let said = match self.out.poll_drain(&mut self.io, cx) {
+            Poll::Ready(Ok(())) => Pin::new(&mut self.io).poll_shutdown(cx),
+            other => other,
+        };
+        if said.is_pending() {
+            let unread = self.unread.get_or_insert_with(|| Box::pin(tokio::time::sleep(LINGER)));
+            ready!(unread.as_mut().poll(cx));
+        }
+        self.unread = None;
+        match said {
+            Poll::Ready(Ok(())) => Poll::Ready(Ok(())),
+            Poll::Ready(Err(error)) => {
+                self.phase = Phase::Closed;
+                Poll::Ready(Err(error))
+            }
+            Poll::Pending => {
+                self.phase = Phase::Closed;
+                Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client takes no byte of the farewell")))
+            }
+        }
+    }
+
     /// Nobody has anything to do: what waits to be written leaves.
     fn poll_idle_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.out.poll_drain(&mut self.io, cx) {
@@ -323,9 +347,7 @@ impl<S: IO> AsyncWrite for Guard<S> {
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         if !matches!(this.phase, Phase::Lingering { .. } | Phase::Closed) {
-            let drained = this.out.poll_drain(&mut this.io, cx);
-            ready!(this.timed(cx, drained))?;
-            ready!(Pin::new(&mut this.io).poll_shutdown(cx))?;
+            ready!(this.poll_farewell(cx))?;
             this.phase = match this.connection.expecting() {
                 Expecting::Nothing if !this.connection.is_pipelined() => Phase::Closed,
                 _ => lingering(),

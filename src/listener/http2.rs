@@ -27,7 +27,7 @@ const MAX_ERROR_RESETS: usize = 1024;
 /// Malformed requests after which the connection ends.
 const MAX_MALFORMED: usize = 32;
 
-/// How long an idle connection that has been told to go may take.
+/// How long a connection that has been told to go, and on which nothing is served, may stay.
 const FAREWELL: Duration = Duration::from_secs(1);
 
 fn options(max_header_bytes: usize) -> H2Options {
@@ -63,7 +63,6 @@ pub async fn serve<A: HttpServerApp + Send + Sync + 'static>(
     let streams = Arc::new(Streams::new());
     let mut draining = listener.draining.clone();
     let mut leaving = false;
-    let mut gone_by = None;
     let mut malformed = 0;
     loop {
         let accepted = tokio::select! {
@@ -78,10 +77,10 @@ pub async fn serve<A: HttpServerApp + Send + Sync + 'static>(
                 // Says so; a request that is on its way already is still served.
                 wire.graceful_shutdown();
                 leaving = true;
-                gone_by = Some(Instant::now() + FAREWELL);
                 continue;
             }
-            () = at(gone_by) => return,
+            // Whoever crossed the GOAWAY is served first; whoever does not answer it is not waited for.
+            () = streams.idle_for(FAREWELL), if leaving => return,
         };
         match accepted {
             Ok(Some(H2Accept::Session(session))) => {
@@ -114,14 +113,6 @@ pub async fn serve<A: HttpServerApp + Send + Sync + 'static>(
             }
             Ok(None) | Err(_) => return,
         }
-    }
-}
-
-/// Resolves at `moment`, or never.
-async fn at(moment: Option<Instant>) {
-    match moment {
-        Some(moment) => tokio::time::sleep_until(moment).await,
-        None => std::future::pending().await,
     }
 }
 

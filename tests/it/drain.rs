@@ -232,6 +232,22 @@ async fn further_sigterms_do_not_disturb_a_drain() {
     ends_well(proxy).await;
 }
 
+/// A client that went to sleep with its connection open answers nothing; nobody waits for it.
+#[tokio::test]
+async fn an_http2_client_that_is_silent_does_not_hold_the_drain() {
+    let certs = Certs::new();
+    let origin = Origin::returning(200, "ok");
+    let toml = format!("[server]\ntls = {}\n", certs.tls_toml());
+    let mut proxy = Proxy::before(crate::bin(), &origin.url(), &toml).await;
+    let mut raw = proxy.connect_tls(&certs, &[Alpn::H2]).await;
+    raw.write([PREFACE, &settings()].concat()).await;
+    raw.frame().await.expect("the settings of the proxy");
+    let began = Instant::now();
+    proxy.sigterm();
+    assert_eq!(proxy.wait_exit().await.code(), Some(0));
+    assert!(began.elapsed() < Duration::from_secs(10), "drain_timeout is 30 s");
+}
+
 /// Whoever presses Ctrl-C during a drain has waited long enough.
 #[tokio::test]
 async fn a_sigint_ends_a_drain_at_once() {

@@ -130,7 +130,7 @@ impl Call {
     pub async fn shake_hands(&self, story: &mut Story) -> Result<Reached, Box<Error>> {
         loop {
             story.begin_attempt(self.host.clock.now());
-            let error = match self.attempt(story, Reuse::Pooled, None).await {
+            let error = match self.attempt(story, Reuse::Fresh, None).await {
                 Ok(reached) => return Ok(reached),
                 Err(error) => error,
             };

@@ -289,3 +289,25 @@ async fn a_connection_is_not_idle_while_a_stream_is_served() {
     let idle = answered.expect("an answer").elapsed();
     assert!(told && (Duration::from_millis(700)..Duration::from_secs(4)).contains(&idle), "{idle:?}");
 }
+
+/// A request that crosses the GOAWAY of an idle connection is acknowledged by the second GOAWAY, so it is served.
+#[tokio::test]
+async fn a_request_that_crosses_the_goaway_is_served() {
+    let certs = Certs::new();
+    let origin = Origin::replying(|_| Reply::ok("slow").after(Duration::from_millis(1800)));
+    let proxy = proxy(&certs, &origin, "idle_timeout = \"1s\"\n").await;
+    let mut raw = open(&proxy, &certs).await;
+    let (mut told, mut answered) = (false, false);
+    while let Some(frame) = raw.frame().await {
+        if frame.is(Kind::GoAway) && !told {
+            told = true;
+            raw.write(frames::headers(1, frames::END_STREAM, &HEAD)).await;
+        }
+        if frame.is(Kind::Ping) && frame.flags & frames::ACK == 0 {
+            raw.write(frames::frame(Kind::Ping, frames::ACK, 0, &frame.payload)).await;
+        }
+        answered |= frame.stream == 1 && frame.flags & frames::END_STREAM != 0;
+    }
+    assert!(told && answered, "told: {told}, answered: {answered}");
+    assert_eq!(proxy.wait_access(1).await[0]["end"], "ok");
+}

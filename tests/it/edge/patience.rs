@@ -171,3 +171,23 @@ async fn a_client_that_takes_its_response_slowly_gets_all_of_it() {
         assert_eq!((&line["end"], &line["response_bytes"]), (&"ok".into(), &LENGTH.into()), "{lane:?}");
     }
 }
+
+/// Over TLS, too, where the farewell itself may be what the client does not take.
+#[tokio::test]
+async fn a_client_that_takes_nothing_over_tls_gives_its_place_back() {
+    let certs = Certs::new();
+    let origin = Origin::returning(200, vec![b'x'; 32 << 20]);
+    let toml = format!("[server]\nidle_timeout = \"1s\"\ntls = {}\n", certs.tls_toml());
+    let proxy = proxy(&origin, &toml).await;
+    let before = proxy.open_files();
+    let mut raw = proxy.connect_tls(&certs, &[]).await;
+    raw.write(proxy.get("/").encoded()).await;
+    assert_eq!(proxy.wait_access(1).await[0]["end"], "client_gone");
+    let gone = async {
+        while proxy.open_files() > before {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    within("the socket to be closed", gone).await;
+    drop(raw);
+}
