@@ -150,12 +150,10 @@ impl Server {
         let _ = self.drain.send(true);
         self.proxy.end_idle().await;
         let patience = self.host.pipeline().settings.server.drain_timeout;
-        let began = Instant::now();
         let ended = async {
             tokio::time::sleep(DRAIN_NOTICE).await;
-            while (in_flight() > 0 || self.proxy.open_connections() > 0) && began.elapsed() < patience {
-                tokio::time::sleep(DRAIN_LOOK).await;
-            }
+            wait_while(|| in_flight() > 0 || self.proxy.open_connections() > 0, patience.saturating_sub(DRAIN_NOTICE))
+                .await;
         };
         tokio::select! {
             () = ended => {}
@@ -178,10 +176,15 @@ impl Server {
     async fn cut_off(&self) {
         self.host.cut_off.store(true, Ordering::Relaxed);
         self.proxy.cut_off();
-        let began = Instant::now();
-        while self.host.in_flight.load(Ordering::Relaxed) > 0 && began.elapsed() < LAST_LINES {
-            tokio::time::sleep(DRAIN_LOOK).await;
-        }
+        wait_while(|| self.host.in_flight.load(Ordering::Relaxed) > 0, LAST_LINES).await;
+    }
+}
+
+/// Waits until `busy` is over, at most `patience`. It looks now and then, so that a request pays for no notice of its end.
+async fn wait_while(busy: impl Fn() -> bool, patience: Duration) {
+    let began = Instant::now();
+    while busy() && began.elapsed() < patience {
+        tokio::time::sleep(DRAIN_LOOK).await;
     }
 }
 

@@ -43,7 +43,7 @@ impl Idle {
         while let Some(at) = shelf.iter().rposition(|kept| kept.key == key) {
             let mut kept = shelf.remove(at);
             self.kept.fetch_sub(1, Ordering::Relaxed);
-            if kept.is_usable() {
+            if kept.is_open() {
                 return Some(kept.stream);
             }
         }
@@ -53,7 +53,7 @@ impl Idle {
     /// Keeps `stream` for others under `key`.
     pub fn keep(&self, shelf: usize, key: u64, stream: Stream) {
         let mut kept = Kept { key, stream, since: Instant::now() };
-        if self.room == 0 || !kept.is_usable() {
+        if self.room == 0 || !kept.is_open() {
             return;
         }
         if self.kept.fetch_add(1, Ordering::Relaxed) >= self.room {
@@ -80,7 +80,7 @@ impl Idle {
         for shelf in &self.shelves {
             let mut shelf = shelf.lock();
             let before = shelf.len();
-            shelf.retain_mut(Kept::is_usable);
+            shelf.retain_mut(|kept| kept.since.elapsed() < MAX_IDLE && kept.is_open());
             self.kept.fetch_sub(before - shelf.len(), Ordering::Relaxed);
         }
     }
@@ -88,11 +88,11 @@ impl Idle {
 
 impl Kept {
     /// Whether the other end has neither closed it nor said anything, which nobody asked it to.
-    fn is_usable(&mut self) -> bool {
+    fn is_open(&mut self) -> bool {
         let mut byte = [0];
         // Outside the budget of the task: an exhausted one would make every connection look open.
         let said = tokio::task::unconstrained(self.stream.read(&mut byte)).now_or_never();
-        said.is_none() && self.since.elapsed() < MAX_IDLE
+        said.is_none()
     }
 }
 

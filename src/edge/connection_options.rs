@@ -6,15 +6,19 @@ use http::header::{HeaderMap, HeaderName};
 const MAX_NAMES: usize = 9;
 
 /// Why a `Connection` field is refused.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadOption {
     /// Not a token.
+    #[error("an option of Connection is not a token")]
     NotAToken,
     /// It names a field that the proxy or a plugin reads or sets.
+    #[error("Connection must not name `{0}`: the proxy relies on that field")]
     Protected(HeaderName),
     /// It names a pseudo-header field of HTTP/2.
+    #[error("Connection must not name a pseudo-header field")]
     Pseudo,
     /// More names than anybody needs.
+    #[error("Connection names more than {MAX_NAMES} fields")]
     TooMany,
 }
 

@@ -192,15 +192,19 @@ impl<S: IO> Guard<S> {
     }
 
     /// Lets a write wait for a client that takes no byte, but not for ever.
-    fn timed<T>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+    fn timed<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        written: Poll<io::Result<T>>,
+        patience: Duration,
+    ) -> Poll<io::Result<T>> {
         if written.is_ready() {
             self.unread = None;
             return written;
         }
-        let patience = self.bounds.idle_timeout;
         let unread = self.unread.get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
         ready!(unread.as_mut().poll(cx));
-        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client takes no byte of the response")))
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client takes no byte of what is sent")))
     }
 
     /// Sends what waits, here and in TLS below, and that nothing more comes; a client that takes none of it gets [`LINGER`].
@@ -209,22 +213,11 @@ impl<S: IO> Guard<S> {
             Poll::Ready(Ok(())) => Pin::new(&mut self.io).poll_shutdown(cx),
             other => other,
         };
-        if said.is_pending() {
-            let unread = self.unread.get_or_insert_with(|| Box::pin(tokio::time::sleep(LINGER)));
-            ready!(unread.as_mut().poll(cx));
+        let said = self.timed(cx, said, LINGER);
+        if let Poll::Ready(Err(_)) = said {
+            self.phase = Phase::Closed;
         }
-        self.unread = None;
-        match said {
-            Poll::Ready(Ok(())) => Poll::Ready(Ok(())),
-            Poll::Ready(Err(error)) => {
-                self.phase = Phase::Closed;
-                Poll::Ready(Err(error))
-            }
-            Poll::Pending => {
-                self.phase = Phase::Closed;
-                Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client takes no byte of the farewell")))
-            }
-        }
+        said
     }
 
     /// Nobody has anything to do: what waits to be written leaves.
@@ -325,7 +318,7 @@ impl<S: IO> AsyncWrite for Guard<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let written = this.out.poll_write(&mut this.io, cx, buf);
-        this.timed(cx, written)
+        this.timed(cx, written, this.bounds.idle_timeout)
     }
     fn poll_write_vectored(
         self: Pin<&mut Self>,
@@ -341,7 +334,7 @@ impl<S: IO> AsyncWrite for Guard<S> {
             Poll::Ready(Ok(())) => Pin::new(&mut this.io).poll_flush(cx),
             other => other,
         };
-        this.timed(cx, flushed)
+        this.timed(cx, flushed, this.bounds.idle_timeout)
     }
     /// Sends what waits and says that nothing more comes; then reads on for a while if the client still owes bytes.
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -224,11 +224,16 @@ async fn write(session: &mut Session, exchange: &mut Exchange, reply: call::Repl
 async fn write_whole(session: &mut Session, exchange: &mut Exchange, mut bytes: Bytes, ends: bool) -> Result<()> {
     while !bytes.is_empty() {
         let piece = bytes.split_to(bytes.len().min(PIECE));
-        let length = piece.len() as u64;
-        let last = ends && bytes.is_empty();
-        session.write_response_body(Some(piece), last).await.map_err(pingora::Error::into_down)?;
-        exchange.response_bytes += length;
+        pass_on(session, exchange, piece, ends && bytes.is_empty()).await?;
     }
+    Ok(())
+}
+
+/// Writes a piece of a body, and counts it once it is written.
+async fn pass_on(session: &mut Session, exchange: &mut Exchange, piece: Bytes, end: bool) -> Result<()> {
+    let length = piece.len() as u64;
+    session.write_response_body(Some(piece), end).await.map_err(pingora::Error::into_down)?;
+    exchange.response_bytes += length;
     Ok(())
 }
 
@@ -249,8 +254,7 @@ fn frame_flow(head: &mut ResponseHeader, exchange: &Exchange, session: &mut Sess
 
 async fn flow(session: &mut Session, exchange: &mut Exchange, first: Vec<Bytes>, mut rest: Box<Rest>) -> Result<()> {
     for chunk in first {
-        exchange.response_bytes += chunk.len() as u64;
-        session.write_response_body(Some(chunk), false).await.map_err(pingora::Error::into_down)?;
+        pass_on(session, exchange, chunk, false).await?;
     }
     loop {
         let chunk = tokio::select! {
@@ -260,8 +264,7 @@ async fn flow(session: &mut Session, exchange: &mut Exchange, first: Vec<Bytes>,
         };
         match chunk {
             Ok(Some(chunk)) => {
-                exchange.response_bytes += chunk.len() as u64;
-                session.write_response_body(Some(chunk), false).await.map_err(pingora::Error::into_down)?;
+                pass_on(session, exchange, chunk, false).await?;
             }
             Ok(None) => break,
             Err(error) => {

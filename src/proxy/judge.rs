@@ -55,33 +55,12 @@ pub fn judge(pipeline: &Pipeline, request: &mut Request, head: &mut RequestHeade
     }
     if head.headers.contains_key(header::CONNECTION) {
         let named = connection_options::nominated(&head.headers, &pipeline.protected).map_err(|bad| match bad {
-            BadOption::NotAToken => refuse(
-                Some(Threat::Framing),
-                bad_request("bad-request", "Bad request", "an option of Connection is not a token".into()),
-            ),
-            BadOption::Protected(name) => refuse(
+            BadOption::NotAToken => {
+                refuse(Some(Threat::Framing), bad_request("bad-request", "Bad request", bad.to_string()))
+            }
+            BadOption::Protected(_) | BadOption::Pseudo | BadOption::TooMany => refuse(
                 Some(Threat::ConnectionNomination),
-                bad_request(
-                    "connection-nomination",
-                    "Bad connection option",
-                    format!("Connection must not name `{name}`: the proxy relies on that field"),
-                ),
-            ),
-            BadOption::Pseudo => refuse(
-                Some(Threat::ConnectionNomination),
-                bad_request(
-                    "connection-nomination",
-                    "Bad connection option",
-                    "Connection must not name a pseudo-header field".into(),
-                ),
-            ),
-            BadOption::TooMany => refuse(
-                Some(Threat::ConnectionNomination),
-                bad_request(
-                    "connection-nomination",
-                    "Bad connection option",
-                    "Connection names more than 9 fields".into(),
-                ),
+                bad_request("connection-nomination", "Bad connection option", bad.to_string()),
             ),
         })?;
         for name in named {

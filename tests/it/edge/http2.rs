@@ -102,8 +102,7 @@ async fn the_bounds_are_announced() {
     let certs = Certs::new();
     let origin = Origin::returning(200, "ok");
     let proxy = proxy(&certs, &origin, "max_header_bytes = \"32KiB\"\n").await;
-    let mut raw = proxy.connect_tls(&certs, &[Alpn::H2]).await;
-    raw.write([frames::PREFACE, &frames::settings()].concat()).await;
+    let mut raw = open(&proxy, &certs).await;
     let (mut settings, mut window) = (HashMap::new(), None);
     while settings.is_empty() || window.is_none() {
         let frame = raw.frame().await.expect("a frame");
@@ -153,8 +152,7 @@ async fn an_idle_connection_is_closed_however_it_pings() {
     let certs = Certs::new();
     let origin = Origin::returning(200, "ok");
     let proxy = proxy(&certs, &origin, "idle_timeout = \"1s\"\n").await;
-    let mut raw = proxy.connect_tls(&certs, &[Alpn::H2]).await;
-    raw.write([frames::PREFACE, &frames::settings()].concat()).await;
+    let mut raw = open(&proxy, &certs).await;
     let began = Instant::now();
     while raw.try_write(frames::frame(Kind::Ping, 0, 0, b"12345678")).await.is_ok() {
         match tokio::time::timeout(Duration::from_millis(200), raw.frame()).await {
