@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import subprocess
 
 from .contender import Broken, CONFIG
@@ -40,15 +41,65 @@ def percentile_us(text, percent):
     return float(found.group(1)) * UNITS[found.group(2)]
 
 
-def wrk(port, seconds, connections, cores, script=None, argument=None):
+def wrk_command(port, seconds, connections):
     """Requests one after another on each of so many kept connections, for so many seconds."""
-    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "--timeout", "10s"]
+    return ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "--timeout", "10s", f"http://127.0.0.1:{port}/"]
+
+
+def wrk(port, seconds, connections, cores, script=None, argument=None):
+    """What wrk counts in so many seconds."""
+    command = wrk_command(port, seconds, connections)
     if script is not None:
-        command += ["-s", os.path.join(CONFIG, script)]
-    command.append(f"http://127.0.0.1:{port}/")
+        command[1:1] = ["-s", os.path.join(CONFIG, script)]
     if argument is not None:
         command += ["--", str(argument)]
-    text = run(command, cores, seconds + 60)
+    return counted(run(command, cores, seconds + 60))
+
+
+class Paused:
+    """wrk that sends only between `go` and `rest`; use it in a `with`."""
+
+    # It is told when to end.
+    LONGEST_SECONDS = 3600
+    ASKED_TO_END = 20
+
+    def __init__(self, port, connections, cores):
+        command = wrk_command(port, self.LONGEST_SECONDS, connections)
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, preexec_fn=pinned(cores)
+        )
+        self.rest()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.communicate()
+
+    def go(self):
+        """Lets it send."""
+        self.process.send_signal(signal.SIGCONT)
+
+    def rest(self):
+        """Stops it where it is."""
+        self.process.send_signal(signal.SIGSTOP)
+
+    def end(self):
+        """What it counted."""
+        self.go()
+        # Until the signal reaches the thread that sleeps: behind a pause it may go to the one that sends.
+        for _ in range(self.ASKED_TO_END):
+            self.process.send_signal(signal.SIGINT)
+            try:
+                return counted(self.process.communicate(timeout=0.5)[0])
+            except subprocess.TimeoutExpired:
+                pass
+        raise Broken("wrk does not end")
+
+
+def counted(text):
+    """What wrk says."""
     socket_errors = re.search(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", text)
     errors = sum(int(count) for count in socket_errors.groups()) if socket_errors else 0
     return {

@@ -1,4 +1,4 @@
-"""The measurements: alternating rounds of all contenders, and single checks of one."""
+"""The measurements of one contender alone: a sample of a round, and the single checks."""
 
 import os
 import re
@@ -27,7 +27,7 @@ class Bench:
         return one.start(self.directory, self.origin.port, self.core)
 
     def sample(self, one):
-        """One measurement of one contender, from its start to its end."""
+        """One measurement of one contender alone, from its start to its end."""
         with self.start(one) as running:
             time.sleep(0.3)
             idle = machine.rss_bytes(running.pid)
@@ -38,7 +38,6 @@ class Bench:
             ours, origin, generator, machine_busy, wall = [b - a for a, b in zip(before, after)]
             others = max(0.0, machine_busy - ours - origin - generator) / wall
             return result | {
-                "cpu_us": ours / result["requests"] * 1e6,
                 "idle_rss": idle,
                 "rss": machine.rss_bytes(running.pid),
                 "others_cores": others,

@@ -110,7 +110,8 @@ def notes(result):
     load = ", ".join(f"{value:.2f}" for value in machine["load_before"])
     yield f"{machine['cpu']}, {machine['cores']} cores, {machine['memory_mib']} MiB, Linux {machine['kernel']}, load {load}"
     yield (
-        f"{settings['rounds']} rounds of {settings['seconds']} s, alternating; {settings['connections']} kept connections; "
+        f"{settings['rounds']} rounds: each alone for {settings['seconds']} s, then all together in "
+        f"{settings['turns']} turns of {settings['turn_seconds']} s each (CPU); {settings['connections']} kept connections; "
         f"1 KiB replies; one worker each; {settings['placement']}"
     )
     disturbed = {
