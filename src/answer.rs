@@ -7,6 +7,7 @@ use crate::proxy::failure;
 use crate::proxy::wire::ResponseFields;
 use form::Form;
 use futures::FutureExt;
+use futures::future::BoxFuture;
 use http::header::{self, HeaderValue};
 use http::{Method, StatusCode, Version};
 use pingora::Result;
@@ -24,13 +25,19 @@ const UPLOAD_BYTES: usize = 1024 * 1024;
 /// The longest such a drain takes.
 const DRAIN_TIME: Duration = Duration::from_secs(5);
 
-/// Writes `response` in the form this client understands, after every hook entered so far has seen it.
-pub async fn answer(session: &mut Session, exchange: &mut Exchange, by: AnsweredBy, response: Response) -> Result<()> {
+/// Writes `response` in the form this client understands, after every hook entered so far has seen it. Boxed: most
+/// requests are answered by the upstream, and need not carry the room for this.
+pub fn answer<'a>(
+    session: &'a mut Session,
+    exchange: &'a mut Exchange,
+    by: AnsweredBy,
+    response: Response,
+) -> BoxFuture<'a, Result<()>> {
     let full = match response {
         Response::Full(full) => full,
         Response::Problem(problem) => render(session, exchange, &problem),
     };
-    write(session, exchange, by, full).await
+    Box::pin(write(session, exchange, by, full))
 }
 
 /// The problem in the form this client understands; named in the access line, and its cause in the log.
@@ -78,7 +85,7 @@ async fn write(session: &mut Session, exchange: &mut Exchange, by: AnsweredBy, m
     exchange.story.answered_by = by;
     let mut head = head_of(&full)?;
     // Ends: each time round, one hook more is not asked again.
-    while let Err(Panicked) = respond_hooks(exchange, &mut head) {
+    while let Err(Panicked) = respond_hooks_to(exchange, &mut head) {
         full = render(session, exchange, &failure::internal());
         exchange.story.answered_by = AnsweredBy::Edge;
         exchange.story.ended = Some(Ended::UpstreamError);
@@ -111,17 +118,21 @@ async fn write(session: &mut Session, exchange: &mut Exchange, by: AnsweredBy, m
 pub struct Panicked;
 
 /// Runs `on_response` over the hooks that have seen the request, innermost first. When one panics, `head` is spoilt.
-pub fn respond_hooks(exchange: &mut Exchange, head: &mut ResponseHeader) -> Result<(), Panicked> {
-    let mut status = head.status;
-    let mut fields = ResponseFields::of(head);
-    let mut response = ResponseHead { status: &mut status, fields: &mut fields };
+pub fn respond_hooks(exchange: &mut Exchange, head: &mut ResponseHead<'_>) -> Result<(), Panicked> {
     let (hooks, facts) = exchange.story.entered_inside_out();
     for attached in hooks {
         let hooks = attached.enter();
-        catch_unwind(AssertUnwindSafe(|| hooks.on_response(&mut response, facts))).map_err(|_| Panicked)?;
+        catch_unwind(AssertUnwindSafe(|| hooks.on_response(head, facts))).map_err(|_| Panicked)?;
         attached.leave();
     }
     Ok(())
+}
+
+/// The same for a head of the engine's.
+fn respond_hooks_to(exchange: &mut Exchange, head: &mut ResponseHeader) -> Result<(), Panicked> {
+    let mut status = head.status;
+    let mut fields = ResponseFields::of(head);
+    respond_hooks(exchange, &mut ResponseHead { status: &mut status, fields: &mut fields })
 }
 
 /// Says that no further request will be served on this connection: the drain has begun, or the next request came early.

@@ -3,6 +3,7 @@
 mod idle;
 
 use crate::serve::worker;
+use futures::FutureExt;
 use idle::Idle;
 use pingora::Result;
 use pingora::connectors::http::Connector;
@@ -57,9 +58,10 @@ impl Connections {
         match session {
             HttpSession::H1(mut session) if Self::is_plain(peer) => {
                 session.respect_keepalive();
-                // One that was asked for fresh has a key that nobody else will look for.
+                // What can be used again is there at once. What cannot has a farewell to say, and without TLS that is
+                // said by closing. One that was asked for fresh has a key that nobody else will look for.
                 if peer.idle_timeout().is_none()
-                    && let Some(stream) = session.reuse().await
+                    && let Some(Some(stream)) = session.reuse().now_or_never()
                 {
                     self.idle.keep(worker::number(), peer.reuse_hash(), stream);
                 }

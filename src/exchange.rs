@@ -345,8 +345,8 @@ impl Exchange {
     /// Ends the exchange: every attached hook learns it, once, innermost first, and the access line is written.
     pub async fn finish(&mut self) {
         if !mem::replace(&mut self.over, true) {
-            let mut story = self.take_story();
-            story.close(self.closing()).await;
+            let closing = self.closing();
+            self.story.close(closing).await;
         }
     }
 

@@ -28,7 +28,7 @@ use pingora::protocols::http::ServerSession;
 use pingora::proxy::Session;
 use pingora::{Error, ErrorType, Result};
 use std::panic::AssertUnwindSafe;
-use vestibule_plugin::{AnsweredBy, Detach, Ended, Flow, Hold, Keep};
+use vestibule_plugin::{AnsweredBy, Detach, Ended, Flow, Hold, Keep, ResponseHead};
 
 /// Bytes of a kept body written at once.
 const PIECE: usize = 64 * 1024;
@@ -60,28 +60,15 @@ pub async fn run(session: &mut Session, exchange: &mut Exchange, hold: Hold) -> 
     }
     let call = Call::new(session.req_header().as_owned_parts(), body, hold, exchange);
     let outcome = match hold.detach {
-        Detach::WithClient => {
-            let early = Early::default();
-            let mut executed = std::pin::pin!(call.execute(&mut exchange.story, Some(&early)));
-            let outcome = loop {
-                tokio::select! {
-                    biased;
-                    outcome = &mut executed => break outcome,
-                    heads = early.come() => write_interim(session, heads).await?,
-                    gone = client_leaves(session) => return Err(gone),
-                }
-            };
-            write_interim(session, early.take()).await?;
-            outcome
-        }
+        Detach::WithClient => accompany(session, &mut exchange.story, call).await?,
         Detach::Survives => Box::pin(survive(session, exchange, call)).await?,
     };
     match outcome {
         Outcome::Reply(reply) => write(session, exchange, reply).await,
-        Outcome::Answer(by, response) => Box::pin(answer(session, exchange, by, *response)).await,
+        Outcome::Answer(by, response) => answer(session, exchange, by, *response).await,
         Outcome::Failed(ended, problem) => {
             exchange.story.ended = Some(ended);
-            Box::pin(answer(session, exchange, AnsweredBy::Edge, (*problem).into())).await
+            answer(session, exchange, AnsweredBy::Edge, (*problem).into()).await
         }
     }
 }
@@ -141,6 +128,22 @@ async fn client_leaves(session: &mut Session) -> Box<Error> {
     }
 }
 
+/// Runs the call as long as the client waits for it.
+async fn accompany(session: &mut Session, story: &mut Story, call: Call) -> Result<Outcome> {
+    let early = Early::default();
+    let mut executed = std::pin::pin!(call.execute(story, Some(&early)));
+    let outcome = loop {
+        tokio::select! {
+            biased;
+            outcome = &mut executed => break outcome,
+            heads = early.come() => write_interim(session, heads).await?,
+            gone = client_leaves(session) => return Err(gone),
+        }
+    };
+    write_interim(session, early.take()).await?;
+    Ok(outcome)
+}
+
 /// Runs the call in a task of its own, which ends the exchange itself when the client leaves.
 async fn survive(session: &mut Session, exchange: &mut Exchange, call: Call) -> Result<Outcome> {
     let (mut story, closing) = exchange.lend();
@@ -169,7 +172,8 @@ async fn survive(session: &mut Session, exchange: &mut Exchange, call: Call) -> 
 
 async fn write_interim(session: &mut Session, heads: Vec<ResponseHeader>) -> Result<()> {
     for head in heads {
-        session.write_response_header(Box::new(head), false).await.map_err(pingora::Error::into_down)?;
+        let written = Box::pin(session.write_response_header(Box::new(head), false));
+        written.await.map_err(pingora::Error::into_down)?;
     }
     Ok(())
 }
@@ -178,8 +182,9 @@ async fn write_interim(session: &mut Session, heads: Vec<ResponseHeader>) -> Res
 async fn write(session: &mut Session, exchange: &mut Exchange, reply: call::Reply) -> Result<()> {
     write_interim(session, reply.interim).await?;
     let mut head = reply.head;
-    response::depart(&mut head, exchange)?;
+    response::depart(ResponseHead { status: &mut head.status, fields: &mut head.headers }, exchange)?;
     close_when_done(session, exchange);
+    let mut head = Box::new(ResponseHeader::from(*head));
     if exchange.request.version != Version::HTTP_2 {
         head.set_version(Version::HTTP_11);
     }

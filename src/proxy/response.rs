@@ -8,7 +8,7 @@ use http::header;
 use http::{StatusCode, Version};
 use pingora::http::ResponseHeader;
 use pingora::{Error, ErrorType, Result};
-use vestibule_plugin::AnsweredBy;
+use vestibule_plugin::{AnsweredBy, ResponseHead};
 
 /// Most interim responses passed on.
 pub const MAX_INTERIM: usize = 16;
@@ -31,24 +31,26 @@ pub fn arrived(head: &ResponseHeader, exchange: &mut Exchange) -> Result<()> {
 
 /// A head leaves for the client: hop-by-hop fields go, hooks run on the final one.
 pub fn leave(head: &mut ResponseHeader, exchange: &mut Exchange) -> Result<()> {
-    wire::strip_response_hops(head.status, ResponseFields::of(head).headers());
-    if head.status.is_informational() && head.status != StatusCode::SWITCHING_PROTOCOLS {
+    let mut status = head.status;
+    let mut fields = ResponseFields::of(head);
+    wire::strip_response_hops(status, fields.headers());
+    if status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS {
         return Ok(());
     }
     if exchange.request.version == Version::HTTP_10 {
         // It cannot read chunks (RFC 9112 section 6.1): the body ends with the connection.
-        head.remove_header(&header::TRANSFER_ENCODING);
+        fields.headers().remove(header::TRANSFER_ENCODING);
     }
-    depart(head, exchange)
+    depart(ResponseHead { status: &mut status, fields: &mut fields }, exchange)
 }
 
 /// What both lanes do with the final head of a response that the upstream wrote.
-pub fn depart(head: &mut ResponseHeader, exchange: &mut Exchange) -> Result<()> {
-    respond_hooks(exchange, head).map_err(|Panicked| failure::panic_error())?;
+pub fn depart(mut head: ResponseHead<'_>, exchange: &mut Exchange) -> Result<()> {
+    respond_hooks(exchange, &mut head).map_err(|Panicked| failure::panic_error())?;
     exchange.story.answered_by = AnsweredBy::Upstream;
-    exchange.story.status = Some(head.status);
+    exchange.story.status = Some(*head.status);
     exchange.story.head_at = Some(exchange.host.clock.now());
-    exchange.open_ended = head.status == StatusCode::SWITCHING_PROTOCOLS
-        || head.headers.get(header::CONTENT_TYPE).is_some_and(|v| v.as_bytes().starts_with(b"text/event-stream"));
+    exchange.open_ended = *head.status == StatusCode::SWITCHING_PROTOCOLS
+        || head.fields.map().get(header::CONTENT_TYPE).is_some_and(|v| v.as_bytes().starts_with(b"text/event-stream"));
     Ok(())
 }

@@ -6,6 +6,7 @@ use crate::hidden::hidden;
 use crate::policy::{KeyTexts, Plan, Policy};
 use crate::shared::Shared;
 use crate::tiers::{Claimed, TierId};
+use arrayvec::ArrayVec;
 use http::{StatusCode, header};
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use vestibule_plugin::meter::Exemplar;
 use vestibule_plugin::{
     AccessLine, End, Facts, Field, Flow, Hooks, Problem, RequestHead, ResponseHead, RouteId, Soon, TraceContext,
 };
-use vestibule_store::quotas::{Outcome, Source, Taken, Verdict};
+use vestibule_store::quotas::{MAX_CHARGES, Outcome, Source, Taken, Verdict};
 
 /// The hooks of one exchange.
 pub(crate) struct Exchange {
@@ -85,8 +86,9 @@ impl Hooks for Exchange {
     fn on_response(&mut self, response: &mut ResponseHead<'_>, _: &Facts) {
         let Some((_, plan, decided)) = self.outcome() else { return };
         let dialect = self.shared.dialect;
-        let refused: Vec<_> = refusals(plan, &decided.taken).collect();
-        let mut added = Vec::new();
+        let refused: ArrayVec<_, MAX_CHARGES> = refusals(plan, &decided.taken).collect();
+        // Retry-After, the two fields of the draft, and the older five.
+        let mut added = ArrayVec::<_, { 1 + 2 + 5 }>::new();
         let standings = if refused.is_empty() {
             headers::closest(admissions(plan, &decided.taken)).into_iter().collect()
         } else {

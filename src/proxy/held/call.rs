@@ -7,7 +7,7 @@ use crate::exchange::{Exchange, Request, Story};
 use crate::host::Host;
 use crate::pipeline::Pipeline;
 use crate::proxy::failure;
-use crate::proxy::wire::{self, ResponseFields};
+use crate::proxy::wire;
 use crate::upstream::{Reuse, Upstream};
 use bytes::Bytes;
 use http::Method;
@@ -32,8 +32,11 @@ pub struct Call {
     hold: Hold,
 }
 
+/// A final head as it is held: without the spelling of its names, which nobody may depend on and which costs a second map.
+pub type Head = Box<http::response::Parts>;
+
 /// A connection on which the final head has come: it, the interim heads before it, and the head.
-pub type Reached = (Upward, Vec<ResponseHeader>, Box<ResponseHeader>);
+pub type Reached = (Upward, Vec<ResponseHeader>, Head);
 
 /// Interim heads on their way to a client that waits, as they come.
 #[derive(Default)]
@@ -75,7 +78,7 @@ pub struct Reply {
     /// Interim heads, in order.
     pub interim: Vec<ResponseHeader>,
     /// The final head, hop-by-hop fields removed, framing not yet decided.
-    pub head: Box<ResponseHeader>,
+    pub head: Head,
     /// The body.
     pub body: Body,
 }
@@ -167,16 +170,13 @@ impl Call {
         upward.send(head, self.body.clone()).await?;
         let (interim, mut head) = upward.read_head(self.switch(), story, early).await?;
         story.attempt_answered(self.host.clock.now(), head.status);
-        let status = head.status;
-        let mut fields = ResponseFields::of(&mut head);
-        let trailer = fields.headers().remove(header::TRAILER);
-        wire::strip_response_hops(status, fields.headers());
-        fields.headers().remove(header::TRANSFER_ENCODING);
+        let trailer = head.headers.remove(header::TRAILER);
+        wire::strip_response_hops(head.status, &mut head.headers);
+        head.headers.remove(header::TRANSFER_ENCODING);
         if let Some(trailer) = trailer {
             // For the hooks that hold, which must know that more than a body is to come; see `keep`.
-            fields.headers().insert(header::TRAILER, trailer);
+            head.headers.insert(header::TRAILER, trailer);
         }
-        drop(fields);
         Ok((upward, interim, head))
     }
 
@@ -213,20 +213,17 @@ impl Call {
         story: &mut Story,
         upward: Upward,
         interim: Vec<ResponseHeader>,
-        mut head: Box<ResponseHeader>,
+        mut head: Head,
     ) -> Result<Reply, Box<Error>> {
         let mut wanted = Keep::Nothing;
-        let mut status = head.status;
-        let mut fields = ResponseFields::of(&mut head);
-        let response = ResponseHead { status: &mut status, fields: &mut fields };
+        let response = ResponseHead { status: &mut head.status, fields: &mut head.headers };
         let (hooks, facts) = story.entered_inside_out();
         for attached in hooks {
             let Some(hold) = attached.hold else { continue };
             wanted = super::larger(wanted, attached.enter().on_held_head(&response, hold.response, facts));
             attached.leave();
         }
-        fields.headers().remove(header::TRAILER);
-        drop(fields);
+        head.headers.remove(header::TRAILER);
         let body = keep::keep(upward, &head, &self.request.method, wanted, &self.host.connector).await?;
         if let Body::Whole { .. } = body {
             story.end_attempt(self.host.clock.now(), None);
@@ -237,12 +234,10 @@ impl Call {
     /// Asks the hooks that hold, innermost first, what is to become of the reply.
     async fn consult(&self, story: &mut Story, mut reply: Reply) -> Outcome {
         let mut drop_body = false;
-        let mut status = reply.head.status;
-        let mut fields = ResponseFields::of(&mut reply.head);
         let (hooks, facts) = story.entered_inside_out();
         for attached in hooks {
             let Some(hold) = attached.hold else { continue };
-            let mut response = ResponseHead { status: &mut status, fields: &mut fields };
+            let mut response = ResponseHead { status: &mut reply.head.status, fields: &mut reply.head.headers };
             let body = reply.body.as_held(hold.response);
             let verdict = attached.enter().on_held(&mut response, body, facts).get().await;
             attached.leave();
@@ -253,10 +248,6 @@ impl Call {
                     return Outcome::Answer(AnsweredBy::Plugin(attached.name), response);
                 }
             }
-        }
-        drop(fields);
-        if status != reply.head.status && reply.head.set_status(status).is_err() {
-            return Outcome::Failed(Ended::UpstreamError, Box::new(failure::internal()));
         }
         if drop_body {
             let now = self.host.clock.now();

@@ -5,9 +5,9 @@ use crate::connections::Connections;
 use crate::host::Host;
 use bytes::{Bytes, BytesMut};
 use http::header::{self, HeaderMap};
+use http::response::Parts;
 use http::{Method, StatusCode};
 use pingora::Error;
-use pingora::http::ResponseHeader;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
@@ -91,7 +91,7 @@ impl Body {
 /// Reads the body of `head` as far as `wanted` says.
 pub async fn keep(
     mut upward: Upward,
-    head: &ResponseHeader,
+    head: &Parts,
     method: &Method,
     wanted: Keep,
     connector: &Connections,
@@ -154,10 +154,10 @@ fn join(mut chunks: Vec<Bytes>, length: usize) -> Bytes {
     whole.freeze()
 }
 
-fn has_no_body(head: &ResponseHeader, method: &Method) -> bool {
+fn has_no_body(head: &Parts, method: &Method) -> bool {
     *method == Method::HEAD || matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
 }
 
-fn declared_length(head: &ResponseHeader) -> Option<u64> {
+fn declared_length(head: &Parts) -> Option<u64> {
     head.headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.trim().parse().ok()
 }

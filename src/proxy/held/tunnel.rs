@@ -10,6 +10,7 @@ use crate::proxy::{request, response};
 use bytes::Bytes;
 use futures::FutureExt;
 use http::StatusCode;
+use pingora::http::ResponseHeader;
 use pingora::protocols::http::ServerSession;
 use pingora::protocols::{Shutdown, Stream};
 use pingora::proxy::Session;
@@ -18,7 +19,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, sleep_until};
-use vestibule_plugin::{Detach, Ended, Hold, Keep};
+use vestibule_plugin::{Detach, Ended, Hold, Keep, ResponseHead};
 
 /// Bytes passed on at once.
 const PIECE: usize = 16 * 1024;
@@ -38,8 +39,11 @@ pub async fn run(session: &mut Session, exchange: &mut Exchange) -> Result<()> {
         let body = keep::keep(upward, &head, &exchange.request.method, Keep::Nothing, &exchange.host.connector).await?;
         return super::write(session, exchange, Reply { interim, head, body }).await;
     }
-    response::depart(&mut head, exchange)?;
-    session.write_response_header(head, false).await.map_err(pingora::Error::into_down)?;
+    response::depart(ResponseHead { status: &mut head.status, fields: &mut head.headers }, exchange)?;
+    session
+        .write_response_header(Box::new(ResponseHeader::from(*head)), false)
+        .await
+        .map_err(pingora::Error::into_down)?;
     let (from_upstream, upstream) = upward.into_stream()?;
     let (from_client, mut client) = take_stream(session)?;
     let patience = exchange.pipeline.upstream(exchange.story.facts.route()).settings.read_timeout;

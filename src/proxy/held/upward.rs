@@ -1,6 +1,6 @@
 //! One request on one upstream connection, HTTP/1.1 or HTTP/2, in the words the held lane uses.
 
-use super::call::{Call, Early};
+use super::call::{Call, Early, Head};
 use crate::connections::Connections;
 use crate::exchange::Story;
 use crate::proxy::response::MAX_INTERIM;
@@ -15,6 +15,9 @@ use pingora::protocols::http::client::HttpSession;
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType, OrErr, Result};
 use std::sync::Arc;
+
+/// Fields that the edge and the plugins usually add to a head. There is room for more; it is made again then.
+const ROOM: usize = 10;
 
 /// Whether the request asked the upstream to switch protocols.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -44,6 +47,7 @@ impl Upward {
     /// The head this attempt sends.
     pub fn address(&self, call: &Call, story: &mut Story) -> Result<Box<RequestHeader>> {
         let mut parts = call.head.clone();
+        parts.headers.reserve(ROOM);
         // A body that was empty is still one (RFC 9110 section 8.6).
         let framed = [header::CONTENT_LENGTH, header::TRANSFER_ENCODING];
         let has_body = !call.body.is_empty() || framed.iter().any(|name| parts.headers.contains_key(name));
@@ -102,7 +106,7 @@ impl Upward {
         switch: Switch,
         story: &mut Story,
         early: Option<&Early>,
-    ) -> Result<(Vec<ResponseHeader>, Box<ResponseHeader>)> {
+    ) -> Result<(Vec<ResponseHeader>, Head)> {
         let (mut interim, mut heard) = (Vec::new(), 0);
         loop {
             self.session.read_response_header().await.map_err(pingora::Error::into_up)?;
@@ -112,8 +116,8 @@ impl Upward {
                 .ok_or_else(|| Error::explain(ErrorType::InvalidHTTPHeader, "no response head").into_up())?;
             let switched = head.status == StatusCode::SWITCHING_PROTOCOLS;
             if !head.status.is_informational() || (switched && switch == Switch::Asked) {
-                // Without the spelling of names: nobody may depend on it, and it costs a second map.
-                let head = Box::new(ResponseHeader::from(head.as_owned_parts()));
+                let mut head = Box::new(head.as_owned_parts());
+                head.headers.reserve(ROOM);
                 if let HttpSession::H1(h1) = &mut *self.session {
                     // Sets up body framing, which reuse depends on.
                     h1.is_body_done();
