@@ -4,5 +4,7 @@
 //! here and not in a plugin, so that it survives a reload.
 
 pub mod quotas;
+pub mod records;
 
 pub use quotas::{MemoryQuotas, Quotas};
+pub use records::{MemoryRecords, Records};

@@ -1,0 +1,272 @@
+//! The port `Records`: who executes a keyed request, and what came of it.
+//!
+//! A record is claimed before anything is executed, renewed while it is, and completed with what came of it. Every
+//! operation is atomic on one name, and a claim that nobody renews turns into "nobody knows", never into nothing.
+
+mod memory;
+mod rules;
+
+#[cfg(test)]
+mod conformance;
+
+pub use memory::MemoryRecords;
+
+use bytes::Bytes;
+use std::fmt;
+use std::time::Duration;
+use vestibule_plugin::Soon;
+
+/// Keeps what is known of keyed requests.
+pub trait Records: Send + Sync + 'static {
+    /// Claims a name, or says what is there. It may be repeated when its answer was lost.
+    fn begin<'a>(&'a self, claim: Claim) -> Soon<'a, Result<Begun, Outage>>;
+
+    /// Lets a claim live for another lease.
+    fn renew<'a>(&'a self, hold: Hold, lease: Duration, ttl: Duration) -> Soon<'a, Result<Renewed, Outage>>;
+
+    /// Writes what came of a claim, also when the claim was lost meanwhile. It may be repeated.
+    fn complete<'a>(&'a self, hold: Hold, outcome: Outcome, ttl: Duration) -> Soon<'a, Result<Completed, Outage>>;
+
+    /// Takes a claim back: nothing was executed.
+    fn release<'a>(&'a self, hold: Hold) -> Soon<'a, Result<Released, Outage>>;
+
+    /// Forgets a record, whoever's it is.
+    fn forget<'a>(&'a self, name: Name, live: Live) -> Soon<'a, Result<Forgotten, Outage>>;
+
+    /// Records held in this process that have not expired; `None` when they are held elsewhere.
+    fn held(&self) -> Option<u64>;
+
+    /// Makes room of what has expired in this process.
+    fn sweep(&self);
+}
+
+/// What a record is called: a keyed hash, so that it tells nobody whose it is.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Name(pub [u8; 16]);
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Name({self})")
+    }
+}
+
+/// Drawn for each claim; proves that a write comes from its holder.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Owner(pub [u8; 16]);
+
+impl Owner {
+    /// A new one.
+    pub fn draw() -> Self {
+        Self(rand::random())
+    }
+}
+
+impl fmt::Debug for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Owner(…)")
+    }
+}
+
+/// A keyed hash of what was asked.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Fingerprint(pub [u8; 32]);
+
+/// Who holds which name, for which request.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Hold {
+    /// The record.
+    pub name: Name,
+    /// The request.
+    pub fingerprint: Fingerprint,
+    /// The holder.
+    pub owner: Owner,
+    /// Trace of the exchange that executes.
+    pub trace_id: u128,
+}
+
+/// What [`Records::begin`] asks for.
+#[derive(Clone, Copy, Debug)]
+pub struct Claim {
+    /// Who, what, which.
+    pub hold: Hold,
+    /// How long the claim counts as alive without renewal.
+    pub lease: Duration,
+    /// How long what is written is kept; a claim is kept for its lease and this.
+    pub ttl: Duration,
+    /// What to do about a claim that nobody renewed.
+    pub abandoned: Abandoned,
+}
+
+/// What a caller does about a request that may or may not have been executed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Abandoned {
+    /// Leaves it be.
+    Respect,
+    /// Executes it again.
+    TakeOver,
+}
+
+/// Whether a claim that is alive may be forgotten.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Live {
+    /// It stays.
+    Spare,
+    /// It goes, and its execution may happen twice.
+    Forget,
+}
+
+/// What [`Records::begin`] found.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Begun {
+    /// The claim is the caller's.
+    Acquired,
+    /// The name stands for another request.
+    Mismatch,
+    /// This is the reply.
+    Replay {
+        /// As it was completed.
+        reply: Bytes,
+        /// Trace of the exchange that executed.
+        trace_id: u128,
+    },
+    /// Executed, but the reply cannot be given again.
+    Gone {
+        /// Status of that reply.
+        status: u16,
+        /// Why not.
+        why: NotKept,
+        /// Trace of the exchange that executed.
+        trace_id: u128,
+    },
+    /// Somebody executes now.
+    Busy {
+        /// Trace of the exchange that executes.
+        trace_id: u128,
+    },
+    /// It may or may not have been executed.
+    Uncertain {
+        /// Why nobody knows.
+        why: Unknown,
+        /// Trace of the exchange that claimed it.
+        trace_id: u128,
+    },
+}
+
+/// What came of an execution.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Outcome {
+    /// The reply, encoded by whoever reads it back.
+    Done {
+        /// Status of the reply, for a store without room for the rest.
+        status: u16,
+        /// The bytes given back.
+        reply: Bytes,
+    },
+    /// Executed, but the reply cannot be given again.
+    Tombstone {
+        /// Status of the reply.
+        status: u16,
+        /// Why not.
+        why: NotKept,
+    },
+    /// It may or may not have been executed.
+    Uncertain(Unknown),
+}
+
+/// Why a reply cannot be given again.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum NotKept {
+    /// Its body is over the bound.
+    TooLarge,
+    /// It has no end that can be waited for.
+    Stream,
+    /// It broke off.
+    Truncated,
+    /// The store had no room.
+    StoreFull,
+}
+
+/// Why nobody knows whether it was executed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Unknown {
+    /// Its lease ran out.
+    Lease,
+    /// The upstream did not say.
+    Upstream,
+    /// The proxy stopped.
+    Shutdown,
+}
+
+/// What came of [`Records::renew`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Renewed {
+    /// The claim lives on.
+    Ok,
+    /// There is no record any more. Nothing was written.
+    Lost,
+    /// The record is somebody else's, or final.
+    Stale,
+}
+
+/// What came of [`Records::complete`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Completed {
+    /// It is written, now or by an earlier try.
+    Ok,
+    /// A tombstone was written: there was no room for the reply.
+    Full,
+    /// The record is somebody else's. Nothing was written.
+    Stale,
+}
+
+/// What came of [`Records::release`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Released {
+    /// There is no claim of this holder.
+    Ok,
+    /// The record is somebody else's, or final. It stays.
+    Stale,
+}
+
+/// What came of [`Records::forget`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Forgotten {
+    /// It is gone.
+    Deleted,
+    /// There was none.
+    Absent,
+    /// Somebody executes now; it stays.
+    Alive,
+}
+
+/// The store did not answer, or not what can be used.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Outage {
+    /// Nothing came in time. What was asked may still happen.
+    Timeout,
+    /// It cannot be reached, or refused.
+    Unavailable(String),
+    /// There is no room for one record more.
+    Full,
+    /// There is a record, and it cannot be read. It must not count as none.
+    Unreadable(String),
+}
+
+impl fmt::Display for Outage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Timeout => f.write_str("the store did not answer in time"),
+            Self::Unavailable(why) => write!(f, "the store is unavailable: {why}"),
+            Self::Full => f.write_str("the store is full"),
+            Self::Unreadable(why) => write!(f, "a record cannot be read: {why}"),
+        }
+    }
+}
+
+impl std::error::Error for Outage {}

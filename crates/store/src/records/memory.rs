@@ -1,0 +1,182 @@
+//! Records of one process.
+
+use super::rules::{self, Change, Record};
+use super::{
+    Begun, Claim, Completed, Forgotten, Hold, Live, Name, NotKept, Outage, Outcome, Records, Released, Renewed,
+};
+use bytes::Bytes;
+use parking_lot::Mutex;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use vestibule_plugin::{Clock, Monotonic, Soon};
+
+/// Names are keyed hashes, so their first byte spreads them.
+const SHARDS: usize = 64;
+
+/// Bytes a record takes beside its payload: its place in a map that may be half empty, and in the order of expiry.
+const RECORD_BYTES: u64 = 448;
+
+/// Expired records that one operation clears away at most, so that none pays for a crowd; a sweep takes them all.
+const CLEARED_AT_ONCE: usize = 32;
+
+/// Records that live and die with this process, bounded in bytes. One that has not expired is never given up for
+/// another.
+pub struct MemoryRecords {
+    clock: Arc<dyn Clock>,
+    max_bytes: AtomicU64,
+    bytes: AtomicU64,
+    shards: Box<[Mutex<Shard>]>,
+}
+
+impl MemoryRecords {
+    /// Empty; takes its time from `clock`.
+    pub fn new(clock: Arc<dyn Clock>, max_bytes: u64) -> Self {
+        let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
+        Self { clock, max_bytes: AtomicU64::new(max_bytes), bytes: AtomicU64::new(0), shards }
+    }
+
+    /// Changes the bound. What is over a smaller one stays until it expires.
+    pub fn bound(&self, max_bytes: u64) {
+        self.max_bytes.store(max_bytes, Ordering::Relaxed);
+    }
+
+    /// Does what `rule` says about the record under `name`; [`Outage::Full`] when that needs room there is not.
+    fn apply<T>(&self, name: Name, rule: impl Fn(Option<&Record>, Monotonic) -> (T, Change)) -> Result<T, Outage> {
+        self.try_apply(name, &rule).or_else(|Full| {
+            self.sweep();
+            self.try_apply(name, &rule).map_err(|Full| Outage::Full)
+        })
+    }
+
+    fn try_apply<T>(&self, name: Name, rule: &impl Fn(Option<&Record>, Monotonic) -> (T, Change)) -> Result<T, Full> {
+        let mut shard = self.shards[usize::from(name.0[0]) % SHARDS].lock();
+        let now = self.clock.now();
+        self.give_back(shard.clear(now, CLEARED_AT_ONCE));
+        let (answer, change) = rule(shard.records.get(&name).filter(|record| now < record.expires), now);
+        match change {
+            Change::None => {}
+            Change::Delete => self.give_back(shard.take(name)),
+            Change::Write(record) => {
+                let (old, new) = (shard.records.get(&name).map_or(0, bytes), bytes(&record));
+                self.take_room(new.saturating_sub(old))?;
+                self.give_back(old.saturating_sub(new));
+                shard.put(record);
+            }
+        }
+        Ok(answer)
+    }
+
+    fn take_room(&self, more: u64) -> Result<(), Full> {
+        let max = self.max_bytes.load(Ordering::Relaxed);
+        let fits = |bytes: u64| bytes.checked_add(more).filter(|sum| more == 0 || *sum <= max);
+        self.bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).map(drop).map_err(|_| Full)
+    }
+
+    fn give_back(&self, bytes: u64) {
+        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
+/// There is no room.
+struct Full;
+
+fn bytes(record: &Record) -> u64 {
+    RECORD_BYTES + record.payload() as u64
+}
+
+#[derive(Default)]
+struct Shard {
+    records: HashMap<Name, Record>,
+    by_expiry: BTreeSet<(Monotonic, Name)>,
+}
+
+impl Shard {
+    fn put(&mut self, record: Record) {
+        let (name, expires) = (record.hold.name, record.expires);
+        if let Some(old) = self.records.insert(name, record) {
+            self.by_expiry.remove(&(old.expires, name));
+        }
+        self.by_expiry.insert((expires, name));
+    }
+
+    /// The bytes it gave up.
+    fn take(&mut self, name: Name) -> u64 {
+        let Some(record) = self.records.remove(&name) else { return 0 };
+        self.by_expiry.remove(&(record.expires, name));
+        bytes(&record)
+    }
+
+    /// Removes up to `most` of what has expired; the bytes it gave up.
+    fn clear(&mut self, now: Monotonic, most: usize) -> u64 {
+        let mut freed = 0;
+        for _ in 0..most {
+            match self.by_expiry.first() {
+                Some(&(expires, name)) if expires <= now => freed += self.take(name),
+                _ => break,
+            }
+        }
+        freed
+    }
+}
+
+impl Records for MemoryRecords {
+    fn begin<'a>(&'a self, claim: Claim) -> Soon<'a, Result<Begun, Outage>> {
+        Soon::Now(self.apply(claim.hold.name, |found, now| rules::begin(found, &claim, now)))
+    }
+
+    fn renew<'a>(&'a self, hold: Hold, lease: Duration, ttl: Duration) -> Soon<'a, Result<Renewed, Outage>> {
+        Soon::Now(self.apply(hold.name, |found, now| rules::renew(found, &hold, now, lease, ttl)))
+    }
+
+    fn complete<'a>(&'a self, hold: Hold, outcome: Outcome, ttl: Duration) -> Soon<'a, Result<Completed, Outage>> {
+        let write =
+            |outcome: &Outcome| self.apply(hold.name, |found, now| rules::complete(found, &hold, outcome, now, ttl));
+        Soon::Now(match outcome {
+            Outcome::Done { status, reply } => {
+                // Without the room that its buffer may have left over, which nobody would count.
+                let reply = Bytes::copy_from_slice(&reply);
+                match write(&Outcome::Done { status, reply }) {
+                    Err(Outage::Full) => {
+                        let tombstone = Outcome::Tombstone { status, why: NotKept::StoreFull };
+                        write(&tombstone).map(|written| match written {
+                            Completed::Ok => Completed::Full,
+                            other => other,
+                        })
+                    }
+                    written => written,
+                }
+            }
+            other => write(&other),
+        })
+    }
+
+    fn release<'a>(&'a self, hold: Hold) -> Soon<'a, Result<Released, Outage>> {
+        Soon::Now(self.apply(hold.name, |found, _| rules::release(found, &hold)))
+    }
+
+    fn forget<'a>(&'a self, name: Name, live: Live) -> Soon<'a, Result<Forgotten, Outage>> {
+        Soon::Now(self.apply(name, |found, now| rules::forget(found, live, now)))
+    }
+
+    fn held(&self) -> Option<u64> {
+        self.sweep();
+        Some(self.shards.iter().map(|shard| shard.lock().records.len() as u64).sum())
+    }
+
+    fn sweep(&self) {
+        let now = self.clock.now();
+        for shard in &self.shards {
+            let mut shard = shard.lock();
+            self.give_back(shard.clear(now, usize::MAX));
+            let wanted = shard.records.len() * 2;
+            if shard.records.capacity() > wanted * 2 {
+                shard.records.shrink_to(wanted);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,168 @@
+use super::*;
+use crate::records::conformance::{Rig, conformance};
+use crate::records::{Abandoned, Fingerprint, Owner, Unknown};
+use std::time::SystemTime;
+
+const SECOND: Duration = Duration::from_secs(1);
+const MIB: u64 = 1 << 20;
+
+#[derive(Default)]
+struct FakeClock(AtomicU64);
+
+impl FakeClock {
+    fn pass(&self, time: Duration) {
+        self.0.fetch_add(u64::try_from(time.as_nanos()).expect("a short time"), Ordering::SeqCst);
+    }
+}
+
+impl Clock for FakeClock {
+    fn now(&self) -> Monotonic {
+        Monotonic(self.0.load(Ordering::SeqCst))
+    }
+    fn wall(&self) -> SystemTime {
+        SystemTime::UNIX_EPOCH
+    }
+}
+
+fn store(max_bytes: u64) -> (MemoryRecords, Arc<FakeClock>) {
+    let clock = Arc::new(FakeClock::default());
+    (MemoryRecords::new(Arc::clone(&clock) as Arc<dyn Clock>, max_bytes), clock)
+}
+
+macro_rules! rig {
+    ($case:path) => {{
+        let (records, clock) = store(16 * MIB);
+        let pass = |time| -> futures::future::BoxFuture<'_, ()> {
+            clock.pass(time);
+            Box::pin(std::future::ready(()))
+        };
+        $case(&Rig { records: &records, pass: &pass }).await;
+    }};
+}
+
+conformance!(rig);
+
+fn hold(number: u64) -> Hold {
+    let mut name = [0; 16];
+    name[..8].copy_from_slice(&number.to_le_bytes());
+    Hold { name: Name(name), fingerprint: Fingerprint([1; 32]), owner: Owner([number as u8; 16]), trace_id: 1 }
+}
+
+fn begin(records: &MemoryRecords, hold: Hold) -> Result<Begun, Outage> {
+    let claim = Claim { hold, lease: SECOND, ttl: SECOND * 10, abandoned: Abandoned::Respect };
+    now(records.begin(claim))
+}
+
+fn complete(records: &MemoryRecords, hold: Hold, length: usize) -> Completed {
+    let reply = Bytes::from(vec![7; length]);
+    now(records.complete(hold, Outcome::Done { status: 200, reply }, SECOND * 10))
+        .expect("there is room for a tombstone")
+}
+
+fn now<T>(soon: Soon<'_, T>) -> T {
+    match soon {
+        Soon::Now(value) => value,
+        Soon::Later(_) => unreachable!("memory answers at once"),
+    }
+}
+
+fn held_bytes(records: &MemoryRecords) -> u64 {
+    records.bytes.load(Ordering::Relaxed)
+}
+
+#[test]
+fn what_is_alive_is_never_given_up_for_a_new_claim() {
+    let (records, clock) = store(100 * RECORD_BYTES);
+    for number in 0..100 {
+        assert_eq!(begin(&records, hold(number)), Ok(Begun::Acquired));
+    }
+    assert_eq!(begin(&records, hold(100)), Err(Outage::Full));
+    // Those that are known are still served, and ended.
+    assert_eq!(begin(&records, hold(7)), Ok(Begun::Acquired), "the same owner");
+    assert_eq!(complete(&records, hold(7), 0), Completed::Ok);
+    assert!(matches!(begin(&records, hold(7)), Ok(Begun::Replay { .. })));
+    assert_eq!(now(records.release(hold(8))), Ok(Released::Ok));
+    assert_eq!(begin(&records, hold(100)), Ok(Begun::Acquired), "in the room of the one released");
+    assert_eq!(begin(&records, hold(101)), Err(Outage::Full));
+    clock.pass(SECOND * 11);
+    assert_eq!(begin(&records, hold(101)), Ok(Begun::Acquired), "in the room of those that expired");
+    assert_eq!(records.held(), Some(1));
+}
+
+/// A reply without room becomes a tombstone, which lies in the room of the claim.
+#[test]
+fn a_reply_that_does_not_fit_leaves_a_tombstone() {
+    let (records, _clock) = store(2 * RECORD_BYTES + 1000);
+    assert_eq!(begin(&records, hold(1)), Ok(Begun::Acquired));
+    assert_eq!(begin(&records, hold(2)), Ok(Begun::Acquired));
+    assert_eq!(complete(&records, hold(1), 1001), Completed::Full);
+    let gone = Begun::Gone { status: 200, why: NotKept::StoreFull, trace_id: 1 };
+    assert_eq!(begin(&records, hold(1)), Ok(gone));
+    assert_eq!(complete(&records, hold(2), 1000), Completed::Ok, "to the last byte");
+    assert_eq!(held_bytes(&records), 2 * RECORD_BYTES + 1000);
+    assert_eq!(complete(&records, hold(1), 1), Completed::Ok, "it is final already");
+}
+
+#[test]
+fn every_byte_is_given_back() {
+    let (records, clock) = store(16 * MIB);
+    for number in 0..1000 {
+        assert_eq!(begin(&records, hold(number)), Ok(Begun::Acquired));
+        match number % 4 {
+            0 => assert_eq!(complete(&records, hold(number), 1024), Completed::Ok),
+            1 => assert_eq!(now(records.release(hold(number))), Ok(Released::Ok)),
+            2 => assert_eq!(now(records.forget(hold(number).name, Live::Forget)), Ok(Forgotten::Deleted)),
+            _ => {}
+        }
+    }
+    assert_eq!(held_bytes(&records), 500 * RECORD_BYTES + 250 * 1024);
+    assert_eq!(records.held(), Some(500));
+    clock.pass(SECOND * 12);
+    records.sweep();
+    assert_eq!((held_bytes(&records), records.held()), (0, Some(0)));
+    let shards = records.shards.iter().map(|shard| shard.lock());
+    assert!(shards.into_iter().all(|shard| shard.by_expiry.is_empty() && shard.records.capacity() == 0));
+}
+
+#[test]
+fn a_smaller_bound_takes_nothing_away() {
+    let (records, _clock) = store(16 * MIB);
+    assert_eq!(begin(&records, hold(1)), Ok(Begun::Acquired));
+    records.bound(0);
+    assert_eq!(begin(&records, hold(2)), Err(Outage::Full));
+    assert_eq!(complete(&records, hold(1), 10), Completed::Full);
+    let uncertain = Outcome::Uncertain(Unknown::Upstream);
+    assert_eq!(now(records.complete(hold(3), uncertain, SECOND)), Err(Outage::Full), "a lost claim has no room");
+}
+
+/// The overhead that is counted covers what a record takes of the heap, maps half empty included.
+#[test]
+fn the_overhead_that_is_counted_covers_a_record() {
+    let entry = size_of::<(Name, Record)>() + 1;
+    // A hash map doubles at 7/8: at worst a little over half is empty.
+    let in_map = entry * 16 / 7;
+    // A node of the tree has room for 11 and is half full at worst.
+    let in_order = size_of::<(Monotonic, Name)>() * 11 / 5 + 24;
+    assert!((in_map + in_order) as u64 <= RECORD_BYTES, "{in_map} + {in_order}");
+}
+
+/// Threads claim the same names at once; each name is granted to one of them.
+#[test]
+fn a_name_is_granted_to_one_thread() {
+    const THREADS: u64 = 4;
+    const NAMES: u64 = 2_000;
+    let (records, _clock) = store(16 * MIB);
+    let granted: Vec<u64> = std::thread::scope(|scope| {
+        let claim_all = |thread: u64| {
+            let records = &records;
+            move || {
+                let ours = |number| Hold { owner: Owner([u8::try_from(thread).expect("few"); 16]), ..hold(number) };
+                (0..NAMES).filter(|number| begin(records, ours(*number)) == Ok(Begun::Acquired)).count() as u64
+            }
+        };
+        let threads: Vec<_> = (1..=THREADS).map(|thread| scope.spawn(claim_all(thread))).collect();
+        threads.into_iter().map(|thread| thread.join().expect("no panic")).collect()
+    });
+    assert_eq!(granted.iter().sum::<u64>(), NAMES);
+    assert_eq!(held_bytes(&records), NAMES * RECORD_BYTES);
+}
