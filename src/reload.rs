@@ -33,6 +33,11 @@ impl Reloader {
         }
     }
 
+    /// Whether changes of the file are followed.
+    pub fn is_watching(&self) -> bool {
+        self.watch.lock().is_some()
+    }
+
     /// Reads the configuration again and serves it from the next exchange on; its number. What is wrong changes
     /// nothing: exchanges under way and to come keep the configuration they had.
     pub async fn reload(self: &Arc<Self>) -> Result<u64, Diagnostics> {

@@ -78,7 +78,10 @@ fn folder(file: &Path) -> &Path {
 async fn follow(mut changed: mpsc::Receiver<()>, reloader: Arc<Reloader>) {
     while changed.recv().await.is_some() {
         while let Ok(Some(())) = tokio::time::timeout(QUIET, changed.recv()).await {}
-        // What was wrong is logged by the reload itself.
-        let _ = reloader.reload().await;
+        // A change that was heard before the watch was switched off is not followed after.
+        if reloader.is_watching() {
+            // What was wrong is logged by the reload itself.
+            let _ = reloader.reload().await;
+        }
     }
 }
