@@ -18,7 +18,7 @@ use std::time::Duration;
 use vestibule_plugin::meter::Exemplar;
 use vestibule_plugin::{
     AccessLine, AnsweredBy, Attempt, AttemptResult, ClientAddress, End, Ended, Facts, Hold, Hooks, Monotonic, RouteId,
-    Stage, TraceContext,
+    Sent, Stage, TraceContext,
 };
 
 /// The request head as the edge read it.
@@ -158,6 +158,8 @@ struct UnderWay {
     began: Monotonic,
     head: Option<(Monotonic, StatusCode)>,
     reused: bool,
+    /// The first byte of the request is about to leave, or has left.
+    sent: bool,
     /// An interim head has come.
     heard: bool,
 }
@@ -185,7 +187,7 @@ impl Story {
 
     /// An attempt on the upstream begins.
     pub fn begin_attempt(&mut self, now: Monotonic) {
-        self.attempt = Some(UnderWay { began: now, head: None, reused: false, heard: false });
+        self.attempt = Some(UnderWay { began: now, head: None, reused: false, sent: false, heard: false });
     }
 
     /// The attempt has a connection.
@@ -193,6 +195,31 @@ impl Story {
         if let Some(attempt) = &mut self.attempt {
             attempt.reused = reused;
         }
+    }
+
+    /// The attempt begins to write.
+    pub fn attempt_sends(&mut self) {
+        if let Some(attempt) = &mut self.attempt {
+            attempt.sent = true;
+        }
+    }
+
+    /// What the upstream may have got of the request by now, and the status of its reply. Attempts that were followed by
+    /// another had sent nothing that counts.
+    pub fn progress(&self) -> (Sent, Option<StatusCode>) {
+        match (&self.attempt, self.attempts.last()) {
+            (Some(attempt), _) => {
+                let sent = if attempt.sent { Sent::Something } else { Sent::Nothing };
+                (sent, attempt.head.map(|(_, status)| status))
+            }
+            (None, Some(Attempt { result: AttemptResult::Status(status), .. })) => (Sent::Something, Some(*status)),
+            (None, _) => (Sent::Nothing, None),
+        }
+    }
+
+    /// What waited for a hook waits no longer: none of them is inside a call.
+    pub fn leave_all(&mut self) {
+        self.hooks.iter_mut().for_each(Attached::leave);
     }
 
     /// The attempt has an interim head.
@@ -380,7 +407,7 @@ impl Drop for Exchange {
         let ended = if self.connection.had_slow_body() {
             self.blocked(Threat::SlowBody);
             Ended::Timeout
-        } else if self.host.cut_off.load(Ordering::Relaxed) {
+        } else if *self.host.cut_off.borrow() {
             Ended::Drained
         } else {
             Ended::ClientGone

@@ -6,8 +6,9 @@ use crate::pipeline::Pipeline;
 use crate::telemetry::Log;
 use arc_swap::ArcSwap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::sync::atomic::AtomicUsize;
 use std::time::Instant;
+use tokio::sync::watch;
 use vestibule_plugin::meter::{Counter, Desc, Gauge, Registry};
 use vestibule_plugin::{Clock, Notice};
 
@@ -35,7 +36,7 @@ pub struct Host {
     /// Said once a minute: somebody inside forwards for others and is not trusted.
     pub unheard_proxy: Notice,
     /// The drain has waited long enough, and what is left is cut off.
-    pub cut_off: AtomicBool,
+    pub cut_off: watch::Sender<bool>,
     /// Exchanges under way.
     pub in_flight: AtomicUsize,
     /// Counts of the host's own.
@@ -111,7 +112,7 @@ impl Host {
             threats,
             connector,
             unheard_proxy: Notice::default(),
-            cut_off: AtomicBool::new(false),
+            cut_off: watch::Sender::new(false),
             in_flight: AtomicUsize::new(0),
             counts,
             started: Instant::now(),

@@ -8,6 +8,7 @@ use crate::exchange::{Attached, Request, Story};
 use crate::proxy::wire::{RequestFields, Via};
 use crate::routes::Routes;
 use crate::upstream::Upstream;
+use http::HeaderName;
 use pingora::http::RequestHeader;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -27,6 +28,8 @@ pub struct Pipeline {
     pub trust: Trust,
     /// Fields that Connection must not name.
     pub protected: Protected,
+    /// Response fields that are for plugins alone.
+    pub kept_back: Vec<HeaderName>,
     /// The entry in Via.
     pub via: Option<Via>,
     /// Upstreams by route.
@@ -73,6 +76,7 @@ impl Pipeline {
                 ipv6_prefix: settings.server.ipv6_prefix,
             },
             protected: Protected { configured: plugins.iter().flat_map(|built| built.plugin.reads()).collect() },
+            kept_back: plugins.iter().flat_map(|built| built.plugin.keeps_to_itself()).collect(),
             via: Via::new(&settings.server.via),
             upstreams,
             upgrades,

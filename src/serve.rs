@@ -27,6 +27,8 @@ use tokio::sync::watch as channel;
 const DRAIN_LOOK: Duration = Duration::from_millis(20);
 /// How long idle connections get to notice that the drain has begun.
 const DRAIN_NOTICE: Duration = Duration::from_millis(50);
+/// How long what is cut off gets to write down what became of it, in a store that may be slow, and in the log.
+const LAST_WORDS: Duration = Duration::from_secs(3);
 /// How long the last log lines get to reach stderr.
 const LAST_LINES: Duration = Duration::from_secs(1);
 
@@ -172,11 +174,11 @@ impl Server {
         left
     }
 
-    /// Ends what is left, and waits a moment for its access lines.
+    /// Ends what is left, and waits a moment for its last words.
     async fn cut_off(&self) {
-        self.host.cut_off.store(true, Ordering::Relaxed);
+        self.host.cut_off.send_replace(true);
         self.proxy.cut_off();
-        wait_while(|| self.host.in_flight.load(Ordering::Relaxed) > 0, LAST_LINES).await;
+        wait_while(|| self.host.in_flight.load(Ordering::Relaxed) > 0, LAST_WORDS).await;
     }
 }
 

@@ -61,6 +61,7 @@ fn slug(status: StatusCode) -> &'static str {
         StatusCode::FORBIDDEN => "forbidden",
         StatusCode::NOT_FOUND => "not-found",
         StatusCode::METHOD_NOT_ALLOWED => "method-not-allowed",
+        StatusCode::CONFLICT => "conflict",
         StatusCode::PAYLOAD_TOO_LARGE => "content-too-large",
         StatusCode::SERVICE_UNAVAILABLE => "store-unavailable",
         _ => "internal",
@@ -181,6 +182,7 @@ async fn plugin(admin: &Admin, method: &Method, path: &str, query: &str) -> Page
         }
         AdminReply::NotFound(why) => Page::refusal(StatusCode::NOT_FOUND, &why),
         AdminReply::BadRequest(why) => Page::refusal(StatusCode::BAD_REQUEST, &why),
+        AdminReply::Conflict(why) => Page::refusal(StatusCode::CONFLICT, &why),
         AdminReply::MethodNotAllowed(allowed) => Page::wrong_method(allowed),
         AdminReply::Unavailable(why) => Page::refusal(StatusCode::SERVICE_UNAVAILABLE, &why),
     }

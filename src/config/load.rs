@@ -23,7 +23,7 @@ use crate::config::{Diagnostics, Generation, HostDeps, Source, url};
 use serde::Serialize;
 use std::sync::Arc;
 use toml::Value as Toml;
-use vestibule_plugin::{BuildError, Deps, KeyPath, RouteEntry, RouteId, Secret, ServerName};
+use vestibule_plugin::{BuildError, Deps, KeyPath, RouteEntry, RouteId, Secret, ServerName, StoreKind, StoreTerms};
 
 /// Reads, checks and builds a configuration for these plugins.
 pub(super) fn load(source: &Source, host: &HostDeps, plugins: &[Entry]) -> Result<Generation, Diagnostics> {
@@ -240,6 +240,12 @@ impl Stages<'_> {
                 .map(|own| server_name(&own.unwrap_or(&settings.upstream).target))
                 .collect(),
             secret: Arc::new(Secret::new(settings.store.secret)),
+            store: StoreTerms {
+                namespace: Arc::clone(&settings.store.namespace),
+                timeout: settings.store.timeout,
+                kind: StoreKind::Memory,
+            },
+            ipv6_prefix: settings.server.ipv6_prefix,
         };
         let (mut plugins, mut switched_off) = (Vec::new(), Vec::new());
         for entry in self.plugins {

@@ -67,6 +67,14 @@ impl<'a> Section<'a> {
         value.0
     }
 
+    /// Says so when a duration is out of its range.
+    pub(super) fn within(&self, key: &str, value: Span, (least, most): (Span, Span), report: &mut Report<'_>) {
+        if value < least || value > most {
+            let message = format!("`{key}` cannot be {value}");
+            report.error(&self.place(&[key]), message, format!("expected {least} to {most}"));
+        }
+    }
+
     /// A number that must lie in a range; `written` is how its bounds are shown.
     pub(super) fn bounded(
         &self,

@@ -5,6 +5,7 @@ use ipnet::IpNet;
 use rustls::pki_types::CertificateDer;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Everything the host itself needs; plugins have their own.
@@ -154,6 +155,10 @@ pub enum Protocol {
 pub struct Store {
     /// Keys the HMAC over identifiers; drawn at start when not configured.
     pub secret: [u8; 32],
+    /// Stands in front of every name.
+    pub namespace: Arc<str>,
+    /// Longest time for one operation.
+    pub timeout: Duration,
     /// Bound of the memory store in bytes.
     pub memory_max: u64,
 }

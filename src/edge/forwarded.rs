@@ -4,7 +4,7 @@ use crate::config::settings::ForwardingField;
 use http::HeaderMap;
 use http::header::{FORWARDED, HeaderName};
 use ipnet::IpNet;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use vestibule_plugin::ClientAddress;
 
 /// Most entries of a forwarding field that are looked at, from the right.
@@ -104,13 +104,7 @@ impl Trust {
 
     /// The address as far as it counts when it is a key.
     pub fn key(&self, client: IpAddr) -> ClientAddress {
-        match client.to_canonical() {
-            ip @ IpAddr::V4(_) => ClientAddress::Ip { ip, prefix: 32 },
-            IpAddr::V6(ip) => {
-                let bits = u128::from(ip) & u128::MAX.checked_shl(128 - u32::from(self.ipv6_prefix)).unwrap_or(0);
-                ClientAddress::Ip { ip: IpAddr::V6(Ipv6Addr::from(bits)), prefix: self.ipv6_prefix }
-            }
-        }
+        ClientAddress::of(client, self.ipv6_prefix)
     }
 }
 

@@ -169,6 +169,12 @@ pub fn too_large(limit: u64) -> Problem {
         .detail(format!("the request body may have at most {limit} bytes"))
 }
 
+/// 503, nobody waits for the upstream any longer.
+pub fn stopped() -> Problem {
+    Problem::new("overloaded", StatusCode::SERVICE_UNAVAILABLE, "Overloaded")
+        .detail("the proxy stopped before the application answered")
+}
+
 /// 500, the proxy's own fault.
 pub fn internal() -> Problem {
     Problem::new("internal", StatusCode::INTERNAL_SERVER_ERROR, "Internal error")

@@ -28,7 +28,7 @@ use pingora::protocols::http::ServerSession;
 use pingora::proxy::Session;
 use pingora::{Error, ErrorType, Result};
 use std::panic::AssertUnwindSafe;
-use vestibule_plugin::{AnsweredBy, Detach, Ended, Flow, Hold, Keep, ResponseHead};
+use vestibule_plugin::{AnsweredBy, Detach, Ended, Flow, Hold, Keep, ResponseHead, Soon};
 
 /// Bytes of a kept body written at once.
 const PIECE: usize = 64 * 1024;
@@ -61,15 +61,12 @@ pub async fn run(session: &mut Session, exchange: &mut Exchange, hold: Hold) -> 
     let call = Call::new(session.req_header().as_owned_parts(), body, hold, exchange);
     let outcome = match hold.detach {
         Detach::WithClient => accompany(session, &mut exchange.story, call).await?,
-        Detach::Survives => Box::pin(survive(session, exchange, call)).await?,
+        Detach::Survives { .. } => Box::pin(survive(session, exchange, call)).await?,
     };
     match outcome {
         Outcome::Reply(reply) => write(session, exchange, reply).await,
         Outcome::Answer(by, response) => answer(session, exchange, by, *response).await,
-        Outcome::Failed(ended, problem) => {
-            exchange.story.ended = Some(ended);
-            answer(session, exchange, AnsweredBy::Edge, (*problem).into()).await
-        }
+        Outcome::Failed(problem) => answer(session, exchange, AnsweredBy::Edge, (*problem).into()).await,
     }
 }
 
@@ -91,8 +88,16 @@ async fn take_body(session: &mut Session, exchange: &mut Exchange, wanted: usize
         if attached.hold.is_none_or(|hold| hold.request_body.is_none()) {
             continue;
         }
-        let flow = attached.enter().on_request_body(&body, facts).get().await;
+        let flow = match attached.enter().on_request_body(&body, facts) {
+            Soon::Now(flow) => Ok(flow),
+            Soon::Later(decided) => tokio::select! {
+                biased;
+                flow = decided => Ok(flow),
+                gone = client_leaves(session) => Err(gone),
+            },
+        };
         attached.leave();
+        let flow = flow?;
         if let Flow::Respond(response) = flow {
             let by = AnsweredBy::Plugin(attached.name);
             answer(session, exchange, by, *response).await?;
@@ -149,12 +154,15 @@ async fn survive(session: &mut Session, exchange: &mut Exchange, call: Call) -> 
     let (mut story, closing) = exchange.lend();
     let (tell, told) = tokio::sync::oneshot::channel();
     tokio::spawn(async move {
-        let outcome = AssertUnwindSafe(call.execute(&mut story, None))
-            .catch_unwind()
-            .await
-            .unwrap_or_else(|_| Outcome::Failed(Ended::UpstreamError, Box::new(failure::internal())));
+        let executed = AssertUnwindSafe(call.execute_to_the_end(&mut story)).catch_unwind().await;
+        let outcome = executed.unwrap_or_else(|_| {
+            story.ended = Some(Ended::UpstreamError);
+            Outcome::Failed(Box::new(failure::internal()))
+        });
         if let Err((mut story, closing, _)) = tell.send((story, closing, outcome)) {
-            story.ended = Some(Ended::ClientGone);
+            if story.ended != Some(Ended::Drained) {
+                story.ended = Some(Ended::ClientGone);
+            }
             story.close(closing).await;
         }
     });

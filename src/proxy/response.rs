@@ -47,6 +47,9 @@ pub fn leave(head: &mut ResponseHeader, exchange: &mut Exchange) -> Result<()> {
 /// What both lanes do with the final head of a response that the upstream wrote.
 pub fn depart(mut head: ResponseHead<'_>, exchange: &mut Exchange) -> Result<()> {
     respond_hooks(exchange, &mut head).map_err(|Panicked| failure::panic_error())?;
+    for name in &exchange.pipeline.kept_back {
+        head.fields.remove(name);
+    }
     exchange.story.answered_by = AnsweredBy::Upstream;
     exchange.story.status = Some(*head.status);
     exchange.story.head_at = Some(exchange.host.clock.now());

@@ -24,6 +24,8 @@ pub enum AdminReply {
     NotFound(String),
     /// 400 with this explanation.
     BadRequest(String),
+    /// 409 with this explanation.
+    Conflict(String),
     /// 405: the path exists, but only for these methods, as they stand in `Allow`.
     MethodNotAllowed(&'static str),
     /// 503: the store did not answer.

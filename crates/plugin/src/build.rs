@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 use vestibule_meter::Registry;
 
 /// A plugin that can be built from its configuration.
@@ -89,6 +90,36 @@ pub struct Deps {
     pub upstreams: Arc<[ServerName]>,
     /// Hides identifiers that are logged or stored.
     pub secret: Arc<Secret>,
+    /// The stores behind every plugin of this configuration.
+    pub store: StoreTerms,
+    /// Bits of an IPv6 address that make a client.
+    pub ipv6_prefix: u8,
+}
+
+/// What `[store]` says that plugins go by.
+#[derive(Clone, Debug)]
+pub struct StoreTerms {
+    /// Keeps the records of several fleets apart.
+    pub namespace: Arc<str>,
+    /// Longest time that one operation takes.
+    pub timeout: Duration,
+    /// Where it is.
+    pub kind: StoreKind,
+}
+
+/// Where a store is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoreKind {
+    /// In this process.
+    Memory,
+    /// Elsewhere, shared by the proxies of a fleet.
+    Shared,
+}
+
+impl Default for StoreTerms {
+    fn default() -> Self {
+        Self { namespace: "vestibule".into(), timeout: Duration::from_millis(500), kind: StoreKind::Memory }
+    }
 }
 
 /// An upstream as the file names it, for labels: never what a name resolved to.

@@ -1,7 +1,7 @@
 //! What one plugin states and another reads.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 /// Index of a `[[routes]]` entry; 0 is `unmatched`.
@@ -53,6 +53,19 @@ pub enum ClientAddress {
     },
     /// A Unix socket.
     Local,
+}
+
+impl ClientAddress {
+    /// Of `ip`, of which this many bits count when it is an IPv6 address; one that only wraps an IPv4 address is that.
+    pub fn of(ip: IpAddr, ipv6_prefix: u8) -> Self {
+        match ip.to_canonical() {
+            ip @ IpAddr::V4(_) => Self::Ip { ip, prefix: 32 },
+            IpAddr::V6(ip) => {
+                let bits = u128::from(ip) & u128::MAX.checked_shl(128 - u32::from(ipv6_prefix)).unwrap_or(0);
+                Self::Ip { ip: IpAddr::V6(Ipv6Addr::from(bits)), prefix: ipv6_prefix }
+            }
+        }
+    }
 }
 
 impl fmt::Display for ClientAddress {

@@ -2,7 +2,7 @@
 
 use crate::Response;
 use bytes::Bytes;
-use http::HeaderMap;
+use http::{HeaderMap, StatusCode};
 use std::time::Duration;
 
 /// A decision on a request.
@@ -53,8 +53,11 @@ pub enum Keep {
 pub enum Detach {
     /// It ends when the client leaves.
     WithClient,
-    /// It goes on in its own task, to its deadline.
-    Survives,
+    /// It goes on in its own task.
+    Survives {
+        /// From the first attempt on; whatever the upstream does, the call ends by then.
+        deadline: Duration,
+    },
 }
 
 /// A response body at the moment its head could leave.
@@ -80,6 +83,37 @@ pub enum WhyFlowing {
     TooLarge,
     /// Its length is unknown and it took longer than [`Keep::Whole`] `within`.
     TooSlow,
+}
+
+/// An upstream call of the held lane that came to no reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// What the upstream may have got of the request.
+    pub sent: Sent,
+    /// Status of the reply, when its head came and its body broke off.
+    pub head: Option<StatusCode>,
+    /// What ended it.
+    pub why: WhyFailed,
+}
+
+/// What an upstream may have got of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sent {
+    /// No byte of it, or it said that it processed nothing of it.
+    Nothing,
+    /// At least a part.
+    Something,
+}
+
+/// What ended a call that came to no reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WhyFailed {
+    /// The upstream could not be reached, or broke off.
+    Broken,
+    /// A deadline passed.
+    Timeout,
+    /// The proxy stops and waits no longer.
+    Stopped,
 }
 
 /// A decision on a held response.

@@ -1,8 +1,8 @@
 //! The two halves of a plugin: the long-lived one and the one of an exchange.
 
 use crate::{
-    AccessLine, AdminCall, AdminReply, End, Facts, Fields, Flow, Held, HeldFlow, Keep, RequestHead, ResponseHead,
-    RouteId, Soon,
+    AccessLine, AdminCall, AdminReply, End, Facts, Failure, Fields, Flow, Held, HeldFlow, Keep, RequestHead,
+    ResponseHead, RouteId, Soon,
 };
 use bytes::Bytes;
 use http::HeaderName;
@@ -15,6 +15,11 @@ pub trait Plugin: Send + Sync + 'static {
     /// Request fields beyond the usual ones that decisions rest on: a client may not have them dropped by naming them in
     /// `Connection`.
     fn reads(&self) -> Vec<HeaderName> {
+        Vec::new()
+    }
+
+    /// Response fields that the application says to this plugin alone: they leave no response, on whichever route.
+    fn keeps_to_itself(&self) -> Vec<HeaderName> {
         Vec::new()
     }
 
@@ -48,6 +53,18 @@ pub trait Hooks: Send + Sync {
 
     /// Edits what the upstream sees. Runs once per attempt on a fresh copy of the client's head.
     fn on_upstream_request(&mut self, _fields: &mut dyn Fields, _facts: &Facts) {}
+
+    /// The last word before an attempt: a connection is there, and no byte has been written on it. Outermost first; runs
+    /// only after [`Flow::Hold`].
+    fn on_send<'a>(&'a mut self, _facts: &'a Facts) -> Soon<'a, Flow> {
+        Soon::Now(Flow::Continue)
+    }
+
+    /// Sees that the call came to no reply, before anybody is told; [`Flow::Respond`] says it otherwise. Innermost
+    /// first; runs only after [`Flow::Hold`], and only if one of the attempts was allowed.
+    fn on_failed<'a>(&'a mut self, _failure: &'a Failure, _facts: &'a Facts) -> Soon<'a, Flow> {
+        Soon::Now(Flow::Continue)
+    }
 
     /// Sees the upstream's final head and says how much of the body it needs. Runs only after [`Flow::Hold`];
     /// `asked` is what this plugin asked for then.

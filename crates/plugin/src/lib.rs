@@ -21,12 +21,13 @@ pub mod units;
 pub use access::{AccessLine, Field};
 pub use admin::{AdminCall, AdminReply};
 pub use build::{
-    Build, BuildError, BuildErrors, Deps, KeyPath, NoRoute, RouteEntry, Routes, Secret, ServerName, Stage,
+    Build, BuildError, BuildErrors, Deps, KeyPath, NoRoute, RouteEntry, Routes, Secret, ServerName, Stage, StoreKind,
+    StoreTerms,
 };
 pub use clock::{Clock, Monotonic, SystemClock};
 pub use end::{AnsweredBy, Attempt, AttemptResult, End, Ended};
 pub use facts::{ClientAddress, Facts, Principal, RouteId, TraceContext};
-pub use flow::{Detach, Flow, Held, HeldFlow, Hold, Keep, WhyFlowing};
+pub use flow::{Detach, Failure, Flow, Held, HeldFlow, Hold, Keep, Sent, WhyFailed, WhyFlowing};
 pub use head::{Fields, RequestHead, ResponseHead};
 pub use hooks::{Hooks, Plugin};
 pub use notice::Notice;

@@ -3,8 +3,10 @@
 //! A port is a trait that a plugin is built with; which store stands behind it is the operator's choice. State lives
 //! here and not in a plugin, so that it survives a reload.
 
+pub mod ledger;
 pub mod quotas;
 pub mod records;
 
+pub use ledger::Ledger;
 pub use quotas::{MemoryQuotas, Quotas};
 pub use records::{MemoryRecords, Records};

@@ -110,6 +110,8 @@ fn plugin() -> ETag {
         route_names: Arc::from([String::from("unmatched")]),
         upstreams: Arc::from([]),
         secret: Arc::new(Secret::new([0; 32])),
+        store: vestibule_plugin::StoreTerms::default(),
+        ipv6_prefix: 64,
     };
     let Ok(plugin) = ETag::build(Config::default(), &Routes::new(Vec::new()), (), &deps) else {
         panic!("the defaults build")

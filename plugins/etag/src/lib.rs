@@ -3,7 +3,6 @@
 mod conditional;
 mod config;
 mod date;
-mod decode;
 mod forward;
 mod hooks;
 mod list;

@@ -4,10 +4,10 @@
 //! changes the 1 in `vst1`.
 
 use crate::config::Strength;
-use crate::decode::{self, Coding};
 use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue};
 use sha2::{Digest, Sha256};
+use vestibule_coding::{self as coding, Coding};
 use xxhash_rust::xxh3::Xxh3;
 
 /// What marks a tag as minted here.
@@ -43,7 +43,7 @@ fn weak_digest(fields: &HeaderMap, body: &[u8], max_body: usize) -> u128 {
     let mut hash = Xxh3::new();
     each_part(fields, &CONTENT_TYPE, |part| hash.update(part));
     hash.update(&SEPARATOR);
-    let name = match decode::coding_of(fields) {
+    let name = match coding::coding_of(fields) {
         Coding::Identity => {
             hash.update(&SEPARATOR);
             hash.update(body);

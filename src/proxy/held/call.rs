@@ -18,8 +18,12 @@ use pingora::{Error, ErrorType};
 use std::sync::Arc;
 use std::task::Poll;
 use vestibule_plugin::{
-    AnsweredBy, Detach, Ended, Held, HeldFlow, Hold, Keep, Problem, Response, ResponseHead, WhyFlowing,
+    AnsweredBy, Detach, Ended, Failure, Flow, Held, HeldFlow, Hold, Keep, Problem, Response, ResponseHead, Sent,
+    WhyFailed, WhyFlowing,
 };
+
+/// Attempts of a call that outlives its client, the first included; all but the last had sent nothing that counts.
+const MAX_DETACHED_ATTEMPTS: usize = 3;
 
 /// A call, ready to be made.
 pub struct Call {
@@ -70,7 +74,33 @@ pub enum Outcome {
     /// A hook's own answer.
     Answer(AnsweredBy, Box<Response>),
     /// No reply.
-    Failed(Ended, Box<Problem>),
+    Failed(Box<Problem>),
+}
+
+/// Why a call came to no reply.
+enum Unreached {
+    Refused(AnsweredBy, Box<Response>),
+    Failed(Failure, Ended, Box<Problem>),
+    /// The deadline of the whole call has passed.
+    TooLate,
+}
+
+/// Why an attempt came to no reply.
+enum Unmade {
+    /// A hook had the last word.
+    Refused(AnsweredBy, Box<Response>),
+    Broken(Box<Error>),
+}
+
+impl From<Box<Error>> for Unmade {
+    fn from(error: Box<Error>) -> Self {
+        Self::Broken(error)
+    }
+}
+
+/// The stream was not processed (RFC 9113 section 8.7); the engine's word for it is that trying again is safe.
+fn is_unprocessed(error: &Error) -> bool {
+    error.etype == ErrorType::H2Error && error.retry()
 }
 
 /// A reply.
@@ -81,6 +111,17 @@ pub struct Reply {
     pub head: Head,
     /// The body.
     pub body: Body,
+}
+
+impl Reply {
+    /// Without interim heads and trailers.
+    fn plain(mut self) -> Self {
+        self.interim.clear();
+        if let Body::Whole { trailers, .. } = &mut self.body {
+            *trailers = None;
+        }
+        self
+    }
 }
 
 impl Call {
@@ -104,37 +145,124 @@ impl Call {
         self.pipeline.upstream(story.facts.route())
     }
 
+    /// Makes it, in a task that belongs to no client: it is given up when the drain waits no longer.
+    pub async fn execute_to_the_end(&self, story: &mut Story) -> Outcome {
+        let mut stop = self.host.cut_off.subscribe();
+        let executed = tokio::select! {
+            biased;
+            outcome = self.execute(story, None) => Some(outcome),
+            _ = stop.wait_for(|stop| *stop) => None,
+        };
+        match executed {
+            // Nobody else makes requests of this kind: interim heads and trailers are dropped, as a stored reply has none.
+            Some(Outcome::Reply(reply)) => Outcome::Reply(reply.plain()),
+            Some(outcome) => outcome,
+            None => {
+                story.leave_all();
+                self.give_up(story, None, WhyFailed::Stopped).await
+            }
+        }
+    }
+
     /// Makes it.
     pub async fn execute(&self, story: &mut Story, early: Option<&Early>) -> Outcome {
+        let reached = match self.hold.detach {
+            Detach::WithClient => self.reach(story, early).await,
+            Detach::Survives { deadline } => {
+                let reached = Box::pin(tokio::time::timeout(deadline, self.reach(story, early))).await;
+                reached.unwrap_or(Err(Unreached::TooLate))
+            }
+        };
+        match reached {
+            Ok(reply) => self.consult(story, reply).await,
+            Err(Unreached::Refused(by, response)) => Outcome::Answer(by, response),
+            Err(Unreached::Failed(failure, ended, problem)) => self.mourn(story, failure, ended, problem).await,
+            Err(Unreached::TooLate) => {
+                let error = Error::explain(ErrorType::ReadTimedout, "the deadline of the call").into_up();
+                self.give_up(story, Some(&error), WhyFailed::Timeout).await
+            }
+        }
+    }
+
+    /// Ends the attempt under way, as time is up.
+    async fn give_up(&self, story: &mut Story, error: Option<&Error>, why: WhyFailed) -> Outcome {
+        let (sent, head) = story.progress();
+        let answer = story.attempt_answer();
+        story.end_attempt(self.host.clock.now(), error.map(failure::error_type));
+        let (ended, problem) = match error {
+            Some(error) => failure::upstream_problem(error, answer),
+            None => (Ended::Drained, failure::stopped()),
+        };
+        self.mourn(story, Failure { sent, head, why }, ended, Box::new(problem)).await
+    }
+
+    /// Attempts until there is a reply, kept as far as the hooks want.
+    async fn reach(&self, story: &mut Story, early: Option<&Early>) -> Result<Reply, Unreached> {
         let mut reuse = Reuse::Pooled;
         loop {
             story.begin_attempt(self.host.clock.now());
             let error = match self.attempt(story, reuse, early).await {
-                Ok((upward, interim, head)) => match self.keep(story, upward, interim, head).await {
-                    Ok(reply) => return self.consult(story, reply).await,
-                    Err(error) => error,
-                },
-                Err(error) => error,
+                Ok(reply) => return Ok(reply),
+                Err(Unmade::Broken(error)) => error,
+                Err(Unmade::Refused(by, response)) => {
+                    story.end_attempt(self.host.clock.now(), None);
+                    return Err(Unreached::Refused(by, response));
+                }
             };
             let again = self.may_try_again(story, &error);
             let answer = story.attempt_answer();
+            let (sent, head) = story.progress();
             story.end_attempt(self.host.clock.now(), Some(failure::error_type(&error)));
             match again {
                 Some(next) => reuse = next,
                 None => {
                     let (ended, problem) = failure::upstream_problem(&error, answer);
-                    return Outcome::Failed(ended, Box::new(problem));
+                    let sent = if is_unprocessed(&error) { Sent::Nothing } else { sent };
+                    let why = if ended == Ended::Timeout { WhyFailed::Timeout } else { WhyFailed::Broken };
+                    return Err(Unreached::Failed(Failure { sent, head, why }, ended, Box::new(problem)));
                 }
             }
         }
+    }
+
+    /// From a connection to a reply, kept as far as the hooks want.
+    async fn attempt(&self, story: &mut Story, reuse: Reuse, early: Option<&Early>) -> Result<Reply, Unmade> {
+        let upward = self.connect(story, reuse).await?;
+        for attached in story.hooks.iter_mut().filter(|attached| attached.hold.is_some()) {
+            let flow = attached.enter().on_send(&story.facts).get().await;
+            attached.leave();
+            if let Flow::Respond(response) = flow {
+                return Err(Unmade::Refused(AnsweredBy::Plugin(attached.name), response));
+            }
+        }
+        let (upward, interim, head) = self.converse(story, upward, early).await?;
+        Ok(self.keep(story, upward, interim, head).await?)
+    }
+
+    /// Tells the hooks that hold, innermost first, that there is no reply. The outermost answer counts.
+    async fn mourn(&self, story: &mut Story, failure: Failure, ended: Ended, problem: Box<Problem>) -> Outcome {
+        story.ended = Some(ended);
+        let mut outcome = Outcome::Failed(problem);
+        let (hooks, facts) = story.entered_inside_out();
+        for attached in hooks.filter(|attached| attached.hold.is_some()) {
+            let flow = attached.enter().on_failed(&failure, facts).get().await;
+            attached.leave();
+            if let Flow::Respond(response) = flow {
+                outcome = Outcome::Answer(AnsweredBy::Plugin(attached.name), response);
+            }
+        }
+        outcome
     }
 
     /// A WebSocket handshake: the same way up, but nothing is kept and nothing is asked of the hooks that hold.
     pub async fn shake_hands(&self, story: &mut Story) -> Result<Reached, Box<Error>> {
         loop {
             story.begin_attempt(self.host.clock.now());
-            let error = match self.attempt(story, Reuse::Fresh, None).await {
-                Ok(reached) => return Ok(reached),
+            let error = match self.connect(story, Reuse::Fresh).await {
+                Ok(upward) => match self.converse(story, upward, None).await {
+                    Ok(reached) => return Ok(reached),
+                    Err(error) => error,
+                },
                 Err(error) => error,
             };
             let again = self.may_try_again(story, &error) == Some(Reuse::Pooled);
@@ -145,8 +273,8 @@ impl Call {
         }
     }
 
-    /// From a connection to the final head.
-    async fn attempt(&self, story: &mut Story, reuse: Reuse, early: Option<&Early>) -> Result<Reached, Box<Error>> {
+    /// A connection, one that was used before or a fresh one.
+    async fn connect(&self, story: &mut Story, reuse: Reuse) -> Result<Upward, Box<Error>> {
         let upstream = self.upstream(story);
         let peer = if reuse == Reuse::Pooled && !self.request.upgrade {
             upstream.usual_peer().await
@@ -156,17 +284,27 @@ impl Call {
         let peer = peer.map_err(|unresolved| {
             Error::because(ErrorType::ConnectNoRoute, "resolving the upstream", unresolved).into_up()
         })?;
-        let mut upward = match Upward::connect(&self.host.connector, Arc::clone(&peer)).await {
+        match Upward::connect(&self.host.connector, Arc::clone(&peer)).await {
             Ok((upward, reused)) => {
                 story.attempt_connected(reused);
-                upward
+                Ok(upward)
             }
             Err(error) => {
                 self.upstream(story).connect_failed(&peer);
-                return Err(error);
+                Err(error)
             }
-        };
+        }
+    }
+
+    /// From a connection to the final head.
+    async fn converse(
+        &self,
+        story: &mut Story,
+        mut upward: Upward,
+        early: Option<&Early>,
+    ) -> Result<Reached, Box<Error>> {
         let head = upward.address(self, story)?;
+        story.attempt_sends();
         upward.send(head, self.body.clone()).await?;
         let (interim, mut head) = upward.read_head(self.switch(), story, early).await?;
         story.attempt_answered(self.host.clock.now(), head.status);
@@ -183,7 +321,11 @@ impl Call {
     /// Whether what went wrong may be tried again, and how. Before a byte was written: yes. On a connection that others
     /// had used and that ended without a byte of an answer: on a fresh one, when nothing can happen twice by it.
     fn may_try_again(&self, story: &Story, error: &Error) -> Option<Reuse> {
-        if story.attempts_made() >= failure::MAX_ATTEMPTS {
+        let most = match self.hold.detach {
+            Detach::WithClient => failure::MAX_ATTEMPTS,
+            Detach::Survives { .. } => MAX_DETACHED_ATTEMPTS,
+        };
+        if story.attempts_made() >= most {
             return None;
         }
         match error.etype {
@@ -196,8 +338,7 @@ impl Call {
             | ErrorType::TLSHandshakeFailure => return Some(Reuse::Pooled),
             _ => {}
         }
-        // The stream was not processed (RFC 9113 section 8.7); the engine's word for it is that trying again is safe.
-        if error.etype == ErrorType::H2Error && error.retry() {
+        if is_unprocessed(error) {
             return Some(Reuse::Fresh);
         }
         let harmless = matches!(self.request.method, Method::GET | Method::HEAD | Method::OPTIONS)

@@ -2,7 +2,7 @@
 
 use super::journal::Call;
 use super::rig::{HOLDER, Rig, STREAM, assert_invariant};
-use super::script::{Deed, Script};
+use super::script::{Deed, SURVIVES, Script};
 use bytes::Bytes;
 use vestibule_plugin::Detach;
 use vestibule_testkit::{Origin, Raw};
@@ -53,7 +53,7 @@ async fn a_hook_and_the_origin_see_the_whole_body_however_it_came() {
 #[tokio::test]
 async fn a_body_that_was_held_goes_on_with_its_length() {
     let origin = Origin::returning(200, "");
-    let rig = Rig::start(&origin.url(), STREAM, &holder(Detach::Survives)).await;
+    let rig = Rig::start(&origin.url(), STREAM, &holder(SURVIVES)).await;
     rig.request("POST", "/").chunked(["ab", "c"]).await;
     let last = origin.last();
     assert_eq!((last.field("content-length"), last.fields.has("transfer-encoding")), ("3", false));

@@ -2,7 +2,7 @@
 
 use super::journal::Call;
 use super::rig::{HOLDER, Rig, STREAM, assert_invariant};
-use super::script::Script;
+use super::script::{SURVIVES, Script};
 use vestibule_plugin::Detach;
 use vestibule_testkit::{Gate, Origin, Raw, Reply};
 
@@ -23,7 +23,7 @@ async fn leave_after_the_origin_has_it(rig: &Rig, origin: &Origin) {
 async fn a_detached_call_finishes_at_the_origin_and_in_the_hooks_after_the_client_left() {
     let gate = Gate::closed();
     let origin = held_until(&gate);
-    let script = Script::holding(Some(1000), Detach::Survives);
+    let script = Script::holding(Some(1000), SURVIVES);
     let rig = Rig::start(&origin.url(), STREAM, &[(HOLDER, script)]).await;
     leave_after_the_origin_has_it(&rig, &origin).await;
     assert_eq!(rig.journal.who(Call::End), Vec::<&str>::new(), "it is not over: the call goes on");
@@ -55,7 +55,7 @@ async fn a_call_that_belongs_to_its_client_ends_with_it() {
 async fn a_hook_of_a_detached_call_may_wait_after_the_client_left() {
     let (gate, word) = (Gate::closed(), Gate::closed());
     let origin = held_until(&gate);
-    let script = Script::holding(Some(1000), Detach::Survives).waiting(Call::Held, &word);
+    let script = Script::holding(Some(1000), SURVIVES).waiting(Call::Held, &word);
     let rig = Rig::start(&origin.url(), STREAM, &[(HOLDER, script)]).await;
     gate.open();
     leave_after_the_origin_has_it(&rig, &origin).await;
@@ -69,7 +69,7 @@ async fn a_hook_of_a_detached_call_may_wait_after_the_client_left() {
 async fn a_drain_waits_for_a_detached_call() {
     let gate = Gate::closed();
     let origin = held_until(&gate);
-    let script = Script::holding(Some(1000), Detach::Survives);
+    let script = Script::holding(Some(1000), SURVIVES);
     let rig = Rig::start(&origin.url(), STREAM, &[(HOLDER, script)]).await;
     leave_after_the_origin_has_it(&rig, &origin).await;
     let journal = rig.journal.clone();
@@ -87,7 +87,7 @@ async fn a_drain_waits_for_a_detached_call() {
 #[tokio::test]
 async fn a_detached_call_ends_at_its_deadline() {
     let origin = held_until(&Gate::closed());
-    let script = Script::holding(Some(1000), Detach::Survives);
+    let script = Script::holding(Some(1000), SURVIVES);
     let toml = format!("{STREAM}[upstream]\nread_timeout = \"300ms\"\n");
     let rig = Rig::start(&origin.url(), &toml, &[(HOLDER, script)]).await;
     leave_after_the_origin_has_it(&rig, &origin).await;

@@ -2,8 +2,7 @@
 
 use super::journal::Call;
 use super::rig::{HELD, HOLDER, Rig, STREAM, assert_invariant, chain};
-use super::script::{Deed, Script};
-use vestibule_plugin::Detach;
+use super::script::{Deed, SURVIVES, Script};
 use vestibule_testkit::h2::Reason;
 use vestibule_testkit::origin::Cut;
 use vestibule_testkit::{Certs, Gate, H2Client, H2Request, Origin, Raw, Received, Reply};
@@ -25,7 +24,7 @@ impl Lane {
 
     fn holder(self) -> Script {
         match self {
-            Self::Detached => Script::holding(None, Detach::Survives),
+            Self::Detached => Script::holding(None, SURVIVES),
             Self::Stream | Self::Held => Script::default(),
         }
     }

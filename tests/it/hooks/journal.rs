@@ -12,6 +12,8 @@ pub enum Call {
     Request,
     Body,
     Forward,
+    Send,
+    Failed,
     UpstreamRequest,
     HeldHead,
     Held,

@@ -2,7 +2,7 @@
 
 use super::journal::Call;
 use super::rig::{HELD, HOLDER, Rig, STREAM, assert_invariant, chain};
-use super::script::{Deed, Script};
+use super::script::{Deed, SURVIVES, Script};
 use vestibule_plugin::Detach;
 use vestibule_testkit::{Certs, Gate, H2Client, H2Request, Origin, Raw, Reply};
 
@@ -38,7 +38,7 @@ async fn a_panic_in_any_hook_of_any_plugin_is_a_500_in_both_lanes() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_panic_while_holding_is_a_500_whether_or_not_the_call_survives_its_client() {
-    for detach in [Detach::WithClient, Detach::Survives] {
+    for detach in [Detach::WithClient, SURVIVES] {
         for call in [Call::Body, Call::Forward, Call::UpstreamRequest, Call::HeldHead, Call::Held, Call::Response] {
             for later in [false, true] {
                 let script = Script::holding(Some(1000), detach).and(call, Deed::Panic);

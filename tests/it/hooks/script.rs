@@ -9,6 +9,9 @@ use vestibule_testkit::Gate;
 /// How much a holding probe keeps of a response.
 const KEPT: usize = 1 << 20;
 
+/// A call that goes on without its client, longer than any test.
+pub const SURVIVES: Detach = Detach::Survives { deadline: Duration::from_secs(600) };
+
 /// What happens at one call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Deed {

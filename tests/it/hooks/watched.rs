@@ -7,7 +7,8 @@ use http::StatusCode;
 use http::header::{HeaderName, HeaderValue};
 use std::sync::Arc;
 use vestibule_plugin::{
-    AccessLine, End, Facts, Fields, Flow, Held, HeldFlow, Hooks, Keep, Plugin, RequestHead, ResponseHead, RouteId, Soon,
+    AccessLine, End, Facts, Failure, Fields, Flow, Held, HeldFlow, Hooks, Keep, Plugin, RequestHead, ResponseHead,
+    RouteId, Soon,
 };
 
 /// Every watched plugin adds its name to this field of the response.
@@ -108,6 +109,24 @@ impl Hooks for WatchedHooks {
             None => self.inner.on_forward(facts),
         };
         pace(&self.script, Call::Forward, value)
+    }
+
+    fn on_send<'a>(&'a mut self, facts: &'a Facts) -> Soon<'a, Flow> {
+        self.note(Call::Send, "");
+        let value = match self.told(Call::Send) {
+            Some(flow) => Soon::Now(flow),
+            None => self.inner.on_send(facts),
+        };
+        pace(&self.script, Call::Send, value)
+    }
+
+    fn on_failed<'a>(&'a mut self, failure: &'a Failure, facts: &'a Facts) -> Soon<'a, Flow> {
+        self.note(Call::Failed, format!("{failure:?}"));
+        let value = match self.told(Call::Failed) {
+            Some(flow) => Soon::Now(flow),
+            None => self.inner.on_failed(failure, facts),
+        };
+        pace(&self.script, Call::Failed, value)
     }
 
     fn on_upstream_request(&mut self, fields: &mut dyn Fields, facts: &Facts) {

@@ -68,7 +68,7 @@ fn other_fields_do_not_count() {
 /// Only bytes as sent make a strong tag; a weak one does not tell codings apart.
 #[test]
 fn a_strong_tag_tells_codings_apart() {
-    let gzip = crate::decode::tests::gzip(b"content", 6);
+    let gzip = crate::tests::gzip(b"content", 6);
     let coded = [(CONTENT_ENCODING, "gzip")];
     assert_eq!(weak(&coded, &gzip), weak(&[], b"content"));
     assert_ne!(strong(&coded, &gzip), strong(&[], b"content"));
@@ -78,8 +78,8 @@ fn a_strong_tag_tells_codings_apart() {
 #[test]
 fn too_much_decoded_content_is_hashed_as_coded() {
     let zeros = vec![0; 4 * 1000 + 1];
-    let fits = crate::decode::tests::gzip(&zeros[1..], 9);
-    let over = crate::decode::tests::gzip(&zeros, 9);
+    let fits = crate::tests::gzip(&zeros[1..], 9);
+    let over = crate::tests::gzip(&zeros, 9);
     let coded = fields(&[(CONTENT_ENCODING, "gzip")]);
     let none = fields(&[]);
     let tag = |fields: &HeaderMap, body: &[u8]| mint(Strength::Weak, fields, body, 1000);

@@ -28,6 +28,8 @@ pub(super) fn build(config: Config, key: Option<RouteKey>) -> Result<Proxy, Buil
         route_names: Arc::from(["unmatched".to_owned(), "one".to_owned()]),
         upstreams: Arc::from([]),
         secret: Arc::new(Secret::new([7; 32])),
+        store: vestibule_plugin::StoreTerms::default(),
+        ipv6_prefix: 64,
     };
     let routes = Routes::new(vec![RouteEntry { id: RouteId(1), name: "one".into(), key }]);
     Ok(Proxy { plugin: ETag::build(config, &routes, (), &deps)?, meter })

@@ -1,7 +1,7 @@
 //! Which replies get a tag, and whose it is.
 
 use super::drive::{end, facts, from_toml, get, head, ok, proxy, reply};
-use crate::decode::tests::gzip;
+use super::gzip;
 use http::{HeaderMap, Method};
 use std::time::Duration;
 use vestibule_plugin::{Keep, RouteId, WhyFlowing};

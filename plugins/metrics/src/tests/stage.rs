@@ -58,6 +58,8 @@ impl Stage {
             route_names: ["unmatched", "home", "files"].map(str::to_owned).into(),
             upstreams: [main.clone(), main, server("/run/files.sock", None)].into(),
             secret: Arc::new(Secret::new([0; 32])),
+            store: vestibule_plugin::StoreTerms::default(),
+            ipv6_prefix: 64,
         };
         let config: Config = toml::from_str(table).expect("a table");
         let plugin = Metrics::build(config, &Routes::<NoRoute>::new(Vec::new()), (), &deps)?;

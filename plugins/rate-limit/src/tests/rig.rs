@@ -249,6 +249,8 @@ fn build(
         route_names: names.into(),
         upstreams: [].into(),
         secret: Arc::new(Secret::new([7; 32])),
+        store: vestibule_plugin::StoreTerms::default(),
+        ipv6_prefix: 64,
     };
     let plugin = RateLimit::build(file.rate_limit, &Routes::new(entries.collect()), Arc::clone(store), &deps)?;
     plugin.on_install();

@@ -30,6 +30,8 @@ impl Stage {
             route_names: ["unmatched".to_owned()].into(),
             upstreams: Arc::default(),
             secret: Arc::new(Secret::new([0; 32])),
+            store: vestibule_plugin::StoreTerms::default(),
+            ipv6_prefix: 64,
         };
         let plugin = Trace::build(config, &Routes::<NoRoute>::new(Vec::new()), (), &deps)?;
         Ok(Self { plugin, meter })

@@ -12,7 +12,7 @@ use std::io::Read;
 
 /// What a body is coded in.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Coding {
+pub enum Coding {
     /// Nothing.
     Identity,
     /// One coding that can be undone here.
@@ -23,7 +23,7 @@ pub(crate) enum Coding {
 
 /// A coding that can be undone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Codec {
+pub enum Codec {
     /// `gzip`, also `x-gzip`.
     Gzip,
     /// `br`.
@@ -32,9 +32,9 @@ pub(crate) enum Codec {
     Zstd,
 }
 
-/// Why content could not be decoded. The two are told apart by tests alone.
+/// Why content could not be decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Undecodable {
+pub enum Undecodable {
     /// More content, or a larger window, than the bound.
     TooLarge,
     /// Not what the coding's specification says.
@@ -42,7 +42,7 @@ pub(crate) enum Undecodable {
 }
 
 /// The coding that `Content-Encoding` names.
-pub(crate) fn coding_of(fields: &HeaderMap) -> Coding {
+pub fn coding_of(fields: &HeaderMap) -> Coding {
     let mut names = Vec::new();
     for line in fields.get_all(CONTENT_ENCODING) {
         for name in line.as_bytes().split(|&byte| byte == b',').map(<[u8]>::trim_ascii) {
@@ -66,7 +66,7 @@ pub(crate) fn coding_of(fields: &HeaderMap) -> Coding {
 
 impl Codec {
     /// As registered with IANA.
-    pub(crate) fn name(self) -> &'static str {
+    pub fn name(self) -> &'static str {
         match self {
             Self::Gzip => "gzip",
             Self::Brotli => "br",
@@ -75,7 +75,7 @@ impl Codec {
     }
 
     /// Gives the content of `coded` to `sink`, in pieces; at most `most` bytes of it.
-    pub(crate) fn decode(self, coded: &[u8], most: u64, sink: &mut dyn FnMut(&[u8])) -> Result<(), Undecodable> {
+    pub fn decode(self, coded: &[u8], most: u64, sink: &mut dyn FnMut(&[u8])) -> Result<(), Undecodable> {
         let mut out = Bounded { left: most, sink };
         match self {
             Self::Gzip => gzip(coded, &mut out),
@@ -99,7 +99,7 @@ impl Bounded<'_> {
     }
 }
 
-/// Bytes decoded before they are hashed: small enough for the stack and the first-level cache.
+/// Bytes decoded before they go to the sink: small enough for the stack and the first-level cache.
 const PIECE: usize = 8 << 10;
 
 fn gzip(coded: &[u8], out: &mut Bounded<'_>) -> Result<(), Undecodable> {
@@ -115,5 +115,4 @@ fn gzip(coded: &[u8], out: &mut Bounded<'_>) -> Result<(), Undecodable> {
 }
 
 #[cfg(test)]
-#[path = "decode/tests.rs"]
-pub(crate) mod tests;
+mod tests;

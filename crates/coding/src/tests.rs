@@ -5,7 +5,7 @@ use http::header::HeaderValue;
 use proptest::prelude::*;
 
 /// `content` as gzip; other levels make other bytes of it.
-pub(crate) fn gzip(content: &[u8], level: u32) -> Vec<u8> {
+fn gzip(content: &[u8], level: u32) -> Vec<u8> {
     let mut coded = Vec::new();
     GzEncoder::new(content, Compression::new(level)).read_to_end(&mut coded).expect("memory does not fail");
     coded
