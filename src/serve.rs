@@ -58,6 +58,8 @@ impl Server {
         log.configure(settings.log, settings.store.secret);
         reload::warn(&generation.warnings);
         let threats = Arc::new(Threats::new(&lent.meter));
+        let stores = deps.stores().clone();
+        stores.bound(settings.store.memory_max);
         let pipeline = Pipeline::new(1, generation, &[], &lent)?;
         let host = Arc::new(Host::new(lent, log, threats, pipeline));
 
@@ -82,6 +84,7 @@ impl Server {
         tokio::spawn(upstream::probe(Arc::clone(&server.host)));
         let host = Arc::clone(&server.host);
         tokio::spawn(async move { host.connector.sweep().await });
+        tokio::spawn(async move { stores.sweep_for_ever().await });
         server.serve_proxy(sockets, &settings)?;
         Ok(server)
     }

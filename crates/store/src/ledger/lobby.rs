@@ -93,8 +93,7 @@ impl Lead {
         room.news.send_replace(News::Offered);
         room.news.closed().await;
         // Whoever takes it goes on following no longer, and the others find it gone.
-        let refused = room.offer.lock().take();
-        refused
+        room.offer.lock().take()
     }
 
     fn leave(&self, news: News) {

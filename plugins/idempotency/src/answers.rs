@@ -1,0 +1,94 @@
+//! What a client is told when neither the application nor a stored reply answers.
+
+use crate::config::Syntax;
+use crate::key::Invalid;
+use http::StatusCode;
+use http::header::{HeaderName, HeaderValue, WWW_AUTHENTICATE};
+use std::fmt::Display;
+use std::time::Duration;
+use vestibule_plugin::Problem;
+use vestibule_store::records::{NotKept, Unknown};
+
+/// When a client may ask again: whatever it waits for is a matter of a second, or the next answer says so again.
+const SOON: Duration = Duration::from_secs(1);
+
+pub(crate) fn key_missing(header: &HeaderName, syntax: Syntax) -> Problem {
+    let example = match syntax {
+        Syntax::Strict => "\"8e03978e-40d5\"",
+        Syntax::Lenient => "8e03978e-40d5",
+    };
+    Problem::new("idempotency-key-missing", StatusCode::BAD_REQUEST, "Idempotency key missing").detail(format!(
+        "this request needs a key: send a new `{header}: {example}` with each operation, and the same one when you repeat it"
+    ))
+}
+
+pub(crate) fn key_invalid(header: &HeaderName, Invalid(why): Invalid) -> Problem {
+    Problem::new("idempotency-key-invalid", StatusCode::BAD_REQUEST, "Invalid idempotency key")
+        .detail(format!("`{header}` cannot be read: {why}"))
+}
+
+pub(crate) fn unsupported() -> Problem {
+    Problem::new("idempotency-unsupported", StatusCode::BAD_REQUEST, "Not supported with an idempotency key")
+        .detail("requests here need a key, and a gRPC call cannot be repeated by one")
+}
+
+pub(crate) fn principal_missing(challenge: HeaderValue) -> Problem {
+    Problem::new("idempotency-principal-missing", StatusCode::UNAUTHORIZED, "Principal missing")
+        .detail("a key belongs to a caller: send the credential this service asks for")
+        .field(WWW_AUTHENTICATE, challenge)
+}
+
+pub(crate) fn key_reused() -> Problem {
+    Problem::new("idempotency-key-reused", StatusCode::UNPROCESSABLE_ENTITY, "Idempotency key reused")
+        .detail("this key was sent with another request; use a new key for a new operation")
+}
+
+pub(crate) fn in_progress() -> Problem {
+    Problem::new("idempotency-in-progress", StatusCode::CONFLICT, "In progress")
+        .detail("a request with this key is being executed; repeat it to get its reply")
+        .retry_after(SOON)
+}
+
+/// To the request that executed, 502 or 504; to those that repeat it, 409.
+pub(crate) fn outcome_unknown(status: StatusCode, why: Unknown) -> Problem {
+    Problem::new("idempotency-outcome-unknown", status, "Outcome unknown").detail(match why {
+        Unknown::Upstream => {
+            "the application may or may not have done this: it gave no answer. Look before you send it under a new key"
+        }
+        Unknown::Lease | Unknown::Shutdown => {
+            "the application may or may not have done this: the proxy stopped meanwhile. Look before you send it under a new key"
+        }
+    })
+}
+
+/// To those that repeat a request, 409; to the first one, 502 when its own reply broke off.
+pub(crate) fn response_not_stored(status: StatusCode, original: u16, why: NotKept) -> Problem {
+    Problem::new("idempotency-response-not-stored", status, "Response not stored")
+        .detail(match why {
+            NotKept::TooLarge => "this was done, and its reply was too large to be kept",
+            NotKept::Stream => "this was done, and its reply was a stream",
+            NotKept::Truncated => "this was done, and the application's reply broke off",
+            NotKept::StoreFull => "this was done, and there was no room for its reply",
+        })
+        .member("original_status", original)
+}
+
+pub(crate) fn store_unavailable(cause: impl Display) -> Problem {
+    Problem::new("store-unavailable", StatusCode::SERVICE_UNAVAILABLE, "Store unavailable")
+        .detail("it cannot be known whether this key was used; nothing was done. Repeat the request shortly")
+        .retry_after(SOON)
+        .caused_by(cause)
+}
+
+pub(crate) fn store_full() -> Problem {
+    Problem::new("store-full", StatusCode::SERVICE_UNAVAILABLE, "Store full")
+        .detail("there is no room for another key; nothing was done. Repeat the request later")
+        .retry_after(SOON)
+        .caused_by("no room for another record; raise [store] memory_max, or shorten ttl")
+}
+
+pub(crate) fn overloaded() -> Problem {
+    Problem::new("overloaded", StatusCode::SERVICE_UNAVAILABLE, "Overloaded")
+        .detail("too many keyed requests are being executed; nothing was done. Repeat the request shortly")
+        .retry_after(SOON)
+}
