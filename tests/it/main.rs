@@ -7,6 +7,7 @@ mod docs;
 mod drain;
 mod edge;
 mod hooks;
+mod idempotency;
 mod lanes;
 mod limits;
 mod observe;

@@ -1,0 +1,13 @@
+//! Repeated writes through the whole program, each case on every store it is promised for.
+
+mod admin;
+mod clients;
+mod concurrent;
+mod configured;
+mod failures;
+mod identity;
+mod keys;
+mod life;
+mod replay;
+mod replies;
+mod stage;

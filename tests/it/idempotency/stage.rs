@@ -1,0 +1,105 @@
+//! A proxy with keys on, its store, and an application that counts.
+
+use vestibule_testkit::{Answer, Origin, Proxy, Received, Reply, Request, Setup};
+
+/// Where records are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum On {
+    Memory,
+}
+
+/// Leases are short, so that a test can outlive one.
+const TABLE: &str = "[idempotency]\nlease = \"2s\"\nprincipal = [\"authorization\"]\n";
+
+pub struct Stage {
+    pub origin: Origin,
+    pub proxy: Proxy,
+}
+
+impl Stage {
+    /// `keys` are further lines of `[idempotency]` and tables behind it.
+    pub async fn with(on: On, origin: Origin, keys: &str) -> Self {
+        let proxy = Self::setup(on, &origin.url(), keys).start().await;
+        Self { origin, proxy }
+    }
+
+    pub async fn new(on: On, origin: Origin) -> Self {
+        Self::with(on, origin, "").await
+    }
+
+    pub fn setup(on: On, url: &str, keys: &str) -> Setup {
+        let store = match on {
+            On::Memory => "",
+        };
+        Setup::new(crate::bin()).upstream(url).toml(format!("{store}{TABLE}{keys}"))
+    }
+
+    /// `POST /orders` from alice, with this key.
+    pub fn order(&self, key: &str) -> Request {
+        self.post("/orders", key).body("one")
+    }
+
+    /// Alice's POST, without a body.
+    pub fn post(&self, target: &str, key: &str) -> Request {
+        keyed(self.proxy.post(target), key)
+    }
+
+    pub fn hits(&self) -> usize {
+        self.origin.hits()
+    }
+
+    /// How many requests had this outcome.
+    pub async fn counted(&self, outcome: &str) -> f64 {
+        self.proxy.metrics().await.value("vestibule_idempotency_requests_total", &[("outcome", outcome)])
+    }
+
+    /// Waits until every request so far is counted, and asserts what became of them.
+    pub async fn assert_counted(&self, expected: &[(&str, usize)]) {
+        const NAME: &str = "vestibule_idempotency_requests_total";
+        let total: usize = expected.iter().map(|(_, count)| count).sum();
+        let what = format!("{total} counted requests");
+        let scrape = self.proxy.wait_metrics(&what, |scrape| scrape.value(NAME, &[]) as usize >= total).await;
+        for (outcome, count) in expected {
+            assert_eq!(scrape.value(NAME, &[("outcome", *outcome)]) as usize, *count, "{outcome}");
+        }
+        assert_eq!(scrape.value(NAME, &[]) as usize, total);
+    }
+}
+
+/// Alice's request, with this key.
+pub fn keyed(request: Request, key: &str) -> Request {
+    request.header("authorization", "Bearer alice").header("idempotency-key", key)
+}
+
+/// A new order each time: its number is in the body and in Location.
+pub fn orders() -> Origin {
+    Origin::replying(order)
+}
+
+pub fn order(request: &Received) -> Reply {
+    let number = request.number;
+    Reply::new(201)
+        .field("location", format!("/orders/{number}"))
+        .field("content-type", "application/json")
+        .body(format!("{{\"order\":{number}}}"))
+}
+
+/// Whether this is a stored reply.
+pub fn is_replay(answer: &Answer) -> bool {
+    answer.field("idempotent-replayed") == "true"
+}
+
+/// Tests for each store, from cases that take one.
+macro_rules! on_every_store {
+    ($($case:ident,)+) => {
+        mod memory {
+            $(
+                #[tokio::test]
+                async fn $case() {
+                    super::$case(crate::idempotency::stage::On::Memory).await;
+                }
+            )+
+        }
+    };
+}
+pub(crate) use on_every_store;
