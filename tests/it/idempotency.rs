@@ -8,6 +8,7 @@ mod failures;
 mod identity;
 mod keys;
 mod life;
+mod page;
 mod replay;
 mod replies;
 mod stage;

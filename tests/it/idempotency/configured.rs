@@ -56,7 +56,7 @@ fn values_have_their_ranges_on_routes_too() {
         ("encryption_keys_file = \"twice.keys\"", "`a` is there twice"),
         ("mode = \"on\"", "`mode`"),
         ("profile = \"exactly_once\"", "`profile`"),
-        ("lease_time = \"1s\"", "did you mean `lease`"),
+        ("leas = \"1s\"", "did you mean `lease`"),
     ] {
         let said = errors(&format!("[idempotency]\n{key}\n"));
         assert!(said.contains(what) && said.contains("vestibule.toml:2:"), "{key}: {said}");
