@@ -5,6 +5,8 @@
 
 pub mod quotas;
 pub mod records;
+mod redis;
 
 pub use quotas::{MemoryQuotas, Quotas};
 pub use records::{MemoryRecords, Records};
+pub use redis::{BadUrl, RedisRecords, RedisUrl, Settings as RedisSettings};

@@ -15,6 +15,7 @@ use bytes::Bytes;
 use std::fmt;
 use std::time::Duration;
 use vestibule_plugin::Soon;
+use vestibule_plugin::meter::Gauge;
 
 /// Keeps what is known of keyed requests.
 pub trait Records: Send + Sync + 'static {
@@ -25,7 +26,7 @@ pub trait Records: Send + Sync + 'static {
     fn renew<'a>(&'a self, hold: Hold, lease: Duration, ttl: Duration) -> Soon<'a, Result<Renewed, Outage>>;
 
     /// Writes what came of a claim, also when the claim was lost meanwhile. It may be repeated.
-    fn complete<'a>(&'a self, hold: Hold, outcome: Outcome, ttl: Duration) -> Soon<'a, Result<Completed, Outage>>;
+    fn complete<'a>(&'a self, hold: Hold, outcome: Outcome, keep: Keeping) -> Soon<'a, Result<Completed, Outage>>;
 
     /// Takes a claim back: nothing was executed.
     fn release<'a>(&'a self, hold: Hold) -> Soon<'a, Result<Released, Outage>>;
@@ -33,8 +34,12 @@ pub trait Records: Send + Sync + 'static {
     /// Forgets a record, whoever's it is.
     fn forget<'a>(&'a self, name: Name, live: Live) -> Soon<'a, Result<Forgotten, Outage>>;
 
-    /// Records held in this process that have not expired; `None` when they are held elsewhere.
-    fn held(&self) -> Option<u64>;
+    /// From now on `gauge` shows the records held in this process, and no gauge given before does. It stays 0 when they
+    /// are held elsewhere.
+    fn show(&self, gauge: Gauge);
+
+    /// What is known of the store, without asking it.
+    fn standing(&self) -> Standing;
 
     /// Makes room of what has expired in this process.
     fn sweep(&self);
@@ -101,6 +106,17 @@ pub struct Claim {
     pub ttl: Duration,
     /// What to do about a claim that nobody renewed.
     pub abandoned: Abandoned,
+    /// Replicas that must have the claim before it counts; 0 asks none.
+    pub replicas: u32,
+}
+
+/// How [`Records::complete`] keeps what it writes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Keeping {
+    /// For how long.
+    pub ttl: Duration,
+    /// Replicas that should have it before it counts as written; 0 asks none.
+    pub replicas: u32,
 }
 
 /// What a caller does about a request that may or may not have been executed.
@@ -221,6 +237,11 @@ pub enum Completed {
     Ok,
     /// A tombstone was written: there was no room for the reply.
     Full,
+    /// It is written, but fewer replicas than asked said in time that they have it.
+    Lagging {
+        /// Those that did.
+        replicas: u32,
+    },
     /// The record is somebody else's. Nothing was written.
     Stale,
 }
@@ -248,7 +269,7 @@ pub enum Forgotten {
 /// The store did not answer, or not what can be used.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Outage {
-    /// Nothing came in time. What was asked may still happen.
+    /// It was asked and no answer came. What was asked may still happen.
     Timeout,
     /// It cannot be reached, or refused.
     Unavailable(String),
@@ -256,6 +277,13 @@ pub enum Outage {
     Full,
     /// There is a record, and it cannot be read. It must not count as none.
     Unreadable(String),
+    /// Too few replicas have the claim. It was taken back.
+    Replicas {
+        /// Asked for.
+        wanted: u32,
+        /// Those that said in time that they have it.
+        acknowledged: u32,
+    },
 }
 
 impl fmt::Display for Outage {
@@ -265,8 +293,46 @@ impl fmt::Display for Outage {
             Self::Unavailable(why) => write!(f, "the store is unavailable: {why}"),
             Self::Full => f.write_str("the store is full"),
             Self::Unreadable(why) => write!(f, "a record cannot be read: {why}"),
+            Self::Replicas { wanted, acknowledged } => {
+                write!(f, "{acknowledged} of {wanted} replicas have the claim")
+            }
         }
     }
 }
 
 impl std::error::Error for Outage {}
+
+/// What is known of a store.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Standing {
+    /// `memory`, `redis`, `redis+cluster` or `redis+sentinel`.
+    pub kind: &'static str,
+    /// Whether it answered last time.
+    pub up: bool,
+    /// Whether claims are asked for.
+    pub breaker: Breaker,
+    /// Why it must not be used although it answers: a sentence for its operator, naming the setting and what was found.
+    pub refused: Option<String>,
+}
+
+/// Whether claims are asked for after failures.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Breaker {
+    /// All are.
+    Closed,
+    /// None is.
+    Open,
+    /// One is, to see whether the store is back.
+    HalfOpen,
+}
+
+impl Breaker {
+    /// As it is written in logs and answers.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Open => "open",
+            Self::HalfOpen => "half_open",
+        }
+    }
+}

@@ -40,7 +40,7 @@ impl Rig<'_> {
     }
 
     async fn claim(&self, hold: Hold, abandoned: Abandoned) -> Begun {
-        self.records.begin(Claim { hold, lease: LEASE, ttl: TTL, abandoned }).get().await.expect("begin")
+        self.records.begin(Claim { hold, lease: LEASE, ttl: TTL, abandoned, replicas: 0 }).get().await.expect("begin")
     }
 
     async fn renew(&self, hold: Hold) -> Renewed {
@@ -48,7 +48,7 @@ impl Rig<'_> {
     }
 
     async fn complete(&self, hold: Hold, outcome: Outcome) -> Completed {
-        self.records.complete(hold, outcome, TTL).get().await.expect("complete")
+        self.records.complete(hold, outcome, Keeping { ttl: TTL, replicas: 0 }).get().await.expect("complete")
     }
 
     async fn release(&self, hold: Hold) -> Released {

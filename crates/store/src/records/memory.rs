@@ -2,14 +2,17 @@
 
 use super::rules::{self, Change, Record};
 use super::{
-    Begun, Claim, Completed, Forgotten, Hold, Live, Name, NotKept, Outage, Outcome, Records, Released, Renewed,
+    Begun, Breaker, Claim, Completed, Forgotten, Hold, Keeping, Live, Name, NotKept, Outage, Outcome, Records,
+    Released, Renewed, Standing,
 };
+use arc_swap::ArcSwapOption;
 use bytes::Bytes;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+use vestibule_plugin::meter::Gauge;
 use vestibule_plugin::{Clock, Monotonic, Soon};
 
 /// Names are keyed hashes, so their first byte spreads them.
@@ -28,13 +31,21 @@ pub struct MemoryRecords {
     max_bytes: AtomicU64,
     bytes: AtomicU64,
     shards: Box<[Mutex<Shard>]>,
+    /// Changed only by whoever holds the lock of the shard that changes.
+    shown: ArcSwapOption<Gauge>,
 }
 
 impl MemoryRecords {
     /// Empty; takes its time from `clock`.
     pub fn new(clock: Arc<dyn Clock>, max_bytes: u64) -> Self {
         let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
-        Self { clock, max_bytes: AtomicU64::new(max_bytes), bytes: AtomicU64::new(0), shards }
+        Self {
+            clock,
+            max_bytes: AtomicU64::new(max_bytes),
+            bytes: AtomicU64::new(0),
+            shards,
+            shown: ArcSwapOption::empty(),
+        }
     }
 
     /// Changes the bound. What is over a smaller one stays until it expires.
@@ -52,6 +63,18 @@ impl MemoryRecords {
 
     fn try_apply<T>(&self, name: Name, rule: &impl Fn(Option<&Record>, Monotonic) -> (T, Change)) -> Result<T, Full> {
         let mut shard = self.shards[usize::from(name.0[0]) % SHARDS].lock();
+        let before = shard.records.len();
+        let applied = self.try_apply_to(&mut shard, name, rule);
+        self.count(before, &shard);
+        applied
+    }
+
+    fn try_apply_to<T>(
+        &self,
+        shard: &mut Shard,
+        name: Name,
+        rule: &impl Fn(Option<&Record>, Monotonic) -> (T, Change),
+    ) -> Result<T, Full> {
         let now = self.clock.now();
         self.give_back(shard.clear(now, CLEARED_AT_ONCE));
         let (answer, change) = rule(shard.records.get(&name).filter(|record| now < record.expires), now);
@@ -68,6 +91,17 @@ impl MemoryRecords {
         Ok(answer)
     }
 
+    /// Shows what became of the number of records; `before` is how many the shard had.
+    fn count(&self, before: usize, shard: &MutexGuard<'_, Shard>) {
+        let after = shard.records.len();
+        if before == after {
+            return;
+        }
+        if let Some(gauge) = &*self.shown.load() {
+            gauge.add(signed(after) - signed(before));
+        }
+    }
+
     fn take_room(&self, more: u64) -> Result<(), Full> {
         let max = self.max_bytes.load(Ordering::Relaxed);
         let fits = |bytes: u64| bytes.checked_add(more).filter(|sum| more == 0 || *sum <= max);
@@ -81,6 +115,10 @@ impl MemoryRecords {
 
 /// There is no room.
 struct Full;
+
+fn signed(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
 
 fn bytes(record: &Record) -> u64 {
     RECORD_BYTES + record.payload() as u64
@@ -130,9 +168,10 @@ impl Records for MemoryRecords {
         Soon::Now(self.apply(hold.name, |found, now| rules::renew(found, &hold, now, lease, ttl)))
     }
 
-    fn complete<'a>(&'a self, hold: Hold, outcome: Outcome, ttl: Duration) -> Soon<'a, Result<Completed, Outage>> {
-        let write =
-            |outcome: &Outcome| self.apply(hold.name, |found, now| rules::complete(found, &hold, outcome, now, ttl));
+    fn complete<'a>(&'a self, hold: Hold, outcome: Outcome, keep: Keeping) -> Soon<'a, Result<Completed, Outage>> {
+        let write = |outcome: &Outcome| {
+            self.apply(hold.name, |found, now| rules::complete(found, &hold, outcome, now, keep.ttl))
+        };
         Soon::Now(match outcome {
             Outcome::Done { status, reply } => {
                 // Without the room that its buffer may have left over, which nobody would count.
@@ -160,16 +199,27 @@ impl Records for MemoryRecords {
         Soon::Now(self.apply(name, |found, now| rules::forget(found, live, now)))
     }
 
-    fn held(&self) -> Option<u64> {
-        self.sweep();
-        Some(self.shards.iter().map(|shard| shard.lock().records.len() as u64).sum())
+    fn show(&self, gauge: Gauge) {
+        // With every shard locked nobody counts, so that nothing is lost or counted twice.
+        let shards: Vec<_> = self.shards.iter().map(|shard| shard.lock()).collect();
+        if let Some(former) = self.shown.swap(None) {
+            former.set(0);
+        }
+        gauge.set(signed(shards.iter().map(|shard| shard.records.len()).sum()));
+        self.shown.store(Some(Arc::new(gauge)));
+    }
+
+    fn standing(&self) -> Standing {
+        Standing { kind: "memory", up: true, breaker: Breaker::Closed, refused: None }
     }
 
     fn sweep(&self) {
         let now = self.clock.now();
         for shard in &self.shards {
             let mut shard = shard.lock();
+            let before = shard.records.len();
             self.give_back(shard.clear(now, usize::MAX));
+            self.count(before, &shard);
             let wanted = shard.records.len() * 2;
             if shard.records.capacity() > wanted * 2 {
                 shard.records.shrink_to(wanted);

@@ -5,6 +5,7 @@ use std::time::SystemTime;
 
 const SECOND: Duration = Duration::from_secs(1);
 const MIB: u64 = 1 << 20;
+const KEEP: Keeping = Keeping { ttl: Duration::from_secs(10), replicas: 0 };
 
 #[derive(Default)]
 struct FakeClock(AtomicU64);
@@ -49,14 +50,13 @@ fn hold(number: u64) -> Hold {
 }
 
 fn begin(records: &MemoryRecords, hold: Hold) -> Result<Begun, Outage> {
-    let claim = Claim { hold, lease: SECOND, ttl: SECOND * 10, abandoned: Abandoned::Respect };
+    let claim = Claim { hold, lease: SECOND, ttl: SECOND * 10, abandoned: Abandoned::Respect, replicas: 0 };
     now(records.begin(claim))
 }
 
 fn complete(records: &MemoryRecords, hold: Hold, length: usize) -> Completed {
     let reply = Bytes::from(vec![7; length]);
-    now(records.complete(hold, Outcome::Done { status: 200, reply }, SECOND * 10))
-        .expect("there is room for a tombstone")
+    now(records.complete(hold, Outcome::Done { status: 200, reply }, KEEP)).expect("there is room for a tombstone")
 }
 
 fn now<T>(soon: Soon<'_, T>) -> T {
@@ -64,6 +64,13 @@ fn now<T>(soon: Soon<'_, T>) -> T {
         Soon::Now(value) => value,
         Soon::Later(_) => unreachable!("memory answers at once"),
     }
+}
+
+/// What a gauge says that was given just now.
+fn shown(records: &MemoryRecords) -> i64 {
+    let gauge = Gauge::default();
+    records.show(gauge.clone());
+    gauge.get()
 }
 
 fn held_bytes(records: &MemoryRecords) -> u64 {
@@ -86,7 +93,7 @@ fn what_is_alive_is_never_given_up_for_a_new_claim() {
     assert_eq!(begin(&records, hold(101)), Err(Outage::Full));
     clock.pass(SECOND * 11);
     assert_eq!(begin(&records, hold(101)), Ok(Begun::Acquired), "in the room of those that expired");
-    assert_eq!(records.held(), Some(1));
+    assert_eq!(shown(&records), 1);
 }
 
 /// A reply without room becomes a tombstone, which lies in the room of the claim.
@@ -116,12 +123,35 @@ fn every_byte_is_given_back() {
         }
     }
     assert_eq!(held_bytes(&records), 500 * RECORD_BYTES + 250 * 1024);
-    assert_eq!(records.held(), Some(500));
+    assert_eq!(shown(&records), 500);
     clock.pass(SECOND * 12);
     records.sweep();
-    assert_eq!((held_bytes(&records), records.held()), (0, Some(0)));
+    assert_eq!((held_bytes(&records), shown(&records)), (0, 0));
     let shards = records.shards.iter().map(|shard| shard.lock());
     assert!(shards.into_iter().all(|shard| shard.by_expiry.is_empty() && shard.records.capacity() == 0));
+}
+
+#[test]
+fn the_newest_gauge_follows_every_change() {
+    let (records, clock) = store(16 * MIB);
+    let (first, second) = (Gauge::default(), Gauge::default());
+    assert_eq!(begin(&records, hold(1)), Ok(Begun::Acquired));
+    records.show(first.clone());
+    assert_eq!(first.get(), 1, "what was there before");
+    assert_eq!(begin(&records, hold(2)), Ok(Begun::Acquired));
+    assert_eq!(complete(&records, hold(2), 10), Completed::Ok);
+    assert_eq!(first.get(), 2);
+    records.show(second.clone());
+    records.show(second.clone());
+    assert_eq!((first.get(), second.get()), (0, 2));
+    assert_eq!(now(records.release(hold(1))), Ok(Released::Ok));
+    assert_eq!(second.get(), 1);
+    clock.pass(SECOND * 12);
+    assert_eq!(begin(&records, hold(258)), Ok(Begun::Acquired), "in the shard of one that expired");
+    assert_eq!(second.get(), 1);
+    clock.pass(SECOND * 12);
+    records.sweep();
+    assert_eq!((first.get(), second.get()), (0, 0));
 }
 
 #[test]
@@ -132,7 +162,7 @@ fn a_smaller_bound_takes_nothing_away() {
     assert_eq!(begin(&records, hold(2)), Err(Outage::Full));
     assert_eq!(complete(&records, hold(1), 10), Completed::Full);
     let uncertain = Outcome::Uncertain(Unknown::Upstream);
-    assert_eq!(now(records.complete(hold(3), uncertain, SECOND)), Err(Outage::Full), "a lost claim has no room");
+    assert_eq!(now(records.complete(hold(3), uncertain, KEEP)), Err(Outage::Full), "a lost claim has no room");
 }
 
 /// The overhead that is counted covers what a record takes of the heap, maps half empty included.
