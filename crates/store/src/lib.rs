@@ -8,5 +8,5 @@ pub mod records;
 mod redis;
 
 pub use quotas::{MemoryQuotas, Quotas};
-pub use records::{MemoryRecords, Records};
+pub use records::{Measured, MemoryRecords, Records};
 pub use redis::{BadUrl, RedisRecords, RedisUrl, Settings as RedisSettings};

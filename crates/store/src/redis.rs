@@ -3,6 +3,7 @@
 //! Each operation is one script on one key, and Redis' clock alone decides what has run out. Nothing takes longer than
 //! [`Settings::timeout`], whatever becomes of the connection.
 
+mod bounded;
 mod breaker;
 mod cluster;
 mod connection;
@@ -217,3 +218,6 @@ impl Records for RedisRecords {
     /// Redis does so itself.
     fn sweep(&self) {}
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,6 @@
 //! One connection to one Redis, shared by everybody who asks it something.
 
+use super::bounded::Bounded;
 use super::failure::{Failure, answered, is_unknown_script};
 use super::script::Call;
 use super::url::{Address, Credentials};
@@ -78,7 +79,7 @@ impl Connector {
         }
         // Its own deadlines would come on top of ours.
         let config = AsyncConnectionConfig::new().set_response_timeout(None).set_connection_timeout(None);
-        let (commands, driver) = MultiplexedConnection::new_with_config(&info, stream, config).await?;
+        let (commands, driver) = MultiplexedConnection::new_with_config(&info, Bounded::new(stream), config).await?;
         Ok(Connection { commands, driver: tokio::spawn(driver).abort_handle(), unanswered: AtomicU32::new(0) })
     }
 }

@@ -17,9 +17,7 @@ impl RedisCluster {
     pub async fn start() -> Self {
         let mut nodes = Vec::new();
         for (first, last) in RANGES {
-            let setup = Redis::setup().config("cluster-enabled", "yes").config("cluster-node-timeout", "2000");
-            // The bus of a node is 10000 above its port unless told otherwise, which may be above what there is.
-            let node = setup.config("cluster-port", "0").start_with_bus().await;
+            let node = Redis::setup().cluster().config("cluster-node-timeout", "2000").start().await;
             assert_eq!(node.command(&["CLUSTER", "ADDSLOTSRANGE", first, last]).await.text(), "OK");
             nodes.push(node);
         }
@@ -28,11 +26,12 @@ impl RedisCluster {
             node.command(&["CLUSTER", "SET-CONFIG-EPOCH", &epoch]).await;
         }
         for node in &nodes[1..] {
-            let (port, bus) = (node.address().port().to_string(), node.bus().to_string());
+            let (port, bus) = (node.address().port().to_string(), node.bus_port().to_string());
             assert_eq!(nodes[0].command(&["CLUSTER", "MEET", "127.0.0.1", &port, &bus]).await.text(), "OK");
         }
         for node in &nodes {
-            let whole = |info: &Resp| info.text().contains("cluster_state:ok") && info.text().contains("cluster_size:3");
+            let whole =
+                |info: &Resp| info.text().contains("cluster_state:ok") && info.text().contains("cluster_size:3");
             node.wait("the cluster to be whole", &["CLUSTER", "INFO"], whole).await;
         }
         Self { nodes }

@@ -59,7 +59,8 @@ impl RedisSentinels {
     /// Makes the replica the master and waits until every sentinel says so and the former master follows it.
     pub async fn fail_over(&mut self) {
         let [former, next] = &self.servers;
-        let (port, told) = (next.address().port().to_string(), self.sentinels[0].command(&["SENTINEL", "FAILOVER", MASTER]));
+        let (port, told) =
+            (next.address().port().to_string(), self.sentinels[0].command(&["SENTINEL", "FAILOVER", MASTER]));
         assert_eq!(told.await.text(), "OK");
         for sentinel in &self.sentinels {
             let names_it = |named: &Resp| named.parts().last().map(Resp::text).as_deref() == Some(&port);

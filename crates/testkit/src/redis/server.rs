@@ -26,6 +26,15 @@ pub struct RedisSetup {
     certs: Option<Arc<Certs>>,
     password: Option<String>,
     sentinel: bool,
+    cluster: bool,
+}
+
+/// Where a server listens.
+#[derive(Clone, Copy, Debug)]
+struct Ports {
+    clients: u16,
+    /// For other nodes of its cluster. Unless told it would be 10000 above the other, which may be more than there is.
+    bus: u16,
 }
 
 /// A running server on loopback. Killed when dropped, stopped or not; its directory goes with it.
@@ -33,7 +42,7 @@ pub struct RedisSetup {
 pub struct Redis {
     setup: RedisSetup,
     dir: TempDir,
-    port: u16,
+    ports: Ports,
     child: Child,
 }
 
@@ -63,7 +72,7 @@ impl RedisSetup {
 
     /// Follows `master`.
     pub fn replica_of(self, master: &Redis) -> Self {
-        self.config("replicaof", &format!("127.0.0.1 {}", master.port)).config("repl-diskless-sync-delay", "0")
+        self.config("replicaof", &format!("127.0.0.1 {}", master.ports.clients)).config("repl-diskless-sync-delay", "0")
     }
 
     pub(super) fn sentinel(mut self) -> Self {
@@ -71,14 +80,19 @@ impl RedisSetup {
         self
     }
 
+    pub(super) fn cluster(mut self) -> Self {
+        self.cluster = true;
+        self.config("cluster-enabled", "yes")
+    }
+
     /// Starts it and waits until it answers; panics with its log when it does not.
     pub async fn start(self) -> Redis {
         let dir = tempfile::tempdir().expect("a temporary directory for the server");
         for _ in 1..ATTEMPTS {
-            let port = free_port();
-            let mut child = self.spawn(dir.path(), port);
-            if self.answers(&mut child, port).await {
-                return Redis { setup: self, dir, port, child };
+            let ports = Ports { clients: free_port(), bus: free_port() };
+            let mut child = self.spawn(dir.path(), ports);
+            if self.answers(&mut child, ports.clients).await {
+                return Redis { setup: self, dir, ports, child };
             }
         }
         panic!("redis-server does not start:\n{}", log(dir.path()));
@@ -112,7 +126,7 @@ impl RedisSetup {
         Client::connect((Ipv4Addr::LOCALHOST, port).into(), self.certs.as_deref(), self.password.as_deref()).await
     }
 
-    fn spawn(&self, dir: &Path, port: u16) -> Child {
+    fn spawn(&self, dir: &Path, Ports { clients: port, bus }: Ports) -> Child {
         let mut lines = vec![format!("dir {}", dir.display()), "bind 127.0.0.1".to_owned()];
         match &self.certs {
             None => lines.push(format!("port {port}")),
@@ -124,6 +138,9 @@ impl RedisSetup {
                 format!("tls-ca-cert-file {}", certs.ca_file().display()),
                 "tls-auth-clients no".to_owned(),
             ]),
+        }
+        if self.cluster {
+            lines.push(format!("cluster-port {bus}"));
         }
         if !self.sentinel {
             lines.push("save \"\"".to_owned());
@@ -155,7 +172,11 @@ impl Redis {
 
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
-        (Ipv4Addr::LOCALHOST, self.port).into()
+        (Ipv4Addr::LOCALHOST, self.ports.clients).into()
+    }
+
+    pub(super) fn bus_port(&self) -> u16 {
+        self.ports.bus
     }
 
     /// What `[store] url` says to use it, with its password.
@@ -167,7 +188,7 @@ impl Redis {
 
     /// Asks it one thing, on a connection of its own; panics when no answer comes.
     pub async fn command<A: AsRef<[u8]>>(&self, words: &[A]) -> Resp {
-        within("an answer of redis-server", self.setup.ask(self.port, words))
+        within("an answer of redis-server", self.setup.ask(self.ports.clients, words))
             .await
             .unwrap_or_else(|error| panic!("{error}:\n{}", self.log()))
     }
@@ -188,7 +209,7 @@ impl Redis {
 
     /// Follows what its clients ask from now on.
     pub async fn monitor(&self) -> Monitor {
-        Monitor::of(self.setup.client(self.port).await.expect("a running server")).await
+        Monitor::of(self.setup.client(self.ports.clients).await.expect("a running server")).await
     }
 
     /// What it has logged.
@@ -217,8 +238,8 @@ impl Redis {
         if self.child.try_wait().expect("a child of our own can be awaited").is_none() {
             self.kill();
         }
-        self.child = self.setup.spawn(self.dir.path(), self.port);
-        let answers = self.setup.answers(&mut self.child, self.port).await;
+        self.child = self.setup.spawn(self.dir.path(), self.ports);
+        let answers = self.setup.answers(&mut self.child, self.ports.clients).await;
         assert!(answers, "redis-server does not start again:\n{}", self.log());
     }
 
