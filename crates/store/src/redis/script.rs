@@ -2,7 +2,7 @@
 
 use super::record;
 use crate::records::{Abandoned, Claim, Hold, Keeping, Live, Name, Outcome};
-use redis::Cmd;
+use redis::{Cmd, Value};
 use std::sync::LazyLock;
 use std::time::Duration;
 
@@ -34,6 +34,8 @@ pub(super) struct Call {
     args: Vec<Vec<u8>>,
     /// Replicas to wait for; 0 for none.
     pub(super) replicas: u32,
+    /// Whether it is what the script answers.
+    pub(super) expects: fn(&Value) -> bool,
 }
 
 impl Call {
@@ -41,25 +43,36 @@ impl Call {
         let Claim { hold, lease, ttl, abandoned, replicas } = claim;
         let take_over = flag(*abandoned == Abandoned::TakeOver);
         let args = vec![record::encode_hold(hold).to_vec(), millis(*lease), millis(*ttl), take_over];
-        Self { script: &BEGIN, key: key(namespace, hold.name), args, replicas: *replicas }
+        let expects = |answer: &Value| matches!(answer, Value::Int(1 | 2) | Value::BulkString(_));
+        Self { script: &BEGIN, key: key(namespace, hold.name), args, replicas: *replicas, expects }
     }
 
     pub(super) fn renew(namespace: &str, hold: &Hold, lease: Duration, ttl: Duration) -> Self {
         let args = vec![record::encode_hold(hold).to_vec(), millis(lease), millis(ttl)];
-        Self { script: &RENEW, key: key(namespace, hold.name), args, replicas: 0 }
+        let expects = |answer: &Value| matches!(answer, Value::Int(1..=3));
+        Self { script: &RENEW, key: key(namespace, hold.name), args, replicas: 0, expects }
     }
 
     pub(super) fn complete(namespace: &str, hold: &Hold, outcome: &Outcome, keep: Keeping) -> Self {
         let args = vec![hold.owner.0.to_vec(), record::encode(hold, outcome), millis(keep.ttl)];
-        Self { script: &COMPLETE, key: key(namespace, hold.name), args, replicas: keep.replicas }
+        let expects = |answer: &Value| matches!(answer, Value::Int(1 | 3));
+        Self { script: &COMPLETE, key: key(namespace, hold.name), args, replicas: keep.replicas, expects }
     }
 
     pub(super) fn release(namespace: &str, hold: &Hold) -> Self {
-        Self { script: &RELEASE, key: key(namespace, hold.name), args: vec![hold.owner.0.to_vec()], replicas: 0 }
+        let expects = |answer: &Value| matches!(answer, Value::Int(1 | 3));
+        Self {
+            script: &RELEASE,
+            key: key(namespace, hold.name),
+            args: vec![hold.owner.0.to_vec()],
+            replicas: 0,
+            expects,
+        }
     }
 
     pub(super) fn forget(namespace: &str, name: Name, live: Live) -> Self {
-        Self { script: &FORGET, key: key(namespace, name), args: vec![flag(live == Live::Spare)], replicas: 0 }
+        let expects = |answer: &Value| matches!(answer, Value::Int(1..=3));
+        Self { script: &FORGET, key: key(namespace, name), args: vec![flag(live == Live::Spare)], replicas: 0, expects }
     }
 
     /// Runs the script by its name, which a Redis that was restarted or flushed does not know.

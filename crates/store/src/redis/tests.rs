@@ -2,6 +2,10 @@
 
 mod conformance;
 mod failures;
+mod hostile;
+mod keeping;
+mod places;
+mod replicas;
 
 use super::*;
 use crate::records::{Abandoned, Fingerprint, Owner};
