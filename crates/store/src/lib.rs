@@ -6,7 +6,9 @@
 pub mod ledger;
 pub mod quotas;
 pub mod records;
+mod redis;
 
 pub use ledger::Ledger;
 pub use quotas::{MemoryQuotas, Quotas};
-pub use records::{MemoryRecords, Records};
+pub use records::{Measured, MemoryRecords, Records};
+pub use redis::{BadUrl, RedisRecords, RedisUrl, Settings as RedisSettings};

@@ -3,12 +3,14 @@
 //! A record is claimed before anything is executed, renewed while it is, and completed with what came of it. Every
 //! operation is atomic on one name, and a claim that nobody renews turns into "nobody knows", never into nothing.
 
+mod measured;
 mod memory;
 mod rules;
 
 #[cfg(test)]
-mod conformance;
+pub(crate) mod conformance;
 
+pub use measured::Measured;
 pub use memory::MemoryRecords;
 
 use bytes::Bytes;

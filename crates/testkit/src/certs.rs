@@ -85,6 +85,11 @@ impl Certs {
         self.dir.path().join("ca.pem")
     }
 
+    /// The authority's certificate.
+    pub fn authority(&self) -> CertificateDer<'static> {
+        self.authority.clone()
+    }
+
     /// PEM of the server certificate.
     pub fn cert_file(&self) -> PathBuf {
         self.dir.path().join("cert.pem")

@@ -2,7 +2,7 @@
 //!
 //! [`Origin`] and [`H2Origin`] answer as told and remember what reached them, [`Proxy`] runs the program, [`Raw`] and
 //! [`H2Client`] speak to it, [`Relay`] breaks the path between two of them, [`FakeClock`] owns time and [`Certs`] owns
-//! trust. Ports are always ephemeral, files live in directories that go away, and every wait has a deadline that says
+//! trust. [`Redis`] and its like run real servers. Ports are always ephemeral, files live in directories that go away, and every wait has a deadline that says
 //! what was awaited: nothing here sleeps in the hope that something has happened.
 
 pub mod answer;
@@ -17,6 +17,7 @@ pub mod h2_origin;
 pub mod origin;
 pub mod proxy;
 pub mod raw;
+pub mod redis;
 pub mod relay;
 pub mod request;
 mod task;
@@ -34,6 +35,7 @@ pub use h2_origin::{H2Origin, H2Reply, Over};
 pub use origin::{Counts, Origin, Received, Reply};
 pub use proxy::{Failed, Proxy, Scrape, Setup};
 pub use raw::Raw;
+pub use redis::{Monitor, Redis, RedisCluster, RedisSentinels, RedisSetup, Resp};
 pub use relay::{Fault, Relay};
 pub use request::Request;
 pub use wire::BodyEnd;

@@ -5,9 +5,9 @@ use futures::future::BoxFuture;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A store under test, and how its time passes.
-pub(super) struct Rig<'a> {
-    pub(super) records: &'a dyn Records,
-    pub(super) pass: &'a (dyn Fn(Duration) -> BoxFuture<'a, ()> + Sync),
+pub(crate) struct Rig<'a> {
+    pub(crate) records: &'a dyn Records,
+    pub(crate) pass: &'a (dyn Fn(Duration) -> BoxFuture<'a, ()> + Sync),
 }
 
 /// Far apart from each other, and longer than a slow machine takes for a few operations.
@@ -107,9 +107,9 @@ macro_rules! conformance {
         )*
     };
 }
-pub(super) use conformance;
+pub(crate) use conformance;
 
-pub(super) async fn a_claim_is_granted_once_and_busy_for_others(rig: &Rig<'_>) {
+pub(crate) async fn a_claim_is_granted_once_and_busy_for_others(rig: &Rig<'_>) {
     let first = hold(1);
     assert_eq!(rig.begin(first).await, Begun::Acquired);
     assert_eq!(rig.begin(other_owner(first)).await, Begun::Busy { trace_id: first.trace_id });
@@ -117,7 +117,7 @@ pub(super) async fn a_claim_is_granted_once_and_busy_for_others(rig: &Rig<'_>) {
     assert_eq!(rig.begin(hold(1)).await, Begun::Acquired, "another name");
 }
 
-pub(super) async fn a_begin_can_be_repeated_by_its_owner(rig: &Rig<'_>) {
+pub(crate) async fn a_begin_can_be_repeated_by_its_owner(rig: &Rig<'_>) {
     let first = hold(1);
     assert_eq!(rig.begin(first).await, Begun::Acquired);
     (rig.pass)(LEASE * 3 / 4).await;
@@ -129,7 +129,7 @@ pub(super) async fn a_begin_can_be_repeated_by_its_owner(rig: &Rig<'_>) {
     assert_eq!(rig.begin(dead).await, Begun::Acquired, "also when it was given up");
 }
 
-pub(super) async fn another_request_under_the_name_is_a_mismatch_in_every_state(rig: &Rig<'_>) {
+pub(crate) async fn another_request_under_the_name_is_a_mismatch_in_every_state(rig: &Rig<'_>) {
     let finals = [
         None,
         Some(done(b"reply")),
@@ -149,7 +149,7 @@ pub(super) async fn another_request_under_the_name_is_a_mismatch_in_every_state(
     assert_eq!(rig.begin(other_request(dead)).await, Begun::Mismatch);
 }
 
-pub(super) async fn a_reply_is_given_back_byte_for_byte(rig: &Rig<'_>) {
+pub(crate) async fn a_reply_is_given_back_byte_for_byte(rig: &Rig<'_>) {
     let every_byte: Vec<u8> = (0..=255).cycle().take(100_000).collect();
     for reply in [&b""[..], b"\0", b"\r\n$5\r\n", &every_byte] {
         let first = hold(1);
@@ -163,7 +163,7 @@ pub(super) async fn a_reply_is_given_back_byte_for_byte(rig: &Rig<'_>) {
     }
 }
 
-pub(super) async fn a_tombstone_says_why_and_of_which_status(rig: &Rig<'_>) {
+pub(crate) async fn a_tombstone_says_why_and_of_which_status(rig: &Rig<'_>) {
     for (status, why) in
         [(200, NotKept::TooLarge), (207, NotKept::Stream), (599, NotKept::Truncated), (100, NotKept::StoreFull)]
     {
@@ -176,7 +176,7 @@ pub(super) async fn a_tombstone_says_why_and_of_which_status(rig: &Rig<'_>) {
     }
 }
 
-pub(super) async fn an_abandoned_claim_turns_uncertain_and_stays_its_owners(rig: &Rig<'_>) {
+pub(crate) async fn an_abandoned_claim_turns_uncertain_and_stays_its_owners(rig: &Rig<'_>) {
     let dead = rig.abandoned().await;
     let uncertain = Begun::Uncertain { why: Unknown::Lease, trace_id: dead.trace_id };
     assert_eq!(rig.begin(other_owner(dead)).await, uncertain);
@@ -193,7 +193,7 @@ pub(super) async fn an_abandoned_claim_turns_uncertain_and_stays_its_owners(rig:
     }
 }
 
-pub(super) async fn an_abandoned_claim_can_be_taken_over(rig: &Rig<'_>) {
+pub(crate) async fn an_abandoned_claim_can_be_taken_over(rig: &Rig<'_>) {
     let dead = rig.abandoned().await;
     let heir = other_owner(dead);
     assert_eq!(rig.claim(heir, Abandoned::TakeOver).await, Begun::Acquired);
@@ -206,7 +206,7 @@ pub(super) async fn an_abandoned_claim_can_be_taken_over(rig: &Rig<'_>) {
     assert_eq!(rig.begin(dead).await, replay);
 }
 
-pub(super) async fn what_is_uncertain_can_be_taken_over(rig: &Rig<'_>) {
+pub(crate) async fn what_is_uncertain_can_be_taken_over(rig: &Rig<'_>) {
     let first = hold(1);
     assert_eq!(rig.begin(first).await, Begun::Acquired);
     assert_eq!(rig.complete(first, Outcome::Uncertain(Unknown::Upstream)).await, Completed::Ok);
@@ -214,7 +214,7 @@ pub(super) async fn what_is_uncertain_can_be_taken_over(rig: &Rig<'_>) {
     assert_eq!(rig.complete(first, done(b"late")).await, Completed::Stale);
 }
 
-pub(super) async fn a_renewed_claim_lives_on(rig: &Rig<'_>) {
+pub(crate) async fn a_renewed_claim_lives_on(rig: &Rig<'_>) {
     let first = hold(1);
     assert_eq!(rig.begin(first).await, Begun::Acquired);
     for _ in 0..3 {
@@ -227,20 +227,20 @@ pub(super) async fn a_renewed_claim_lives_on(rig: &Rig<'_>) {
     assert_eq!(rig.renew(first).await, Renewed::Stale, "it is over");
 }
 
-pub(super) async fn a_renewal_writes_nothing_where_nothing_is(rig: &Rig<'_>) {
+pub(crate) async fn a_renewal_writes_nothing_where_nothing_is(rig: &Rig<'_>) {
     let first = hold(1);
     assert_eq!(rig.renew(first).await, Renewed::Lost);
     assert_eq!(rig.begin(other_request(first)).await, Begun::Acquired);
 }
 
-pub(super) async fn a_lost_claim_is_made_good_by_its_completion(rig: &Rig<'_>) {
+pub(crate) async fn a_lost_claim_is_made_good_by_its_completion(rig: &Rig<'_>) {
     let first = hold(1);
     assert_eq!(rig.complete(first, done(b"reply")).await, Completed::Ok);
     assert!(matches!(rig.begin(other_owner(first)).await, Begun::Replay { .. }));
     assert_eq!(rig.begin(other_request(first)).await, Begun::Mismatch, "of its request");
 }
 
-pub(super) async fn a_completion_of_another_owner_writes_nothing(rig: &Rig<'_>) {
+pub(crate) async fn a_completion_of_another_owner_writes_nothing(rig: &Rig<'_>) {
     let first = hold(1);
     assert_eq!(rig.begin(first).await, Begun::Acquired);
     assert_eq!(rig.complete(other_owner(first), done(b"theirs")).await, Completed::Stale);
@@ -251,7 +251,7 @@ pub(super) async fn a_completion_of_another_owner_writes_nothing(rig: &Rig<'_>) 
     assert_eq!(rig.begin(other_owner(first)).await, replay);
 }
 
-pub(super) async fn a_completion_can_be_repeated(rig: &Rig<'_>) {
+pub(crate) async fn a_completion_can_be_repeated(rig: &Rig<'_>) {
     let first = hold(1);
     assert_eq!(rig.begin(first).await, Begun::Acquired);
     assert_eq!(rig.complete(first, done(b"reply")).await, Completed::Ok);
@@ -260,7 +260,7 @@ pub(super) async fn a_completion_can_be_repeated(rig: &Rig<'_>) {
     assert_eq!(rig.begin(other_owner(first)).await, replay);
 }
 
-pub(super) async fn a_released_name_is_free(rig: &Rig<'_>) {
+pub(crate) async fn a_released_name_is_free(rig: &Rig<'_>) {
     let first = hold(1);
     assert_eq!(rig.release(first).await, Released::Ok, "there is nothing");
     assert_eq!(rig.begin(first).await, Begun::Acquired);
@@ -269,7 +269,7 @@ pub(super) async fn a_released_name_is_free(rig: &Rig<'_>) {
     assert_eq!(rig.begin(other_request(first)).await, Begun::Acquired);
 }
 
-pub(super) async fn what_is_final_is_not_released(rig: &Rig<'_>) {
+pub(crate) async fn what_is_final_is_not_released(rig: &Rig<'_>) {
     for outcome in [done(b""), Outcome::Tombstone { status: 200, why: NotKept::TooLarge }] {
         let first = hold(1);
         assert_eq!(rig.begin(first).await, Begun::Acquired);
@@ -283,7 +283,7 @@ pub(super) async fn what_is_final_is_not_released(rig: &Rig<'_>) {
     assert_eq!(rig.release(unsure).await, Released::Ok, "what is uncertain is not final");
 }
 
-pub(super) async fn a_record_expires(rig: &Rig<'_>) {
+pub(crate) async fn a_record_expires(rig: &Rig<'_>) {
     let (finished, claimed) = (hold(1), hold(1));
     assert_eq!(rig.begin(finished).await, Begun::Acquired);
     assert_eq!(rig.begin(claimed).await, Begun::Acquired);
@@ -298,7 +298,7 @@ pub(super) async fn a_record_expires(rig: &Rig<'_>) {
     assert_eq!(rig.begin(other_request(claimed)).await, Begun::Acquired);
 }
 
-pub(super) async fn an_uncertain_record_lives_its_ttl_from_its_writing(rig: &Rig<'_>) {
+pub(crate) async fn an_uncertain_record_lives_its_ttl_from_its_writing(rig: &Rig<'_>) {
     let dead = rig.abandoned().await;
     assert!(matches!(rig.begin(other_owner(dead)).await, Begun::Uncertain { .. }));
     (rig.pass)(TTL * 3 / 4).await;
@@ -307,7 +307,7 @@ pub(super) async fn an_uncertain_record_lives_its_ttl_from_its_writing(rig: &Rig
     assert_eq!(rig.begin(other_owner(dead)).await, Begun::Acquired);
 }
 
-pub(super) async fn a_record_is_forgotten_but_not_under_a_live_claim(rig: &Rig<'_>) {
+pub(crate) async fn a_record_is_forgotten_but_not_under_a_live_claim(rig: &Rig<'_>) {
     let first = hold(1);
     assert_eq!(rig.forget(first, Live::Spare).await, Forgotten::Absent);
     assert_eq!(rig.begin(first).await, Begun::Acquired);
@@ -321,7 +321,7 @@ pub(super) async fn a_record_is_forgotten_but_not_under_a_live_claim(rig: &Rig<'
     assert_eq!(rig.begin(other_owner(dead)).await, Begun::Acquired);
 }
 
-pub(super) async fn of_many_claims_at_once_one_is_granted(rig: &Rig<'_>) {
+pub(crate) async fn of_many_claims_at_once_one_is_granted(rig: &Rig<'_>) {
     let first = hold(1);
     let begun = futures::future::join_all((0..200).map(|_| rig.begin(other_owner(first)))).await;
     assert_eq!(begun.iter().filter(|begun| **begun == Begun::Acquired).count(), 1);

@@ -66,8 +66,9 @@ fn now<T>(soon: Soon<'_, T>) -> T {
     }
 }
 
-/// What a gauge says that was given just now.
+/// What a gauge says that was given just now, once what expired is gone.
 fn shown(records: &MemoryRecords) -> i64 {
+    records.sweep();
     let gauge = Gauge::default();
     records.show(gauge.clone());
     gauge.get()

@@ -1,0 +1,184 @@
+//! Records whose operations are counted.
+
+use super::{
+    Begun, Claim, Completed, Forgotten, Hold, Keeping, Live, Name, Outage, Outcome, Records, Released, Renewed,
+    Standing,
+};
+use std::sync::Arc;
+use std::time::Duration;
+use vestibule_plugin::meter::{Desc, Gauge, Histogram, Registry};
+use vestibule_plugin::{Clock, Monotonic, Soon};
+
+/// Upper bounds in seconds: from a script of a Redis next door to the longest sensible timeout.
+const BUCKETS: [f64; 12] = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 2.5];
+
+const DURATION: Desc = Desc {
+    name: "vestibule_store_operation_duration_seconds",
+    help: "Duration of operations on records of keyed requests; stale: the record is another holder's.",
+    labels: &["operation", "outcome"],
+};
+const UP: Desc =
+    Desc { name: "vestibule_store_up", help: "Whether the store answered the last operation.", labels: &[] };
+
+const OPERATIONS: [&str; 5] = ["begin", "renew", "complete", "release", "forget"];
+const OUTCOMES: [&str; 4] = ["ok", "stale", "timeout", "error"];
+
+/// Passes everything on, and counts it.
+pub struct Measured {
+    inner: Arc<dyn Records>,
+    clock: Arc<dyn Clock>,
+    up: Gauge,
+    begin: Timings,
+    renew: Timings,
+    complete: Timings,
+    release: Timings,
+    forget: Timings,
+}
+
+/// Of one operation.
+struct Timings {
+    ok: Histogram,
+    stale: Histogram,
+    timeout: Histogram,
+    error: Histogram,
+}
+
+impl Measured {
+    /// Counts in `registry` what is asked of `inner`, by the time of `clock`.
+    pub fn new(inner: Arc<dyn Records>, registry: &Registry, clock: Arc<dyn Clock>) -> Self {
+        let durations =
+            registry.histogram(DURATION, &BUCKETS).closed("operation", &OPERATIONS).closed("outcome", &OUTCOMES);
+        let [begin, renew, complete, release, forget] = OPERATIONS.map(|operation| {
+            let [ok, stale, timeout, error] = OUTCOMES.map(|outcome| durations.with(&[operation, outcome]));
+            Timings { ok, stale, timeout, error }
+        });
+        let up = registry.gauge(UP).with(&[]);
+        up.set(i64::from(inner.standing().up));
+        Self { inner, clock, up, begin, renew, complete, release, forget }
+    }
+
+    /// Counts the answer when it is there.
+    fn counted<'a, T: Send + 'a>(
+        &'a self,
+        answer: Soon<'a, Result<T, Outage>>,
+        timings: &'a Timings,
+        is_stale: fn(&T) -> bool,
+    ) -> Soon<'a, Result<T, Outage>> {
+        let started = self.clock.now();
+        match answer {
+            Soon::Now(answer) => {
+                self.count(&answer, timings, is_stale, started);
+                Soon::Now(answer)
+            }
+            Soon::Later(answer) => Soon::later(async move {
+                let answer = answer.await;
+                self.count(&answer, timings, is_stale, started);
+                answer
+            }),
+        }
+    }
+
+    fn count<T>(&self, answer: &Result<T, Outage>, timings: &Timings, is_stale: fn(&T) -> bool, started: Monotonic) {
+        let timing = match answer {
+            Ok(answer) if is_stale(answer) => &timings.stale,
+            Ok(_) => &timings.ok,
+            Err(Outage::Timeout) => &timings.timeout,
+            Err(_) => &timings.error,
+        };
+        timing.observe(self.clock.now() - started);
+        let up = i64::from(!matches!(answer, Err(Outage::Timeout | Outage::Unavailable(_))));
+        // Mostly as it was already: reading leaves its line shared.
+        if self.up.get() != up {
+            self.up.set(up);
+        }
+    }
+}
+
+impl Records for Measured {
+    fn begin<'a>(&'a self, claim: Claim) -> Soon<'a, Result<Begun, Outage>> {
+        self.counted(self.inner.begin(claim), &self.begin, |_| false)
+    }
+
+    fn renew<'a>(&'a self, hold: Hold, lease: Duration, ttl: Duration) -> Soon<'a, Result<Renewed, Outage>> {
+        self.counted(self.inner.renew(hold, lease, ttl), &self.renew, |renewed| *renewed != Renewed::Ok)
+    }
+
+    fn complete<'a>(&'a self, hold: Hold, outcome: Outcome, keep: Keeping) -> Soon<'a, Result<Completed, Outage>> {
+        let stale = |completed: &Completed| *completed == Completed::Stale;
+        self.counted(self.inner.complete(hold, outcome, keep), &self.complete, stale)
+    }
+
+    fn release<'a>(&'a self, hold: Hold) -> Soon<'a, Result<Released, Outage>> {
+        self.counted(self.inner.release(hold), &self.release, |released| *released == Released::Stale)
+    }
+
+    fn forget<'a>(&'a self, name: Name, live: Live) -> Soon<'a, Result<Forgotten, Outage>> {
+        self.counted(self.inner.forget(name, live), &self.forget, |_| false)
+    }
+
+    fn show(&self, gauge: Gauge) {
+        self.inner.show(gauge);
+    }
+
+    fn standing(&self) -> Standing {
+        self.inner.standing()
+    }
+
+    fn sweep(&self) {
+        self.inner.sweep();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::records::{Abandoned, Fingerprint, MemoryRecords, Owner};
+    use vestibule_plugin::SystemClock;
+    use vestibule_plugin::meter::Format;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[tokio::test]
+    async fn each_operation_counts_under_what_came_of_it() {
+        let (registry, clock) = (Registry::default(), Arc::new(SystemClock::default()));
+        // Room for one record.
+        let memory = Arc::new(MemoryRecords::new(Arc::clone(&clock) as Arc<dyn Clock>, 500));
+        let records = Measured::new(memory, &registry, clock);
+        assert!(registry.encode(Format::Text).contains("vestibule_store_up 1\n"), "from the start");
+        let hold = |name| Hold {
+            name: Name([name; 16]),
+            fingerprint: Fingerprint([0; 32]),
+            owner: Owner([name; 16]),
+            trace_id: 0,
+        };
+        let claim =
+            |name| Claim { hold: hold(name), lease: SECOND, ttl: SECOND, abandoned: Abandoned::Respect, replicas: 0 };
+        let other = Hold { owner: Owner([9; 16]), ..hold(1) };
+        assert_eq!(records.begin(claim(1)).get().await, Ok(Begun::Acquired));
+        assert_eq!(records.begin(claim(2)).get().await, Err(Outage::Full));
+        assert_eq!(records.renew(hold(1), SECOND, SECOND).get().await, Ok(Renewed::Ok));
+        assert_eq!(records.renew(hold(2), SECOND, SECOND).get().await, Ok(Renewed::Lost));
+        let keep = Keeping { ttl: SECOND, replicas: 0 };
+        let outcome = Outcome::Uncertain(crate::records::Unknown::Upstream);
+        assert_eq!(records.complete(other, outcome, keep).get().await, Ok(Completed::Stale));
+        assert_eq!(records.release(other).get().await, Ok(Released::Stale));
+        assert_eq!(records.forget(hold(1).name, Live::Forget).get().await, Ok(Forgotten::Deleted));
+        let scrape = registry.encode(Format::Text);
+        for (operation, outcome, count) in [
+            ("begin", "ok", 1),
+            ("begin", "error", 1),
+            ("renew", "ok", 1),
+            ("renew", "stale", 1),
+            ("complete", "stale", 1),
+            ("release", "stale", 1),
+            ("forget", "ok", 1),
+            ("forget", "timeout", 0),
+        ] {
+            let line = format!(
+                "vestibule_store_operation_duration_seconds_count{{operation=\"{operation}\",outcome=\"{outcome}\"}} {count}\n"
+            );
+            assert!(scrape.contains(&line), "{line}{scrape}");
+        }
+        assert!(scrape.contains("vestibule_store_up 1\n"), "a full store answers");
+    }
+}

@@ -1,0 +1,223 @@
+//! Records in Redis: one server, a cluster, or the master that sentinels name.
+//!
+//! Each operation is one script on one key, and Redis' clock alone decides what has run out. Nothing takes longer than
+//! [`Settings::timeout`], whatever becomes of the connection.
+
+mod bounded;
+mod breaker;
+mod cluster;
+mod connection;
+mod failure;
+mod lane;
+mod node;
+mod policy;
+mod record;
+mod script;
+mod sentinel;
+mod servers;
+mod slots;
+mod tls;
+mod url;
+
+pub use url::{BadUrl, RedisUrl};
+
+use crate::records::{
+    Begun, Claim, Completed, Forgotten, Hold, Keeping, Live, Name, Outage, Outcome, Records, Released, Renewed,
+    Standing,
+};
+use breaker::Breaker;
+use connection::Answer;
+use failure::Failure;
+use parking_lot::Mutex;
+use redis::Value;
+use rustls::pki_types::CertificateDer;
+use script::Call;
+use servers::Servers;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::time::{Instant, timeout_at};
+use vestibule_plugin::meter::Gauge;
+use vestibule_plugin::{Clock, Soon, SystemClock};
+
+/// Which Redis, and how it is used.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where it is.
+    pub url: RedisUrl,
+    /// What every key begins with.
+    pub namespace: String,
+    /// Longest time of any operation, connecting included.
+    pub timeout: Duration,
+    /// Authorities to trust in place of those of the web; of no meaning without TLS.
+    pub authorities: Option<Vec<CertificateDer<'static>>>,
+}
+
+/// Records that all proxies of a fleet share.
+pub struct RedisRecords {
+    kind: &'static str,
+    namespace: String,
+    timeout: Duration,
+    servers: Servers,
+    clock: SystemClock,
+    breaker: Mutex<Breaker>,
+    up: AtomicBool,
+}
+
+/// What a script answers with a number.
+const ONE: i64 = 1;
+const TWO: i64 = 2;
+const THREE: i64 = 3;
+
+impl RedisRecords {
+    /// Connects to nothing yet; that takes a runtime, and the first operation does it. Fails when an authority is not a
+    /// certificate.
+    pub fn new(settings: Settings) -> Result<Self, rustls::Error> {
+        let Settings { url, namespace, timeout, authorities } = settings;
+        let tls = url.tls.then(|| tls::client(authorities.as_deref())).transpose()?;
+        Ok(Self {
+            kind: url.kind(),
+            namespace,
+            timeout,
+            servers: Servers::new(&url, tls.as_ref(), timeout),
+            clock: SystemClock::default(),
+            breaker: Mutex::default(),
+            up: AtomicBool::new(false),
+        })
+    }
+
+    /// Connects, for at most [`Settings::timeout`]. Says why Redis must not be used if it answers and that is so;
+    /// `None` also when it cannot be reached.
+    pub async fn first_contact(&self) -> Option<String> {
+        let deadline = Instant::now() + self.timeout;
+        match timeout_at(deadline, self.servers.connect(deadline)).await {
+            Ok(Ok(())) => {
+                self.up.store(true, Ordering::Relaxed);
+                None
+            }
+            Ok(Err(Failure::Refused(why))) => Some(why),
+            Ok(Err(_)) | Err(_) => None,
+        }
+    }
+
+    /// Asks, whatever the breaker says, and tells it what came of it.
+    async fn ask(&self, call: &Call) -> Result<Answer, Outage> {
+        let deadline = Instant::now() + self.timeout;
+        let answer = self.servers.run(call, deadline).await;
+        let answers = match &answer {
+            Ok(_) | Err(Outage::Full | Outage::Unreadable(_) | Outage::Replicas { .. }) => true,
+            Err(Outage::Timeout | Outage::Unavailable(_)) => false,
+        };
+        self.up.store(answers, Ordering::Relaxed);
+        let mut breaker = self.breaker.lock();
+        if answers {
+            breaker.succeeded();
+        } else {
+            breaker.failed(self.clock.now());
+        }
+        answer
+    }
+
+    async fn try_begin(&self, claim: &Claim) -> Result<Begun, Outage> {
+        if !self.breaker.lock().admits(self.clock.now()) {
+            return Err(Outage::Unavailable(
+                "it failed several times in a row; a probe a second is let through".into(),
+            ));
+        }
+        let Answer { value, acknowledged } = self.ask(&Call::begin(&self.namespace, claim)).await?;
+        match value {
+            Value::Int(ONE) if acknowledged < claim.replicas => {
+                let wanted = claim.replicas;
+                // Were it not taken back now, it could still be there: that is a Timeout.
+                match self.ask(&Call::release(&self.namespace, &claim.hold)).await {
+                    Ok(_) => Err(Outage::Replicas { wanted, acknowledged }),
+                    Err(_) => Err(Outage::Timeout),
+                }
+            }
+            Value::Int(ONE) => Ok(Begun::Acquired),
+            Value::Int(TWO) => Ok(Begun::Mismatch),
+            Value::BulkString(record) => record::decode(record, &claim.hold.fingerprint)
+                .ok_or_else(|| Outage::Unreadable("what came back is not a record of this request".into())),
+            _ => Err(nonsense()),
+        }
+    }
+
+    async fn try_complete(&self, call: Call) -> Result<Completed, Outage> {
+        let Answer { value, acknowledged } = self.ask(&call).await.map_err(|outage| match outage {
+            // There is no room made for what was executed: it is tried again like after any other outage.
+            Outage::Full => Outage::Unavailable("maxmemory is reached".into()),
+            outage => outage,
+        })?;
+        match value {
+            Value::Int(ONE) if acknowledged < call.replicas => Ok(Completed::Lagging { replicas: acknowledged }),
+            Value::Int(ONE) => Ok(Completed::Ok),
+            Value::Int(THREE) => Ok(Completed::Stale),
+            _ => Err(nonsense()),
+        }
+    }
+}
+
+fn nonsense() -> Outage {
+    Outage::Unavailable("the answer makes no sense".into())
+}
+
+impl Records for RedisRecords {
+    fn begin<'a>(&'a self, claim: Claim) -> Soon<'a, Result<Begun, Outage>> {
+        Soon::later(async move { self.try_begin(&claim).await })
+    }
+
+    fn renew<'a>(&'a self, hold: Hold, lease: Duration, ttl: Duration) -> Soon<'a, Result<Renewed, Outage>> {
+        let call = Call::renew(&self.namespace, &hold, lease, ttl);
+        Soon::later(async move {
+            match self.ask(&call).await?.value {
+                Value::Int(ONE) => Ok(Renewed::Ok),
+                Value::Int(TWO) => Ok(Renewed::Lost),
+                Value::Int(THREE) => Ok(Renewed::Stale),
+                _ => Err(nonsense()),
+            }
+        })
+    }
+
+    fn complete<'a>(&'a self, hold: Hold, outcome: Outcome, keep: Keeping) -> Soon<'a, Result<Completed, Outage>> {
+        Soon::later(self.try_complete(Call::complete(&self.namespace, &hold, &outcome, keep)))
+    }
+
+    fn release<'a>(&'a self, hold: Hold) -> Soon<'a, Result<Released, Outage>> {
+        let call = Call::release(&self.namespace, &hold);
+        Soon::later(async move {
+            match self.ask(&call).await?.value {
+                Value::Int(ONE) => Ok(Released::Ok),
+                Value::Int(THREE) => Ok(Released::Stale),
+                _ => Err(nonsense()),
+            }
+        })
+    }
+
+    fn forget<'a>(&'a self, name: Name, live: Live) -> Soon<'a, Result<Forgotten, Outage>> {
+        let call = Call::forget(&self.namespace, name, live);
+        Soon::later(async move {
+            match self.ask(&call).await?.value {
+                Value::Int(ONE) => Ok(Forgotten::Deleted),
+                Value::Int(TWO) => Ok(Forgotten::Absent),
+                Value::Int(THREE) => Ok(Forgotten::Alive),
+                _ => Err(nonsense()),
+            }
+        })
+    }
+
+    fn show(&self, _gauge: Gauge) {}
+
+    fn standing(&self) -> Standing {
+        Standing {
+            kind: self.kind,
+            up: self.up.load(Ordering::Relaxed),
+            breaker: self.breaker.lock().shown(),
+            refused: self.servers.refusal(),
+        }
+    }
+
+    /// Redis does so itself.
+    fn sweep(&self) {}
+}
+
+#[cfg(test)]
+mod tests;

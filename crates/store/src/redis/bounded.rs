@@ -1,0 +1,210 @@
+//! A stream from a server that must not answer without end.
+//!
+//! The parser behind it takes a length at its word and collects until that many bytes are there. Here a reply is cut off
+//! as soon as it says that it will be too large.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// A reply may have this many bytes: more than any record that is kept.
+const REPLY_BYTES: u64 = 80 << 20;
+
+/// A reply may have this many parts: a map of a cluster in which every slot has a range of its own.
+const REPLY_PARTS: u64 = 1 << 18;
+
+/// Of the line that begins each part, what can say a number.
+const LINE_BYTES: usize = 24;
+
+/// Passes everything on, and fails instead of passing on the beginning of too much.
+pub(super) struct Bounded<S> {
+    stream: S,
+    reply: Reply,
+}
+
+impl<S> Bounded<S> {
+    pub(super) fn new(stream: S) -> Self {
+        Self { stream, reply: Reply::default() }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Bounded<S> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
+        if self.reply.follow(&buf.filled()[before..]).is_err() {
+            buf.set_filled(before);
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, "a reply beyond all measure")));
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Bounded<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+/// Where in a reply the stream is.
+#[derive(Default)]
+struct Reply {
+    bytes: u64,
+    /// Still to come, the one that is coming included; 0 between replies.
+    parts: u64,
+    at: Place,
+}
+
+enum Place {
+    Line { line: [u8; LINE_BYTES], length: usize },
+    Body { left: u64 },
+}
+
+impl Default for Place {
+    fn default() -> Self {
+        Self::Line { line: [0; LINE_BYTES], length: 0 }
+    }
+}
+
+/// It is more than is taken.
+#[derive(Debug, PartialEq, Eq)]
+struct TooMuch;
+
+impl Reply {
+    fn follow(&mut self, mut bytes: &[u8]) -> Result<(), TooMuch> {
+        while let Some(&byte) = bytes.first() {
+            if self.parts == 0 {
+                *self = Self { parts: 1, ..Self::default() };
+            }
+            let passed = match &mut self.at {
+                Place::Body { left } => {
+                    let passed = bytes.len().min(usize::try_from(*left).unwrap_or(usize::MAX));
+                    *left -= passed as u64;
+                    if *left == 0 {
+                        self.end_part(0)?;
+                    }
+                    passed
+                }
+                Place::Line { line, .. } if byte == b'\n' => {
+                    let line = *line;
+                    self.end_line(&line)?;
+                    1
+                }
+                Place::Line { line, length } => {
+                    if let Some(place) = line.get_mut(*length) {
+                        *place = byte;
+                        *length += 1;
+                    }
+                    1
+                }
+            };
+            self.bytes += passed as u64;
+            if self.bytes > REPLY_BYTES {
+                return Err(TooMuch);
+            }
+            bytes = &bytes[passed..];
+        }
+        Ok(())
+    }
+
+    /// After the line that says what a part is.
+    fn end_line(&mut self, line: &[u8; LINE_BYTES]) -> Result<(), TooMuch> {
+        let number = || {
+            let text = std::str::from_utf8(&line[1..]).unwrap_or_default();
+            let text = text.trim_end_matches('\0').trim();
+            // Less than none is nothing; what is no number, or too long for one, is refused like too much.
+            text.parse::<i64>().map_or(u64::MAX, |number| u64::try_from(number).unwrap_or(0))
+        };
+        match line[0] {
+            b'$' | b'=' | b'!' if !line[1..].starts_with(b"-") => {
+                if number() > REPLY_BYTES {
+                    return Err(TooMuch);
+                }
+                // With the end of its line.
+                self.at = Place::Body { left: number() + 2 };
+                Ok(())
+            }
+            b'*' | b'~' | b'>' => self.end_part(number()),
+            b'%' => self.end_part(number().saturating_mul(2)),
+            b'|' => self.end_part(number().saturating_mul(2).saturating_add(1)),
+            _ => self.end_part(0),
+        }
+    }
+
+    /// `more` parts belong to the one that has ended.
+    fn end_part(&mut self, more: u64) -> Result<(), TooMuch> {
+        self.at = Place::default();
+        self.parts = (self.parts - 1).saturating_add(more);
+        if self.parts > REPLY_PARTS { Err(TooMuch) } else { Ok(()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn after(pieces: &[&[u8]]) -> Result<Reply, TooMuch> {
+        let mut reply = Reply::default();
+        pieces.iter().try_for_each(|piece| reply.follow(piece))?;
+        Ok(reply)
+    }
+
+    #[test]
+    fn a_reply_is_followed_to_its_end() {
+        for text in [
+            "+OK\r\n",
+            "-ERR $99999999999999\r\n",
+            ":7\r\n",
+            "$-1\r\n",
+            "*-1\r\n",
+            "$0\r\n\r\n",
+            "$3\r\n$9\n\r\n",
+            "*2\r\n$1\r\na\r\n*1\r\n:1\r\n",
+            "*0\r\n",
+            "%1\r\n+a\r\n$1\r\nb\r\n",
+        ] {
+            let (first, second) = text.as_bytes().split_at(text.len() / 2);
+            let reply = after(&[first, second]).expect("little");
+            assert_eq!(reply.parts, 0, "{text:?}");
+            let reply = after(&[text.as_bytes(), text.as_bytes()]).expect("little");
+            assert_eq!((reply.parts, reply.bytes), (0, text.len() as u64), "{text:?} starts anew");
+        }
+        assert_eq!(after(&[b"*2\r\n:1\r\n"]).map(|reply| reply.parts), Ok(1));
+    }
+
+    #[test]
+    fn too_much_is_noticed_by_what_is_said_of_it() {
+        for text in
+            ["$83886081\r\n", "$99999999999999999999999999\r\n", "*262145\r\n", "*2\r\n*262144\r\n", "%200000\r\n"]
+        {
+            assert_eq!(after(&[text.as_bytes()]).map(|reply| reply.parts), Err(TooMuch), "{text}");
+        }
+        assert!(after(&[b"$83886080\r\n"]).is_ok());
+    }
+
+    #[test]
+    fn large_parts_add_up() {
+        let mut reply = after(&[b"*3\r\n"]).expect("little");
+        let part = [b"$41943040\r\n", &vec![b'x'; 40 << 20][..], b"\r\n"].concat();
+        assert_eq!(reply.follow(&part), Ok(()));
+        assert_eq!(reply.follow(&part), Err(TooMuch));
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_followed_or_refused(pieces in proptest::collection::vec("[$*%|+:!0-9\r\n-]{0,40}", 0..20)) {
+            let pieces: Vec<_> = pieces.iter().map(|piece| piece.as_bytes()).collect();
+            let _ = after(&pieces);
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! One connection to one Redis, shared by everybody who asks it something.
+
+use super::bounded::Bounded;
+use super::failure::{Failure, answered, is_unknown_script};
+use super::script::Call;
+use super::url::{Address, Credentials};
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, Cmd, Pipeline, ProtocolVersion, RedisConnectionInfo, RedisError, Value, cmd};
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::task::AbortHandle;
+use tokio::time::{Instant, timeout_at};
+use tokio_rustls::TlsConnector;
+
+/// Questions without an answer in a row after which nothing more is expected of a connection.
+const SILENCE: u32 = 2;
+
+/// Of the time that is left, what a server may wait for its replicas: the rest is for the way back.
+const WAIT_NUMERATOR: u32 = 9;
+const WAIT_DENOMINATOR: u32 = 10;
+
+/// How connections are made.
+#[derive(Clone)]
+pub(super) struct Connector {
+    pub(super) credentials: Option<Credentials>,
+    pub(super) database: u16,
+    pub(super) tls: Option<Arc<ClientConfig>>,
+}
+
+/// An open connection, closed when dropped.
+pub(super) struct Connection {
+    commands: MultiplexedConnection,
+    driver: AbortHandle,
+    unanswered: AtomicU32,
+}
+
+/// What came back.
+pub(super) struct Answer {
+    pub(super) value: Value,
+    /// Replicas that have it; 0 when none was asked.
+    pub(super) acknowledged: u32,
+}
+
+impl Connector {
+    /// Connects and authenticates.
+    pub(super) async fn open(&self, address: &Address) -> Result<Connection, Failure> {
+        let unreachable = |error: &dyn std::fmt::Display| Failure::Unreachable(format!("{address}: {error}"));
+        let stream = TcpStream::connect((address.host.as_str(), address.port)).await.map_err(|e| unreachable(&e))?;
+        stream.set_nodelay(true).map_err(|e| unreachable(&e))?;
+        let opened = match &self.tls {
+            None => self.greet(stream).await,
+            Some(config) => {
+                let name = ServerName::try_from(address.host.clone()).map_err(|e| unreachable(&e))?;
+                let stream = TlsConnector::from(Arc::clone(config)).connect(name, stream).await;
+                self.greet(stream.map_err(|e| unreachable(&e))?).await
+            }
+        };
+        opened.map_err(|e| unreachable(&e))
+    }
+
+    async fn greet(
+        &self,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    ) -> Result<Connection, RedisError> {
+        let mut info = RedisConnectionInfo::default()
+            .set_protocol(ProtocolVersion::RESP2)
+            .set_skip_set_lib_name()
+            .set_db(self.database.into());
+        if let Some(Credentials { user, password }) = &self.credentials {
+            info = info.set_password(password.as_str());
+            if !user.is_empty() {
+                info = info.set_username(user);
+            }
+        }
+        // Its own deadlines would come on top of ours.
+        let config = AsyncConnectionConfig::new().set_response_timeout(None).set_connection_timeout(None);
+        let (commands, driver) = MultiplexedConnection::new_with_config(&info, Bounded::new(stream), config).await?;
+        Ok(Connection { commands, driver: tokio::spawn(driver).abort_handle(), unanswered: AtomicU32::new(0) })
+    }
+}
+
+impl Connection {
+    /// Asks one thing that is no script.
+    pub(super) async fn ask(&self, command: &Cmd, deadline: Instant) -> Result<Value, Failure> {
+        let mut commands = self.commands.clone();
+        answered(self.waiting(commands.send_packed_command(command), deadline).await?)
+    }
+
+    /// Runs a script, which is sent along when the server does not know it.
+    pub(super) async fn run(&self, call: &Call, asking: bool, deadline: Instant) -> Result<Answer, Failure> {
+        // By its source at once when replicas are waited for: that a script is unknown would be noticed only after the
+        // wait, when no time is left.
+        let script = if call.replicas > 0 { call.by_source() } else { call.by_name() };
+        let mut answer = self.send(script, call.replicas, asking, deadline).await?;
+        if is_unknown_script(&answer.value) {
+            answer = self.send(call.by_source(), call.replicas, asking, deadline).await?;
+        }
+        let value = answered(answer.value)?;
+        // Not to be used any more: what comes next may be the answer to this.
+        if !(call.expects)(&value) {
+            return Err(Failure::Nonsense("no script answers so"));
+        }
+        Ok(Answer { value, ..answer })
+    }
+
+    /// Everything that belongs to `script` in one round trip.
+    async fn send(&self, script: Cmd, replicas: u32, asking: bool, deadline: Instant) -> Result<Answer, Failure> {
+        let mut commands = self.commands.clone();
+        if !asking && replicas == 0 {
+            let value = self.waiting(commands.send_packed_command(&script), deadline).await?;
+            return Ok(Answer { value, acknowledged: 0 });
+        }
+        let mut together = Pipeline::new();
+        if asking {
+            together.add_command(cmd("ASKING"));
+        }
+        together.add_command(script);
+        if replicas > 0 {
+            let left = deadline.saturating_duration_since(Instant::now()) * WAIT_NUMERATOR / WAIT_DENOMINATOR;
+            // 0 would wait for ever.
+            let millis = u64::try_from(left.as_millis()).unwrap_or(u64::MAX).max(1);
+            together.cmd("WAIT").arg(replicas).arg(millis);
+        }
+        let count = together.len();
+        let values = self.waiting(commands.send_packed_commands(&together, 0, count), deadline).await?;
+        let mut values = values.into_iter().skip(usize::from(asking));
+        let value = values.next().ok_or(Failure::Nonsense("an answer is missing"))?;
+        let acknowledged = match (&value, values.next()) {
+            // Its error says more than what WAIT made of it.
+            (Value::ServerError(_), _) => 0,
+            (_, None) if replicas == 0 => 0,
+            (_, Some(waited)) => match answered(waited)? {
+                Value::Int(replicas) => {
+                    u32::try_from(replicas).map_err(|_| Failure::Nonsense("less than no replica"))?
+                }
+                _ => return Err(Failure::Nonsense("no number of replicas")),
+            },
+            (_, None) => return Err(Failure::Nonsense("no number of replicas")),
+        };
+        Ok(Answer { value, acknowledged })
+    }
+
+    async fn waiting<T>(
+        &self,
+        answer: impl Future<Output = Result<T, RedisError>>,
+        deadline: Instant,
+    ) -> Result<T, Failure> {
+        match timeout_at(deadline, answer).await {
+            Ok(answer) => {
+                self.unanswered.store(0, Ordering::Relaxed);
+                answer.map_err(|error| Failure::of(&error))
+            }
+            Err(_elapsed) => {
+                self.unanswered.fetch_add(1, Ordering::Relaxed);
+                Err(Failure::Late)
+            }
+        }
+    }
+
+    /// Whether it has gone quiet.
+    pub(super) fn is_silent(&self) -> bool {
+        self.unanswered.load(Ordering::Relaxed) >= SILENCE
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        // Else it would stay open until everything asked was answered.
+        self.driver.abort();
+    }
+}

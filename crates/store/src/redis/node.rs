@@ -1,0 +1,108 @@
+//! One Redis: the connection that all share, and those for questions that hold a connection up.
+
+use super::connection::{Answer, Connection, Connector};
+use super::failure::Failure;
+use super::lane::{Dial, Lane};
+use super::policy;
+use super::script::Call;
+use super::url::Address;
+use futures::FutureExt;
+use parking_lot::Mutex;
+use redis::Cmd;
+use redis::Value;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, timeout_at};
+
+/// Connections for questions that wait for replicas. Redis answers nothing else on such a connection meanwhile.
+const WAITING: usize = 32;
+
+pub(super) struct Node {
+    shared: Lane,
+    /// Idle ones, the last one used on top.
+    waiting: Mutex<Vec<Lane>>,
+    vacancies: Semaphore,
+}
+
+/// A lane taken out of the idle ones, and put back.
+struct Borrowed<'a> {
+    lane: Option<Lane>,
+    idle: &'a Mutex<Vec<Lane>>,
+}
+
+impl Node {
+    /// `limit` bounds the opening of each of its connections.
+    pub(super) fn new(dial: &Dial, limit: Duration) -> Self {
+        let lane = || Lane::new(Arc::clone(dial), limit);
+        Self {
+            shared: lane(),
+            waiting: Mutex::new((0..WAITING).map(|_| lane()).collect()),
+            vacancies: Semaphore::new(WAITING),
+        }
+    }
+
+    /// The one at `address`.
+    pub(super) fn at(address: &Address, connector: &Arc<Connector>, limit: Duration) -> Self {
+        let (address, connector) = (address.clone(), Arc::clone(connector));
+        let dial: Dial = Arc::new(move || {
+            let (address, connector) = (address.clone(), Arc::clone(&connector));
+            async move {
+                let connection = connector.open(&address).await?;
+                policy::check(&connection, Instant::now() + limit).await?;
+                Ok(connection)
+            }
+            .boxed()
+        });
+        Self::new(&dial, limit)
+    }
+
+    pub(super) async fn connect(&self, deadline: Instant) -> Result<(), Failure> {
+        self.shared.connection(deadline).await.map(drop)
+    }
+
+    pub(super) async fn ask(&self, command: &Cmd, deadline: Instant) -> Result<Value, Failure> {
+        let connection = self.shared.connection(deadline).await?;
+        let answer = connection.ask(command, deadline).await;
+        Self::heed(&self.shared, &connection, &answer);
+        answer
+    }
+
+    pub(super) async fn run(&self, call: &Call, asking: bool, deadline: Instant) -> Result<Answer, Failure> {
+        if call.replicas == 0 {
+            let connection = self.shared.connection(deadline).await?;
+            let answer = connection.run(call, asking, deadline).await;
+            Self::heed(&self.shared, &connection, &answer);
+            return answer;
+        }
+        let busy = || Failure::Unreachable(format!("{WAITING} operations wait for replicas already"));
+        let _vacancy = timeout_at(deadline, self.vacancies.acquire()).await.map_err(|_elapsed| busy())?;
+        let borrowed = Borrowed { lane: self.waiting.lock().pop(), idle: &self.waiting };
+        let lane = borrowed.lane.as_ref().ok_or_else(busy)?;
+        let connection = lane.connection(deadline).await?;
+        let answer = connection.run(call, asking, deadline).await;
+        if answer.is_err() {
+            lane.give_up(&connection);
+        }
+        answer
+    }
+
+    fn heed<T>(lane: &Lane, connection: &Arc<Connection>, answer: &Result<T, Failure>) {
+        match answer {
+            Err(Failure::Broken(_) | Failure::Away(_) | Failure::Nonsense(_)) => lane.give_up(connection),
+            Err(Failure::Late) if connection.is_silent() => lane.give_up(connection),
+            Ok(_) | Err(_) => {}
+        }
+    }
+
+    /// Why it must not be used, as far as is known.
+    pub(super) fn refusal(&self) -> Option<String> {
+        self.shared.refusal()
+    }
+}
+
+impl Drop for Borrowed<'_> {
+    fn drop(&mut self) {
+        self.idle.lock().extend(self.lane.take());
+    }
+}

@@ -1,0 +1,129 @@
+//! The operations as Redis runs them: one script each, on one key.
+
+use super::record;
+use crate::records::{Abandoned, Claim, Hold, Keeping, Live, Name, Outcome};
+use redis::{Cmd, Value};
+use std::sync::LazyLock;
+use std::time::Duration;
+
+/// A script and the name Redis has for it.
+pub(super) struct Script {
+    source: &'static str,
+    sha1: String,
+}
+
+macro_rules! script {
+    ($file:literal) => {
+        LazyLock::new(|| {
+            let source = concat!(include_str!("record.lua"), include_str!($file));
+            Script { source, sha1: redis::Script::new(source).get_hash().to_owned() }
+        })
+    };
+}
+
+static BEGIN: LazyLock<Script> = script!("begin.lua");
+static RENEW: LazyLock<Script> = script!("renew.lua");
+static COMPLETE: LazyLock<Script> = script!("complete.lua");
+static RELEASE: LazyLock<Script> = script!("release.lua");
+static FORGET: LazyLock<Script> = script!("forget.lua");
+
+/// A script with its key and arguments; sent as often as it takes.
+pub(super) struct Call {
+    script: &'static Script,
+    pub(super) key: Vec<u8>,
+    args: Vec<Vec<u8>>,
+    /// Replicas to wait for; 0 for none.
+    pub(super) replicas: u32,
+    /// Whether it is what the script answers.
+    pub(super) expects: fn(&Value) -> bool,
+}
+
+impl Call {
+    pub(super) fn begin(namespace: &str, claim: &Claim) -> Self {
+        let Claim { hold, lease, ttl, abandoned, replicas } = claim;
+        let take_over = flag(*abandoned == Abandoned::TakeOver);
+        let args = vec![record::encode_hold(hold).to_vec(), millis(*lease), millis(*ttl), take_over];
+        let expects = |answer: &Value| matches!(answer, Value::Int(1 | 2) | Value::BulkString(_));
+        Self { script: &BEGIN, key: key(namespace, hold.name), args, replicas: *replicas, expects }
+    }
+
+    pub(super) fn renew(namespace: &str, hold: &Hold, lease: Duration, ttl: Duration) -> Self {
+        let args = vec![record::encode_hold(hold).to_vec(), millis(lease), millis(ttl)];
+        let expects = |answer: &Value| matches!(answer, Value::Int(1..=3));
+        Self { script: &RENEW, key: key(namespace, hold.name), args, replicas: 0, expects }
+    }
+
+    pub(super) fn complete(namespace: &str, hold: &Hold, outcome: &Outcome, keep: Keeping) -> Self {
+        let args = vec![hold.owner.0.to_vec(), record::encode(hold, outcome), millis(keep.ttl)];
+        let expects = |answer: &Value| matches!(answer, Value::Int(1 | 3));
+        Self { script: &COMPLETE, key: key(namespace, hold.name), args, replicas: keep.replicas, expects }
+    }
+
+    pub(super) fn release(namespace: &str, hold: &Hold) -> Self {
+        let expects = |answer: &Value| matches!(answer, Value::Int(1 | 3));
+        Self {
+            script: &RELEASE,
+            key: key(namespace, hold.name),
+            args: vec![hold.owner.0.to_vec()],
+            replicas: 0,
+            expects,
+        }
+    }
+
+    pub(super) fn forget(namespace: &str, name: Name, live: Live) -> Self {
+        let expects = |answer: &Value| matches!(answer, Value::Int(1..=3));
+        Self { script: &FORGET, key: key(namespace, name), args: vec![flag(live == Live::Spare)], replicas: 0, expects }
+    }
+
+    /// Runs the script by its name, which a Redis that was restarted or flushed does not know.
+    pub(super) fn by_name(&self) -> Cmd {
+        self.command("EVALSHA", self.script.sha1.as_bytes())
+    }
+
+    /// Runs the script, which Redis knows by its name from then on.
+    pub(super) fn by_source(&self) -> Cmd {
+        self.command("EVAL", self.script.source.as_bytes())
+    }
+
+    fn command(&self, command: &str, script: &[u8]) -> Cmd {
+        let payload: usize = self.args.iter().map(Vec::len).sum();
+        let mut cmd = Cmd::with_capacity(4 + self.args.len(), command.len() + script.len() + self.key.len() + payload);
+        cmd.arg(command).arg(script).arg(1).arg(&self.key[..]);
+        for arg in &self.args {
+            cmd.arg(&arg[..]);
+        }
+        cmd
+    }
+}
+
+fn key(namespace: &str, name: Name) -> Vec<u8> {
+    format!("{namespace}:idem:1:{name}").into_bytes()
+}
+
+fn flag(set: bool) -> Vec<u8> {
+    if set { b"1".to_vec() } else { b"0".to_vec() }
+}
+
+/// Redis counts in whole milliseconds from 1, and refuses times beyond its calendar.
+fn millis(time: Duration) -> Vec<u8> {
+    const CENTURY_MS: u128 = 100 * 365 * 24 * 60 * 60 * 1000;
+    time.as_millis().clamp(1, CENTURY_MS).to_string().into_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_key_is_namespace_version_and_name() {
+        let name = Name(*b"\x00\x01\x02\x03\x04\x05\x06\x07\x08\x09\x0a\x0b\x0c\x0d\x0e\xff");
+        assert_eq!(key("shop", name), b"shop:idem:1:000102030405060708090a0b0c0d0eff");
+    }
+
+    #[test]
+    fn a_time_is_never_none_and_never_beyond_the_calendar() {
+        assert_eq!(millis(Duration::ZERO), b"1");
+        assert_eq!(millis(Duration::from_micros(2999)), b"2");
+        assert_eq!(millis(Duration::MAX), b"3153600000000");
+    }
+}
