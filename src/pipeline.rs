@@ -7,6 +7,7 @@ use crate::edge::forwarded::Trust;
 use crate::exchange::{Attached, Request, Story};
 use crate::proxy::wire::{RequestFields, Via};
 use crate::routes::Routes;
+use crate::stores::Stores;
 use crate::upstream::Upstream;
 use http::HeaderName;
 use pingora::http::RequestHeader;
@@ -22,6 +23,8 @@ pub struct Pipeline {
     /// The plugins that are on, outermost first.
     pub plugins: Vec<Built>,
     switched_off: Vec<Built>,
+    /// The stores that its plugins use.
+    pub stores: Stores,
     /// Path templates.
     pub routes: Routes,
     /// Who may speak for a client.
@@ -53,7 +56,8 @@ impl Pipeline {
         known: &[Arc<Upstream>],
         host: &crate::host::Lent,
     ) -> Result<Self, String> {
-        let Generation { settings, plugins, switched_off, effective, hash, route_names, warnings: _ } = generation;
+        let Generation { settings, plugins, switched_off, stores, effective, hash, route_names, warnings: _ } =
+            generation;
         let routes = Routes::new(&settings.routes, &settings.server.methods, settings.server.path_case)?;
         let mut upstreams: Vec<Arc<Upstream>> = Vec::with_capacity(settings.routes.len() + 1);
         let own = settings.routes.iter().map(|route| route.upstream.as_ref());
@@ -86,6 +90,7 @@ impl Pipeline {
             since: SystemTime::now(),
             plugins,
             switched_off,
+            stores,
             settings,
         })
     }
@@ -122,6 +127,7 @@ impl Pipeline {
 
     /// Tells every plugin that this configuration serves from now on, also those that are switched off.
     pub fn install(&self) {
+        self.stores.bound(self.settings.store.memory_max);
         self.plugins.iter().chain(&self.switched_off).for_each(|built| built.plugin.on_install());
     }
 

@@ -87,11 +87,9 @@ impl Reloader {
         warn(&generation.warnings);
         let number = current.number() + 1;
         let (log, secret) = (generation.settings.log, generation.settings.store.secret);
-        let memory_max = generation.settings.store.memory_max;
         let pipeline = Pipeline::new(number, generation, current.upstreams(), &self.host.lent())
             .map_err(|error| self.failed(error))?;
         self.host.log.configure(log, secret);
-        self.deps.stores().bound(memory_max);
         self.host.install(pipeline);
         Ok(number)
     }

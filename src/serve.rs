@@ -10,6 +10,7 @@ use crate::listener::{self, Listener, Room};
 use crate::pipeline::Pipeline;
 use crate::proxy::Proxy;
 use crate::reload::{self, Reloader};
+use crate::stores::Stores;
 use crate::telemetry::Log;
 use crate::upstream;
 use pingora::apps::HttpServerOptions;
@@ -58,8 +59,6 @@ impl Server {
         log.configure(settings.log, settings.store.secret);
         reload::warn(&generation.warnings);
         let threats = Arc::new(Threats::new(&lent.meter));
-        let stores = deps.stores().clone();
-        stores.bound(settings.store.memory_max);
         let pipeline = Pipeline::new(1, generation, &[], &lent)?;
         let host = Arc::new(Host::new(lent, log, threats, pipeline));
 
@@ -84,7 +83,8 @@ impl Server {
         tokio::spawn(upstream::probe(Arc::clone(&server.host)));
         let host = Arc::clone(&server.host);
         tokio::spawn(async move { host.connector.sweep().await });
-        tokio::spawn(async move { stores.sweep_for_ever().await });
+        let host = Arc::clone(&server.host);
+        tokio::spawn(Stores::sweep_for_ever(move || host.pipeline().stores.clone()));
         server.serve_proxy(sockets, &settings)?;
         Ok(server)
     }

@@ -1,45 +1,104 @@
 //! What outlives a reload: the stores, owned by the host and lent to plugins.
 
-use std::sync::Arc;
+use crate::config::settings;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use vestibule_plugin::Clock;
-use vestibule_store::{Ledger, MemoryQuotas, MemoryRecords, Quotas};
+use vestibule_plugin::meter::Registry;
+use vestibule_store::records::Standing;
+use vestibule_store::{Ledger, Measured, MemoryQuotas, MemoryRecords, Quotas, Records, RedisRecords, RedisSettings};
 
 /// How often expired records are looked for; until then they take room.
 const SWEEP: Duration = Duration::from_secs(1);
 
-/// The stores of this process. Cloning shares them.
+/// The stores of one configuration. Cloning shares them.
 #[derive(Clone)]
 pub struct Stores {
     /// Debts of rate-limit policies.
     pub quotas: Arc<dyn Quotas>,
-    /// Keyed requests.
-    pub ledger: Arc<Ledger>,
-    memory: Arc<MemoryRecords>,
+    records: Arc<Kept>,
+}
+
+/// Records, and what a process does with them once a plugin asks for it.
+struct Kept {
+    place: Place,
+    clock: Arc<dyn Clock>,
+    meter: Arc<Registry>,
+    ledger: OnceLock<Arc<Ledger>>,
+}
+
+enum Place {
+    Memory(Arc<MemoryRecords>),
+    Redis(Arc<RedisRecords>),
 }
 
 impl Stores {
-    /// Stores of this process alone, without room for records until [`Self::bound`] gives them some.
-    pub fn memory(clock: &Arc<dyn Clock>) -> Self {
-        let memory = Arc::new(MemoryRecords::new(Arc::clone(clock), 0));
-        Self {
-            quotas: Arc::new(MemoryQuotas::new(Arc::clone(clock))),
-            ledger: Arc::new(Ledger::new(Arc::clone(&memory) as _)),
-            memory,
+    /// In this process alone, without room for records until [`Self::bound`] gives them some.
+    pub fn memory(clock: &Arc<dyn Clock>, meter: &Arc<Registry>) -> Self {
+        let quotas = Arc::new(MemoryQuotas::new(Arc::clone(clock)));
+        let records = Arc::new(MemoryRecords::new(Arc::clone(clock), 0));
+        Self { quotas, records: Kept::new(Place::Memory(records), clock, meter) }
+    }
+
+    /// As these, with records in a Redis. Connects to nothing yet.
+    pub fn with_redis(&self, redis: &settings::Redis, store: &settings::Store) -> Result<Self, String> {
+        let records = RedisRecords::new(RedisSettings {
+            url: redis.url.clone(),
+            namespace: store.namespace.to_string(),
+            timeout: store.timeout,
+            authorities: redis.authorities.clone(),
+        });
+        let records = Arc::new(records.map_err(|error| error.to_string())?);
+        let records = Kept::new(Place::Redis(records), &self.records.clock, &self.records.meter);
+        Ok(Self { quotas: Arc::clone(&self.quotas), records })
+    }
+
+    /// Bounds what is held here of keyed requests, in bytes. What is over a smaller bound stays until it expires.
+    pub fn bound(&self, memory_max: u64) {
+        if let Place::Memory(records) = &self.records.place {
+            records.bound(memory_max);
         }
     }
 
-    /// Bounds what is held of keyed requests, in bytes. What is over a smaller one stays until it expires.
-    pub fn bound(&self, memory_max: u64) {
-        self.memory.bound(memory_max);
+    /// What is known of the store of records, without asking it.
+    pub fn standing(&self) -> Standing {
+        self.records.place.records().standing()
     }
 
-    /// Makes room of what has expired, for ever.
-    pub async fn sweep_for_ever(&self) {
+    /// Makes room of what has expired.
+    fn sweep(&self) {
+        self.records.place.records().sweep();
+    }
+
+    /// Makes room of what has expired, for ever, in the stores that serve.
+    pub async fn sweep_for_ever(serving: impl Fn() -> Self) {
         let mut tick = tokio::time::interval(SWEEP);
         loop {
             tick.tick().await;
-            self.ledger.records().sweep();
+            serving().sweep();
+        }
+    }
+
+    /// Reaches out to a store elsewhere, if a plugin uses it; why it must not be used, when it answers and that is so.
+    pub async fn first_contact(&self) -> Option<String> {
+        match &self.records.place {
+            Place::Redis(records) if self.records.ledger.get().is_some() => records.first_contact().await,
+            Place::Redis(_) | Place::Memory(_) => None,
+        }
+    }
+}
+
+impl Kept {
+    fn new(place: Place, clock: &Arc<dyn Clock>, meter: &Arc<Registry>) -> Arc<Self> {
+        Arc::new(Self { place, clock: Arc::clone(clock), meter: Arc::clone(meter), ledger: OnceLock::new() })
+    }
+}
+
+impl Place {
+    fn records(&self) -> Arc<dyn Records> {
+        match self {
+            Self::Memory(records) => Arc::clone(records) as _,
+            Self::Redis(records) => Arc::clone(records) as _,
         }
     }
 }
@@ -62,6 +121,8 @@ impl Provide<Arc<dyn Quotas>> for Stores {
 
 impl Provide<Arc<Ledger>> for Stores {
     fn provide(&self) -> Arc<Ledger> {
-        Arc::clone(&self.ledger)
+        let Kept { place, clock, meter, ledger } = &*self.records;
+        let measured = || Measured::new(place.records(), meter, Arc::clone(clock));
+        Arc::clone(ledger.get_or_init(|| Arc::new(Ledger::new(Arc::new(measured())))))
     }
 }

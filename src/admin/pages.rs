@@ -106,6 +106,7 @@ fn ready(admin: &Admin) -> Page {
             reasons.push(reason);
         }
     }
+    reasons.extend(pipeline.stores.standing().refused);
     let status = if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     Page::json(status, &json!({ "ready": reasons.is_empty(), "reasons": reasons }))
 }
@@ -121,6 +122,7 @@ fn metrics(admin: &Admin, accept: Option<&str>) -> Page {
 fn status(admin: &Admin) -> Value {
     let host = &admin.host;
     let pipeline = host.pipeline();
+    let store = pipeline.stores.standing();
     let names: Vec<&str> = pipeline.plugins.iter().map(|built| built.name).collect();
     json!({
         "version": crate::build::VERSION,
@@ -130,7 +132,7 @@ fn status(admin: &Admin) -> Value {
         "config_hash": pipeline.hash,
         "draining": admin.is_draining(),
         "plugins": names,
-        "store": { "kind": "memory", "up": true, "breaker": "closed" },
+        "store": { "kind": store.kind, "up": store.up, "breaker": store.breaker.as_str() },
         "upstream": { "url": upstream_url(&pipeline.settings), "up": default_upstream_up(&pipeline) },
         "fleet": { "proxies": 1 },
     })

@@ -7,8 +7,12 @@ use rlimit::Resource;
 use rustix::fs::Mode;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 use vestibule_plugin::SystemClock;
 use vestibule_plugin::meter::{Registry, process};
+
+/// How long a store that answers is heard before the proxy listens.
+const NEAR: Duration = Duration::from_millis(50);
 
 /// Serves the configuration of `source`.
 pub fn run(source: &Source) -> ExitCode {
@@ -34,9 +38,27 @@ pub fn run(source: &Source) -> ExitCode {
     };
     let served = runtime.block_on(async {
         let mut signals = Signals::heed().map_err(|error| format!("cannot wait for signals: {error}"))?;
+        let stores = generation.stores.clone();
+        let mut contact = tokio::spawn(async move { stores.first_contact().await });
+        // A store that is near answers before anything listens; nobody waits for one that does not.
+        if let Ok(Ok(Some(why))) = tokio::time::timeout(NEAR, &mut contact).await {
+            return Err(format!("the store cannot be used: {why}"));
+        }
         let server = Server::start(source, deps, generation)?;
         Log::heed_panics();
-        server.until_told_to_stop(&mut signals).await;
+        let refused = async {
+            match contact.is_finished() {
+                false => contact.await.ok().flatten(),
+                true => None,
+            }
+        };
+        tokio::select! {
+            () = server.until_told_to_stop(&mut signals) => {}
+            Some(why) = refused => {
+                server.drain(signals.interrupt()).await;
+                return Err(format!("the store cannot be used: {why}"));
+            }
+        }
         Ok::<usize, String>(server.drain(signals.interrupt()).await)
     });
     runtime.shutdown_background();

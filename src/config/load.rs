@@ -14,12 +14,13 @@ use crate::config::schema_walk::{Finding, Slip, walk};
 use crate::config::secret_keys::{self, Why};
 use crate::config::section::Section;
 use crate::config::server::ServerFile;
-use crate::config::settings::{Server, Settings, Target, Upstream};
+use crate::config::settings::{Server, Settings, StorePlace, Target, Upstream};
 use crate::config::source::Unreadable;
 use crate::config::store::StoreFile;
 use crate::config::tree::{self, Broken, Node, Place, Value};
 use crate::config::upstream::UpstreamFile;
 use crate::config::{Diagnostics, Generation, HostDeps, Source, url};
+use crate::stores::Stores;
 use serde::Serialize;
 use std::sync::Arc;
 use toml::Value as Toml;
@@ -194,6 +195,7 @@ impl Stages<'_> {
         show(&mut effective, "store", &file, report);
         let has_secret = !(file.secret.is_empty() && file.secret_file.is_empty());
         let store = file.settle(&section, self.host.drawn_secret, report);
+        let at_ca_file = section.place(&["ca_file"]);
         let memory_max = if section.sound(&["memory_max"]) { store.memory_max } else { u64::MAX };
 
         let file: LogFile = self.section("log", log_node).read(report);
@@ -243,13 +245,20 @@ impl Stages<'_> {
             store: StoreTerms {
                 namespace: Arc::clone(&settings.store.namespace),
                 timeout: settings.store.timeout,
-                kind: StoreKind::Memory,
+                kind: match settings.store.place {
+                    StorePlace::Memory => StoreKind::Memory,
+                    StorePlace::Redis(_) => StoreKind::Shared,
+                },
             },
             ipv6_prefix: settings.server.ipv6_prefix,
         };
+        let stores = host.stores(&settings.store).unwrap_or_else(|why| {
+            report.error(&at_ca_file, "the store cannot be used", why);
+            host.memory().clone()
+        });
         let (mut plugins, mut switched_off) = (Vec::new(), Vec::new());
         for entry in self.plugins {
-            match self.plugin(entry, &drafts, (host, &deps, memory_max), &mut effective, report) {
+            match self.plugin(entry, &drafts, (&stores, &deps, memory_max), &mut effective, report) {
                 Some((built, Switch::On)) => plugins.push(built),
                 Some((built, Switch::Off)) => switched_off.push(built),
                 None => {}
@@ -263,7 +272,7 @@ impl Stages<'_> {
         let key = Some(&settings.store.secret[..]).filter(|_| has_secret);
         let hash = effective.hash(token.into_iter().chain(key));
         let effective = effective.masked(schema);
-        Generation { settings, plugins, switched_off, effective, hash, warnings: Vec::new(), route_names }
+        Generation { settings, plugins, switched_off, stores, effective, hash, warnings: Vec::new(), route_names }
     }
 
     /// Builds a plugin that is on.
@@ -271,7 +280,7 @@ impl Stages<'_> {
         &self,
         entry: &Entry,
         drafts: &[Draft<'_>],
-        (host, deps, memory_max): (&HostDeps, &Deps, u64),
+        (stores, deps, memory_max): (&Stores, &Deps, u64),
         effective: &mut Effective,
         report: &mut Report<'_>,
     ) -> Option<(Built, Switch)> {
@@ -295,7 +304,7 @@ impl Stages<'_> {
         let Assembled { plugin, effective: shown, errors, warnings } = (entry.assemble)(Parts {
             table: table.map(Node::to_toml),
             routes: routes.collect(),
-            stores: host.stores(),
+            stores,
             deps,
             memory_max,
         });

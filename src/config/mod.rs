@@ -46,6 +46,7 @@ pub use source::{DEFAULT_FILE, Source};
 pub use template::shape;
 
 use crate::registry::PLUGINS;
+use crate::stores::Stores;
 use std::sync::Arc;
 
 /// One configuration, ready to run.
@@ -56,6 +57,8 @@ pub struct Generation {
     pub plugins: Vec<Built>,
     /// Those that their own `enabled = false` switches off: they take part in no exchange.
     pub switched_off: Vec<Built>,
+    /// The stores that its plugins use.
+    pub stores: Stores,
     /// The complete configuration as TOML with every default filled in; secrets are `***`. It parses again.
     pub effective: String,
     /// 12 hexadecimal digits that differ when the effective configuration differs, secrets included.

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+use vestibule_store::RedisUrl;
 
 /// Everything the host itself needs; plugins have their own.
 #[derive(Clone, Debug)]
@@ -155,12 +156,32 @@ pub enum Protocol {
 pub struct Store {
     /// Keys the HMAC over identifiers; drawn at start when not configured.
     pub secret: [u8; 32],
+    /// Where it is.
+    pub place: StorePlace,
     /// Stands in front of every name.
     pub namespace: Arc<str>,
     /// Longest time for one operation.
     pub timeout: Duration,
     /// Bound of the memory store in bytes.
     pub memory_max: u64,
+}
+
+/// Where what is shared lies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StorePlace {
+    /// `memory:`, this process.
+    Memory,
+    /// A Redis.
+    Redis(Redis),
+}
+
+/// A Redis, and whom to believe that it is one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Redis {
+    /// Where it is, credentials included.
+    pub url: RedisUrl,
+    /// The CAs to trust instead of the built-in ones.
+    pub authorities: Option<Vec<CertificateDer<'static>>>,
 }
 
 /// `[log]`

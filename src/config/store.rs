@@ -4,12 +4,16 @@ use crate::config::mask::{Authority, hide_credentials};
 use crate::config::report::Report;
 use crate::config::secret_file::secret;
 use crate::config::section::Section;
-use crate::config::settings::Store;
+use crate::config::settings::{Redis, Store, StorePlace};
+use crate::config::tls;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::time::Duration;
 use vestibule_plugin::units::{Size, Span};
+use vestibule_store::RedisUrl;
+
+const EXPECTED: &str = "expected \"memory:\", redis://, rediss://, redis+cluster:// or redis+sentinel://";
 
 /// Range of `timeout`: below it a healthy store looks dead, above it a dead one holds up every request.
 const TIMEOUT: (Span, Span) = (Span(Duration::from_millis(10)), Span(Duration::from_secs(10)));
@@ -18,13 +22,16 @@ const TIMEOUT: (Span, Span) = (Span(Duration::from_millis(10)), Span(Duration::f
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct StoreFile {
-    /// Where it is: "memory:", this process.
+    /// Where it is: "memory:", this process; redis://h:6379/0, rediss://… over TLS, redis+cluster://h1:p,h2:p,
+    /// redis+sentinel://h1:p,h2:p/master-name. user:password@ may stand in front of the hosts.
     pub(super) url: String,
     /// Keys the HMAC over every identifier stored or logged, literally; rather use `secret_file`.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub(super) secret: String,
     /// File whose text keys the HMAC over every identifier stored or logged; without it a key is drawn at start.
     pub(super) secret_file: String,
+    /// PEM: trust these CAs for a Redis over TLS, instead of the built-in ones.
+    pub(super) ca_file: String,
     /// Keeps fleets apart that share a store: stands in front of every name.
     pub(super) namespace: String,
     /// Longest time for one operation of the store, connecting included. 10ms to 10s.
@@ -39,6 +46,7 @@ impl Default for StoreFile {
             url: "memory:".to_owned(),
             secret: String::new(),
             secret_file: String::new(),
+            ca_file: String::new(),
             namespace: "vestibule".to_owned(),
             timeout: Span(Duration::from_millis(500)),
             memory_max: Size(64 << 20),
@@ -49,14 +57,13 @@ impl Default for StoreFile {
 impl StoreFile {
     /// The settings; `drawn` is the key when none is configured.
     pub(super) fn settle(&self, section: &Section<'_>, drawn: [u8; 32], report: &mut Report<'_>) -> Store {
-        if self.url != "memory:" {
-            let url = hide_credentials(&self.url, Authority::Generous);
-            let redis = self.url.starts_with("redis");
-            let what = if redis { "is not supported by this version" } else { "is no store" };
-            report.error(&section.place(&["url"]), format!("`{url}` {what}"), "expected \"memory:\"");
-        }
+        let place = self.place(section, report);
         let secret = secret("secret", &self.secret, &self.secret_file, section, report);
         let bytes = |bytes: &u64| Size(*bytes).to_string();
+        if place != StorePlace::Memory && secret.is_none() && section.sound(&["secret", "secret_file"]) {
+            let label = "expected a secret: every proxy of the fleet has to find the same names";
+            report.error(&section.place(&["url"]), "a Redis without `secret_file`", label);
+        }
         if !is_name(&self.namespace) {
             let message = format!("`{}` cannot stand in front of names", self.namespace);
             report.error(&section.place(&["namespace"]), message, "expected 1 to 64 of A-Z a-z 0-9 . _ -");
@@ -66,9 +73,34 @@ impl StoreFile {
         Store {
             // Of any length, so it is brought to the length of a key.
             secret: secret.map_or(drawn, |secret| Sha256::digest(secret.0.as_bytes()).into()),
+            place,
             namespace: self.namespace.as_str().into(),
             timeout: self.timeout.0,
             memory_max: self.memory_max.0,
+        }
+    }
+}
+
+impl StoreFile {
+    fn place(&self, section: &Section<'_>, report: &mut Report<'_>) -> StorePlace {
+        if self.url == "memory:" {
+            if !self.ca_file.is_empty() && section.sound(&["url"]) {
+                let label = "only a Redis over TLS has a certificate; remove it, or write `rediss://`";
+                report.error(&section.place(&["ca_file"]), "`ca_file` is never used", label);
+            }
+            return StorePlace::Memory;
+        }
+        let authorities = match self.ca_file.as_str() {
+            "" => None,
+            path => tls::authorities(path, &section.place(&["ca_file"]), report),
+        };
+        match RedisUrl::parse(&self.url) {
+            Ok(url) => StorePlace::Redis(Redis { url, authorities }),
+            Err(why) => {
+                let url = hide_credentials(&self.url, Authority::Generous);
+                report.error(&section.place(&["url"]), format!("`{url}` is no store: {why}"), EXPECTED);
+                StorePlace::Memory
+            }
         }
     }
 }

@@ -190,12 +190,28 @@ fn upstream_urls_are_plain() {
 }
 
 #[test]
-fn other_stores_are_not_supported_yet() {
+fn a_store_is_memory_or_a_redis_with_a_secret() {
+    const EXPECTED: &str = "expected \"memory:\", redis://, rediss://, redis+cluster:// or redis+sentinel://";
+    for (url, why) in [
+        ("disk:", "`disk:` is no store: there is no scheme such as redis://"),
+        ("http://h", "`http://h` is no store: the scheme http is not redis or rediss"),
+        ("redis://u:pw@h:0", "`redis://***@h:0` is no store: the port of h is not a number from 1 to 65535"),
+    ] {
+        said(&format!("[store]\nurl = \"{url}\"\nsecret = \"s\""), &format!("2:7 {why}; {EXPECTED}"));
+    }
     said(
-        "[store]\nurl = \"redis://h:6379/0\"",
-        "2:7 `redis://h:6379/0` is not supported by this version; expected \"memory:\"",
+        "[store]\nurl = \"redis://h\"",
+        "2:7 a Redis without `secret_file`; expected a secret: every proxy of the fleet has to find the same names",
     );
-    said("[store]\nurl = \"disk:\"", "2:7 `disk:` is no store; expected \"memory:\"");
+    said(
+        "[store]\nca_file = \"ca.pem\"",
+        "2:11 `ca_file` is never used; only a Redis over TLS has a certificate; remove it, or write `rediss://`",
+    );
+    said(
+        "[store]\nnamespace = \"a:b\"",
+        "2:13 `a:b` cannot stand in front of names; expected 1 to 64 of A-Z a-z 0-9 . _ -",
+    );
+    said("[store]\ntimeout = \"1ms\"", "2:11 `timeout` cannot be 1ms; expected 10ms to 10s");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use super::stage::{On, Stage, is_replay, on_every_store, order, orders};
 use std::time::Duration;
 use vestibule_testkit::origin::Cut;
-use vestibule_testkit::{Fault, Gate, H2Origin, H2Reply, Origin, Over, Relay, Reply};
+use vestibule_testkit::{Fault, Gate, H2Origin, H2Reply, Origin, Over, Proxy, Relay, Reply};
 
 on_every_store! {
     an_application_that_cannot_be_reached_was_not_asked,
@@ -22,8 +22,7 @@ async fn an_application_that_cannot_be_reached_was_not_asked(on: On) {
     let origin = orders();
     let relay = Relay::to(origin.address());
     relay.set(Fault::Refuse).await;
-    let proxy = Stage::setup(on, &format!("http://{}", relay.address()), "").start().await;
-    let stage = Stage { origin, proxy };
+    let stage = Stage::reaching(on, origin, &format!("http://{}", relay.address()), "").await;
     let refused = stage.order("k").await;
     assert_eq!((refused.status, refused.problem()), (502, "upstream-unreachable".into()));
     relay.set(Fault::None).await;
@@ -43,11 +42,9 @@ async fn a_connect_that_takes_too_long_was_not_asked(on: On) {
         (answer.status, answer.problem().as_str()),
         (504, "upstream-timeout") | (502, "upstream-unreachable")
     ));
-    let url = format!("upstream = {{ url = \"{}\" }}", stage.origin.url());
-    let toml = format!(
-        "[idempotency]\nlease = \"2s\"\nprincipal = [\"authorization\"]\n[[routes]]\nname = \"x\"\npath = \"/orders\"\n{url}\n"
-    );
-    stage.proxy.rewrite(&toml);
+    let route =
+        format!("[[routes]]\nname = \"x\"\npath = \"/orders\"\nupstream = {{ url = \"{}\" }}\n", stage.origin.url());
+    stage.proxy.rewrite(&stage.store.toml(&route));
     assert_eq!(stage.proxy.reload().await.status, 200);
     assert_eq!(stage.order("k").await.status, 201);
     assert_eq!(stage.hits(), 1);
@@ -114,8 +111,7 @@ async fn a_reply_that_breaks_off_is_not_stored(on: On) {
 async fn a_connection_that_the_application_closed_meanwhile_is_not_used(on: On) {
     let origin = orders();
     let relay = Relay::to(origin.address());
-    let proxy = Stage::setup(on, &format!("http://{}", relay.address()), "").start().await;
-    let stage = Stage { origin, proxy };
+    let stage = Stage::reaching(on, origin, &format!("http://{}", relay.address()), "").await;
     let mut raw = stage.proxy.connect().await;
     for round in 0..20 {
         assert_eq!(stage.order(&format!("k{round}")).on(&mut raw).await.status, 201);
@@ -132,8 +128,7 @@ async fn nothing_is_resent_after_a_byte_was_written(on: On) {
         let origin = orders();
         let relay = Relay::to(origin.address());
         relay.set(Fault::CutRequest(cut)).await;
-        let proxy = Stage::setup(on, &format!("http://{}", relay.address()), "").start().await;
-        let stage = Stage { origin, proxy };
+        let stage = Stage::reaching(on, origin, &format!("http://{}", relay.address()), "").await;
         let first = stage.order("k").await;
         assert_eq!((first.status, first.problem()), (502, "idempotency-outcome-unknown".into()), "{cut}");
         assert_eq!(relay.connections(), 1, "{cut}");
@@ -165,7 +160,8 @@ async fn a_refused_stream_was_not_processed() {
         1..=3 => H2Reply::refused(),
         _ => H2Reply::new(201).chunk("made"),
     });
-    let proxy = Stage::setup(On::Memory, &origin.url(), "").start().await;
+    let toml = On::Memory.open().await.toml("");
+    let proxy = Proxy::before(crate::bin(), &origin.url(), &toml).await;
     let order = || super::stage::keyed(proxy.post("/orders"), "k").body("one");
     let first = order().await;
     assert_eq!((first.status, first.problem()), (502, "upstream-unreachable".into()));

@@ -1,6 +1,6 @@
 //! Shutdown, reload, and what a store in memory promises.
 
-use super::stage::{On, Stage, is_replay, keyed, on_every_store, order, orders};
+use super::stage::{On, Stage, is_replay, on_every_store, order, orders};
 use std::time::Duration;
 use vestibule_testkit::{Gate, Origin, Reply};
 
@@ -17,7 +17,7 @@ async fn an_execution_ends_under_the_configuration_it_began_with(on: On) {
     let stage = Stage::new(on, Origin::replying(move |request| order(request).once(&waiting))).await;
     let first = tokio::spawn(stage.order("k").send());
     stage.origin.wait_hits(1).await;
-    stage.proxy.rewrite("[idempotency]\nprincipal = [\"authorization\"]\nttl = \"1s\"\non_concurrent = \"wait\"\n");
+    stage.proxy.rewrite(&stage.store.toml("ttl = \"1s\"\non_concurrent = \"wait\"\n"));
     assert_eq!(stage.proxy.reload().await.status, 200);
     let waiter = tokio::spawn(stage.order("k").send());
     stage.proxy.wait_metrics("2 requests", |scrape| scrape.value("http_server_active_requests", &[]) >= 2.0).await;
@@ -33,7 +33,7 @@ async fn an_execution_ends_under_the_configuration_it_began_with(on: On) {
 /// ID-29.
 async fn a_lease_is_renewed_as_long_as_it_takes(on: On) {
     let origin = Origin::replying(|request| order(request).after(Duration::from_secs(8)));
-    let stage = Stage::with(on, origin, "[store]\ntimeout = \"300ms\"\n").await;
+    let stage = Stage::new(on, origin).await;
     let first = tokio::spawn(stage.order("k").send());
     stage.origin.wait_hits(1).await;
     for _ in 0..4 {
@@ -86,16 +86,15 @@ async fn what_a_drain_cuts_off_says_so(on: On) {
 /// ID-32.
 #[tokio::test]
 async fn a_store_in_memory_forgets_with_its_process_and_says_so() {
-    let origin = orders();
-    let mut proxy = Stage::setup(On::Memory, &origin.url(), "").start().await;
-    assert_eq!(keyed(proxy.post("/orders"), "k").await.status, 201);
+    let mut stage = Stage::new(On::Memory, orders()).await;
+    assert_eq!(stage.order("k").await.status, 201);
     let warned = |line: &serde_json::Value| line["level"] == "WARN" && line["target"] == "idempotency";
-    proxy.wait_log("a warning", warned).await;
-    assert_eq!(proxy.logs().iter().filter(|line| warned(line)).count(), 1);
-    proxy.kill().await;
-    let proxy = Stage::setup(On::Memory, &origin.url(), "").start().await;
-    assert!(!is_replay(&keyed(proxy.post("/orders"), "k").await));
-    assert_eq!(origin.hits(), 2);
+    stage.proxy.wait_log("a warning", warned).await;
+    assert_eq!(stage.proxy.logs().iter().filter(|line| warned(line)).count(), 1);
+    stage.proxy.kill().await;
+    stage.proxy = stage.another_proxy("").await;
+    assert!(!is_replay(&stage.order("k").await));
+    assert_eq!(stage.hits(), 2);
 }
 
 /// ID-41.

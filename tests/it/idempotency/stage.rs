@@ -1,37 +1,81 @@
 //! A proxy with keys on, its store, and an application that counts.
 
-use vestibule_testkit::{Answer, Origin, Proxy, Received, Reply, Request, Setup};
+use vestibule_testkit::{Answer, Origin, Proxy, Received, Redis, Reply, Request, Setup};
 
 /// Where records are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum On {
     Memory,
+    Redis,
 }
 
-/// Leases are short, so that a test can outlive one.
-const TABLE: &str = "[idempotency]\nlease = \"2s\"\nprincipal = [\"authorization\"]\n";
+/// A store, running.
+pub enum Store {
+    Memory,
+    Redis(Redis),
+}
+
+impl On {
+    pub async fn open(self) -> Store {
+        match self {
+            Self::Memory => Store::Memory,
+            Self::Redis => Store::Redis(Redis::start().await),
+        }
+    }
+}
+
+impl Store {
+    /// `[store]`, and `[idempotency]` with these further lines. Leases are short, so that a test can outlive one.
+    pub fn toml(&self, keys: &str) -> String {
+        let store = match self {
+            Self::Memory => String::new(),
+            Self::Redis(redis) => format!("[store]\nurl = \"{}\"\nsecret = \"test\"\n", redis.url()),
+        };
+        format!("{store}[idempotency]\nlease = \"2s\"\nprincipal = [\"authorization\"]\n{keys}")
+    }
+
+    pub fn redis(&self) -> &Redis {
+        match self {
+            Self::Redis(redis) => redis,
+            Self::Memory => panic!("this store is in memory"),
+        }
+    }
+
+    pub fn redis_mut(&mut self) -> &mut Redis {
+        match self {
+            Self::Redis(redis) => redis,
+            Self::Memory => panic!("this store is in memory"),
+        }
+    }
+}
 
 pub struct Stage {
     pub origin: Origin,
     pub proxy: Proxy,
+    pub store: Store,
 }
 
 impl Stage {
-    /// `keys` are further lines of `[idempotency]` and tables behind it.
-    pub async fn with(on: On, origin: Origin, keys: &str) -> Self {
-        let proxy = Self::setup(on, &origin.url(), keys).start().await;
-        Self { origin, proxy }
-    }
-
     pub async fn new(on: On, origin: Origin) -> Self {
         Self::with(on, origin, "").await
     }
 
-    pub fn setup(on: On, url: &str, keys: &str) -> Setup {
-        let store = match on {
-            On::Memory => "",
-        };
-        Setup::new(crate::bin()).upstream(url).toml(format!("{store}{TABLE}{keys}"))
+    /// `keys` are further lines of `[idempotency]` and tables behind it.
+    pub async fn with(on: On, origin: Origin, keys: &str) -> Self {
+        let url = origin.url();
+        Self::reaching(on, origin, &url, keys).await
+    }
+
+    /// The application is reached at another address than its own.
+    pub async fn reaching(on: On, origin: Origin, url: &str, keys: &str) -> Self {
+        let store = on.open().await;
+        let proxy = Setup::new(crate::bin()).upstream(url).toml(store.toml(keys)).start().await;
+        Self { origin, proxy, store }
+    }
+
+    /// One more proxy in front of the same application, on the same store.
+    pub async fn another_proxy(&self, keys: &str) -> Proxy {
+        Setup::new(crate::bin()).upstream(self.origin.url()).toml(self.store.toml(keys)).start().await
     }
 
     /// `POST /orders` from alice, with this key.
@@ -97,6 +141,14 @@ macro_rules! on_every_store {
                 #[tokio::test]
                 async fn $case() {
                     super::$case(crate::idempotency::stage::On::Memory).await;
+                }
+            )+
+        }
+        mod redis {
+            $(
+                #[tokio::test]
+                async fn $case() {
+                    super::$case(crate::idempotency::stage::On::Redis).await;
                 }
             )+
         }

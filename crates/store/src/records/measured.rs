@@ -4,9 +4,9 @@ use super::{
     Begun, Claim, Completed, Forgotten, Hold, Keeping, Live, Name, Outage, Outcome, Records, Released, Renewed,
     Standing,
 };
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
-use vestibule_plugin::meter::{Desc, Gauge, Histogram, Registry};
+use vestibule_plugin::meter::{Desc, Gauge, Histogram, HistogramFamily, Registry};
 use vestibule_plugin::{Clock, Monotonic, Soon};
 
 /// Upper bounds in seconds: from a script of a Redis next door to the longest sensible timeout.
@@ -20,71 +20,78 @@ const DURATION: Desc = Desc {
 const UP: Desc =
     Desc { name: "vestibule_store_up", help: "Whether the store answered the last operation.", labels: &[] };
 
-const OPERATIONS: [&str; 5] = ["begin", "renew", "complete", "release", "forget"];
-const OUTCOMES: [&str; 4] = ["ok", "stale", "timeout", "error"];
-
 /// Passes everything on, and counts it.
 pub struct Measured {
     inner: Arc<dyn Records>,
     clock: Arc<dyn Clock>,
     up: Gauge,
-    begin: Timings,
-    renew: Timings,
-    complete: Timings,
-    release: Timings,
-    forget: Timings,
+    durations: HistogramFamily,
+    /// By operation and outcome; what never happens has no series.
+    timings: [[OnceLock<Histogram>; OUTCOMES.len()]; OPERATIONS.len()],
 }
 
-/// Of one operation.
-struct Timings {
-    ok: Histogram,
-    stale: Histogram,
-    timeout: Histogram,
-    error: Histogram,
+#[derive(Clone, Copy)]
+enum Operation {
+    Begin,
+    Renew,
+    Complete,
+    Release,
+    Forget,
 }
+
+const OPERATIONS: [&str; 5] = ["begin", "renew", "complete", "release", "forget"];
+
+#[derive(Clone, Copy)]
+enum Came {
+    Ok,
+    Stale,
+    Timeout,
+    Error,
+}
+
+const OUTCOMES: [&str; 4] = ["ok", "stale", "timeout", "error"];
 
 impl Measured {
     /// Counts in `registry` what is asked of `inner`, by the time of `clock`.
     pub fn new(inner: Arc<dyn Records>, registry: &Registry, clock: Arc<dyn Clock>) -> Self {
         let durations =
             registry.histogram(DURATION, &BUCKETS).closed("operation", &OPERATIONS).closed("outcome", &OUTCOMES);
-        let [begin, renew, complete, release, forget] = OPERATIONS.map(|operation| {
-            let [ok, stale, timeout, error] = OUTCOMES.map(|outcome| durations.with(&[operation, outcome]));
-            Timings { ok, stale, timeout, error }
-        });
         let up = registry.gauge(UP).with(&[]);
         up.set(i64::from(inner.standing().up));
-        Self { inner, clock, up, begin, renew, complete, release, forget }
+        Self { inner, clock, up, durations, timings: Default::default() }
     }
 
     /// Counts the answer when it is there.
     fn counted<'a, T: Send + 'a>(
         &'a self,
         answer: Soon<'a, Result<T, Outage>>,
-        timings: &'a Timings,
+        operation: Operation,
         is_stale: fn(&T) -> bool,
     ) -> Soon<'a, Result<T, Outage>> {
         let started = self.clock.now();
         match answer {
             Soon::Now(answer) => {
-                self.count(&answer, timings, is_stale, started);
+                self.count(&answer, operation, is_stale, started);
                 Soon::Now(answer)
             }
             Soon::Later(answer) => Soon::later(async move {
                 let answer = answer.await;
-                self.count(&answer, timings, is_stale, started);
+                self.count(&answer, operation, is_stale, started);
                 answer
             }),
         }
     }
 
-    fn count<T>(&self, answer: &Result<T, Outage>, timings: &Timings, is_stale: fn(&T) -> bool, started: Monotonic) {
-        let timing = match answer {
-            Ok(answer) if is_stale(answer) => &timings.stale,
-            Ok(_) => &timings.ok,
-            Err(Outage::Timeout) => &timings.timeout,
-            Err(_) => &timings.error,
+    fn count<T>(&self, answer: &Result<T, Outage>, operation: Operation, is_stale: fn(&T) -> bool, started: Monotonic) {
+        let came = match answer {
+            Ok(answer) if is_stale(answer) => Came::Stale,
+            Ok(_) => Came::Ok,
+            Err(Outage::Timeout) => Came::Timeout,
+            Err(_) => Came::Error,
         };
+        let (operation, came) = (operation as usize, came as usize);
+        let timing =
+            self.timings[operation][came].get_or_init(|| self.durations.with(&[OPERATIONS[operation], OUTCOMES[came]]));
         timing.observe(self.clock.now() - started);
         let up = i64::from(!matches!(answer, Err(Outage::Timeout | Outage::Unavailable(_))));
         // Mostly as it was already: reading leaves its line shared.
@@ -96,24 +103,24 @@ impl Measured {
 
 impl Records for Measured {
     fn begin<'a>(&'a self, claim: Claim) -> Soon<'a, Result<Begun, Outage>> {
-        self.counted(self.inner.begin(claim), &self.begin, |_| false)
+        self.counted(self.inner.begin(claim), Operation::Begin, |_| false)
     }
 
     fn renew<'a>(&'a self, hold: Hold, lease: Duration, ttl: Duration) -> Soon<'a, Result<Renewed, Outage>> {
-        self.counted(self.inner.renew(hold, lease, ttl), &self.renew, |renewed| *renewed != Renewed::Ok)
+        self.counted(self.inner.renew(hold, lease, ttl), Operation::Renew, |renewed| *renewed != Renewed::Ok)
     }
 
     fn complete<'a>(&'a self, hold: Hold, outcome: Outcome, keep: Keeping) -> Soon<'a, Result<Completed, Outage>> {
         let stale = |completed: &Completed| *completed == Completed::Stale;
-        self.counted(self.inner.complete(hold, outcome, keep), &self.complete, stale)
+        self.counted(self.inner.complete(hold, outcome, keep), Operation::Complete, stale)
     }
 
     fn release<'a>(&'a self, hold: Hold) -> Soon<'a, Result<Released, Outage>> {
-        self.counted(self.inner.release(hold), &self.release, |released| *released == Released::Stale)
+        self.counted(self.inner.release(hold), Operation::Release, |released| *released == Released::Stale)
     }
 
     fn forget<'a>(&'a self, name: Name, live: Live) -> Soon<'a, Result<Forgotten, Outage>> {
-        self.counted(self.inner.forget(name, live), &self.forget, |_| false)
+        self.counted(self.inner.forget(name, live), Operation::Forget, |_| false)
     }
 
     fn show(&self, gauge: Gauge) {
@@ -172,13 +179,13 @@ mod tests {
             ("complete", "stale", 1),
             ("release", "stale", 1),
             ("forget", "ok", 1),
-            ("forget", "timeout", 0),
         ] {
             let line = format!(
                 "vestibule_store_operation_duration_seconds_count{{operation=\"{operation}\",outcome=\"{outcome}\"}} {count}\n"
             );
             assert!(scrape.contains(&line), "{line}{scrape}");
         }
+        assert!(!scrape.contains("outcome=\"timeout\""), "what never happened has no series");
         assert!(scrape.contains("vestibule_store_up 1\n"), "a full store answers");
     }
 }
