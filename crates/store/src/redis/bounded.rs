@@ -203,7 +203,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_bytes_are_followed_or_refused(pieces in proptest::collection::vec("[$*%|+:!0-9\r\n-]{0,40}", 0..20)) {
-            let pieces: Vec<_> = pieces.iter().map(|piece| piece.as_bytes()).collect();
+            let pieces: Vec<_> = pieces.iter().map(String::as_bytes).collect();
             let _ = after(&pieces);
         }
     }
