@@ -86,7 +86,7 @@ impl RedisSetup {
 
     /// Follows `master`.
     pub fn replica_of(self, master: &Redis) -> Self {
-        self.config("replicaof", &format!("127.0.0.1 {}", master.ports.clients)).config("repl-diskless-sync-delay", "0")
+        self.config("replicaof", &format!("127.0.0.1 {}", master.ports.clients))
     }
 
     pub(super) fn sentinel(mut self) -> Self {
@@ -154,7 +154,8 @@ impl RedisSetup {
             lines.push(format!("cluster-port {bus}"));
         }
         if !self.sentinel {
-            lines.push("save \"\"".to_owned());
+            // A master waits 5 s for more replicas before it serves the first one, unless told not to.
+            lines.extend(["save \"\"".to_owned(), "repl-diskless-sync-delay 0".to_owned()]);
         }
         lines.extend(self.config.iter().map(|(name, value)| format!("{name} {value}")));
         let file = dir.join("redis.conf");
