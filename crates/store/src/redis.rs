@@ -99,9 +99,13 @@ impl RedisRecords {
         }
     }
 
-    /// Asks, whatever the breaker says, and tells it what came of it.
+    /// Asks, whatever the breaker says.
     async fn ask(&self, call: &Call) -> Result<Answer, Outage> {
-        let deadline = Instant::now() + self.timeout;
+        self.ask_until(Instant::now() + self.timeout, call).await
+    }
+
+    /// The same, and the breaker is told what came of it.
+    async fn ask_until(&self, deadline: Instant, call: &Call) -> Result<Answer, Outage> {
         let answer = self.servers.run(call, deadline).await;
         let answers = match &answer {
             Ok(_) | Err(Outage::Full | Outage::Unreadable(_) | Outage::Replicas { .. }) => true,
@@ -111,7 +115,8 @@ impl RedisRecords {
         let mut breaker = self.breaker.lock();
         if answers {
             breaker.succeeded();
-        } else {
+        } else if self.servers.refusal().is_none() {
+            // One that is refused is looked at once a second as it is, and says why.
             breaker.failed(self.clock.now());
         }
         answer
@@ -123,12 +128,14 @@ impl RedisRecords {
                 "it failed several times in a row; a probe a second is let through".into(),
             ));
         }
-        let Answer { value, acknowledged } = self.ask(&Call::begin(&self.namespace, claim)).await?;
+        let deadline = Instant::now() + self.timeout;
+        let Answer { value, acknowledged } = self.ask_until(deadline, &Call::begin(&self.namespace, claim)).await?;
+        let acknowledged = acknowledged.unwrap_or(0);
         match value {
             Value::Int(ONE) if acknowledged < claim.replicas => {
                 let wanted = claim.replicas;
                 // Were it not taken back now, it could still be there: that is a Timeout.
-                match self.ask(&Call::release(&self.namespace, &claim.hold)).await {
+                match self.ask_until(deadline, &Call::release(&self.namespace, &claim.hold)).await {
                     Ok(_) => Err(Outage::Replicas { wanted, acknowledged }),
                     Err(_) => Err(Outage::Timeout),
                 }
@@ -147,6 +154,7 @@ impl RedisRecords {
             Outage::Full => Outage::Unavailable("maxmemory is reached".into()),
             outage => outage,
         })?;
+        let acknowledged = acknowledged.unwrap_or(0);
         match value {
             Value::Int(ONE) if acknowledged < call.replicas => Ok(Completed::Lagging { replicas: acknowledged }),
             Value::Int(ONE) => Ok(Completed::Ok),

@@ -20,9 +20,12 @@ use tokio_rustls::TlsConnector;
 /// Questions without an answer in a row after which nothing more is expected of a connection.
 const SILENCE: u32 = 2;
 
-/// Of the time that is left, what a server may wait for its replicas: the rest is for the way back.
-const WAIT_NUMERATOR: u32 = 9;
-const WAIT_DENOMINATOR: u32 = 10;
+/// Tenths of the time left that a server is told to wait for its replicas. It looks at its timers ten times a second, so
+/// what it says of them comes up to 100 ms later.
+const WAIT_TENTHS: u32 = 6;
+
+/// Tenths of the time left after which the replicas count as silent; the rest is for taking a claim back.
+const HEARD_TENTHS: u32 = 9;
 
 /// How connections are made.
 #[derive(Clone)]
@@ -42,8 +45,8 @@ pub(super) struct Connection {
 /// What came back.
 pub(super) struct Answer {
     pub(super) value: Value,
-    /// Replicas that have it; 0 when none was asked.
-    pub(super) acknowledged: u32,
+    /// Replicas that have it, as far as was heard in time.
+    pub(super) acknowledged: Option<u32>,
 }
 
 impl Connector {
@@ -108,41 +111,40 @@ impl Connection {
         Ok(Answer { value, ..answer })
     }
 
-    /// Everything that belongs to `script` in one round trip.
+    /// Everything that belongs to `script`, in one round trip.
     async fn send(&self, script: Cmd, replicas: u32, asking: bool, deadline: Instant) -> Result<Answer, Failure> {
-        let mut commands = self.commands.clone();
-        if !asking && replicas == 0 {
-            let value = self.waiting(commands.send_packed_command(&script), deadline).await?;
-            return Ok(Answer { value, acknowledged: 0 });
+        if replicas == 0 {
+            return Ok(Answer { value: self.script(script, asking, deadline).await?, acknowledged: None });
         }
-        let mut together = Pipeline::new();
-        if asking {
-            together.add_command(cmd("ASKING"));
-        }
-        together.add_command(script);
-        if replicas > 0 {
-            let left = deadline.saturating_duration_since(Instant::now()) * WAIT_NUMERATOR / WAIT_DENOMINATOR;
-            // 0 would wait for ever.
-            let millis = u64::try_from(left.as_millis()).unwrap_or(u64::MAX).max(1);
-            together.cmd("WAIT").arg(replicas).arg(millis);
-        }
-        let count = together.len();
-        let values = self.waiting(commands.send_packed_commands(&together, 0, count), deadline).await?;
-        let mut values = values.into_iter().skip(usize::from(asking));
-        let value = values.next().ok_or(Failure::Nonsense("an answer is missing"))?;
-        let acknowledged = match (&value, values.next()) {
-            // Its error says more than what WAIT made of it.
-            (Value::ServerError(_), _) => 0,
-            (_, None) if replicas == 0 => 0,
-            (_, Some(waited)) => match answered(waited)? {
-                Value::Int(replicas) => {
-                    u32::try_from(replicas).map_err(|_| Failure::Nonsense("less than no replica"))?
-                }
-                _ => return Err(Failure::Nonsense("no number of replicas")),
-            },
-            (_, None) => return Err(Failure::Nonsense("no number of replicas")),
+        let left = deadline.saturating_duration_since(Instant::now());
+        // 0 would wait for ever.
+        let wait_ms = u64::try_from((left * WAIT_TENTHS / 10).as_millis()).unwrap_or(u64::MAX).max(1);
+        let heard_until = Instant::now() + left * HEARD_TENTHS / 10;
+        // Two questions, so that the first answer is not lost when the second one is late.
+        let mut wait = cmd("WAIT");
+        wait.arg(replicas).arg(wait_ms);
+        let (value, heard) = tokio::join!(self.script(script, asking, deadline), self.ask(&wait, heard_until));
+        let acknowledged = match heard {
+            Ok(Value::Int(replicas)) => {
+                Some(u32::try_from(replicas).map_err(|_| Failure::Nonsense("less than no replica"))?)
+            }
+            Ok(_) => return Err(Failure::Nonsense("no number of replicas")),
+            Err(Failure::Late) => None,
+            // The script's own error says more.
+            Err(failure) => return Err(value.and_then(answered).err().unwrap_or(failure)),
         };
-        Ok(Answer { value, acknowledged })
+        Ok(Answer { value: value?, acknowledged })
+    }
+
+    async fn script(&self, script: Cmd, asking: bool, deadline: Instant) -> Result<Value, Failure> {
+        let mut commands = self.commands.clone();
+        if !asking {
+            return self.waiting(commands.send_packed_command(&script), deadline).await;
+        }
+        let mut together = Pipeline::with_capacity(2);
+        together.add_command(cmd("ASKING")).add_command(script);
+        let answers = self.waiting(commands.send_packed_commands(&together, 0, 2), deadline).await?;
+        answers.into_iter().nth(1).ok_or(Failure::Nonsense("an answer is missing"))
     }
 
     async fn waiting<T>(

@@ -113,13 +113,9 @@ impl State {
             Ok(connection) => Link::Up(Arc::clone(connection)),
             Err(_) => Link::Down,
         };
-        match opened {
-            Ok(_) => self.refusal = None,
-            Err(Failure::Refused(why)) => {
-                self.refusal = Some(Refusal { why: why.clone(), until: Instant::now() + REFUSED_FOR });
-            }
-            // It may still be as it was.
-            Err(_) => {}
-        }
+        self.refusal = match opened {
+            Err(Failure::Refused(why)) => Some(Refusal { why: why.clone(), until: Instant::now() + REFUSED_FOR }),
+            Ok(_) | Err(_) => None,
+        };
     }
 }

@@ -81,7 +81,8 @@ impl Node {
         let lane = borrowed.lane.as_ref().ok_or_else(busy)?;
         let connection = lane.connection(deadline).await?;
         let answer = connection.run(call, asking, deadline).await;
-        if answer.is_err() {
+        // Whoever came next would have to wait for what was not heard in time.
+        if !matches!(answer, Ok(Answer { acknowledged: Some(_), .. })) {
             lane.give_up(&connection);
         }
         answer

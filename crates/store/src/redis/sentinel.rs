@@ -10,8 +10,8 @@ use tokio::time::{Instant, timeout_at};
 pub(super) struct Sentinels {
     pub(super) addresses: Vec<Address>,
     pub(super) master: String,
-    /// To sentinels: they have no databases.
-    pub(super) to_sentinel: Connector,
+    /// To sentinels: most ask for no password, and refuse one that they do not know.
+    pub(super) anonymously: Connector,
     pub(super) to_master: Connector,
 }
 
@@ -33,9 +33,20 @@ impl Sentinels {
         Err(last)
     }
 
+    /// What it says of the master.
+    async fn ask(&self, connector: &Connector, sentinel: &Address, deadline: Instant) -> Result<Value, Failure> {
+        let mut question = cmd("SENTINEL");
+        question.arg("get-master-addr-by-name").arg(&self.master);
+        connector.open(sentinel).await?.ask(&question, deadline).await
+    }
+
     async fn through(&self, sentinel: &Address, deadline: Instant) -> Result<Connection, Failure> {
-        let named = self.to_sentinel.open(sentinel).await?;
-        let named = named.ask(cmd("SENTINEL").arg("get-master-addr-by-name").arg(&self.master), deadline).await?;
+        let named = match self.ask(&self.anonymously, sentinel, deadline).await {
+            Err(Failure::Said(why)) if why.starts_with("NOAUTH") => {
+                self.ask(&self.to_master, sentinel, deadline).await?
+            }
+            named => named?,
+        };
         let address = address(&named)
             .ok_or_else(|| Failure::Unreachable(format!("{sentinel}: it knows no master {}", self.master)))?;
         let connection = self.to_master.open(&address).await?;

@@ -35,7 +35,7 @@ impl Servers {
                 let sentinels = Arc::new(Sentinels {
                     addresses: addresses.clone(),
                     master: master.clone(),
-                    to_sentinel: Connector { credentials: None, ..connector(0) },
+                    anonymously: Connector { credentials: None, ..connector(0) },
                     to_master: connector(0),
                 });
                 let dial: Dial = Arc::new(move || {
@@ -59,7 +59,9 @@ impl Servers {
             Ok(answer) => return Ok(answer),
             Err(failed) => failed,
         };
-        if !failed.failure.may_pass() {
+        // In a cluster, another node may have the keys of one that cannot be reached.
+        let elsewhere = matches!((self, &failed.failure), (Self::Cluster(_), Failure::Unreachable(_)));
+        if !failed.failure.may_pass() && !elsewhere {
             return Err(failed.failure.into_outage());
         }
         let doubt = failed.failure.leaves_doubt();

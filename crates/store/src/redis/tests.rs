@@ -15,15 +15,20 @@ use vestibule_testkit::Redis as Server;
 /// As configured by default.
 const TIMEOUT: Duration = Duration::from_millis(500);
 /// What an operation may take beyond its timeout on a busy machine.
-const SLACK: Duration = Duration::from_millis(150);
+const SLACK: Duration = Duration::from_millis(250);
 const LEASE: Duration = Duration::from_secs(30);
 const TTL: Duration = Duration::from_secs(600);
 const KEEP: Keeping = Keeping { ttl: TTL, replicas: 0 };
 
 /// The store that `url` says.
 fn records(url: &str) -> RedisRecords {
+    records_within(url, TIMEOUT)
+}
+
+/// The same, with another timeout.
+fn records_within(url: &str, timeout: Duration) -> RedisRecords {
     let url = RedisUrl::parse(url).expect("an address");
-    let settings = Settings { url, namespace: "test".to_owned(), timeout: TIMEOUT, authorities: None };
+    let settings = Settings { url, namespace: "test".to_owned(), timeout, authorities: None };
     RedisRecords::new(settings).expect("no authorities to be wrong")
 }
 

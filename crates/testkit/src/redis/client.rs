@@ -1,6 +1,6 @@
 //! As much of the protocol of Redis as tests speak.
 
-use crate::certs::Certs;
+use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use std::future::Future;
 use std::io;
@@ -64,15 +64,15 @@ pub(super) struct Client(BufReader<Box<dyn Stream>>);
 impl Client {
     pub(super) async fn connect(
         address: SocketAddr,
-        certs: Option<&Certs>,
+        tls: Option<Arc<ClientConfig>>,
         password: Option<&str>,
     ) -> io::Result<Self> {
         let tcp = TcpStream::connect(address).await?;
         tcp.set_nodelay(true)?;
-        let stream: Box<dyn Stream> = match certs {
+        let stream: Box<dyn Stream> = match tls {
             None => Box::new(tcp),
-            Some(certs) => {
-                let connector = TlsConnector::from(Arc::clone(&certs.client_config(&[])));
+            Some(config) => {
+                let connector = TlsConnector::from(config);
                 Box::new(connector.connect(ServerName::from(address.ip()), tcp).await?)
             }
         };

@@ -46,7 +46,7 @@ impl RedisSentinels {
         format!("redis+sentinel://{}/{MASTER}", addresses.join(","))
     }
 
-    /// The server that was the master, and the one that was its replica, when they started.
+    /// The master, and the one that is its replica or was the master.
     pub fn servers(&self) -> &[Redis; 2] {
         &self.servers
     }
@@ -56,20 +56,23 @@ impl RedisSentinels {
         &self.sentinels
     }
 
-    /// Makes the replica the master and waits until every sentinel says so and the former master follows it.
+    /// Kills the master and waits until the replica is the master and every sentinel says so.
     pub async fn fail_over(&mut self) {
-        let [former, next] = &self.servers;
-        let (port, told) =
-            (next.address().port().to_string(), self.sentinels[0].command(&["SENTINEL", "FAILOVER", MASTER]));
-        assert_eq!(told.await.text(), "OK");
+        self.servers[0].kill().await;
+        let port = self.servers[1].address().port().to_string();
+        // Told to, a sentinel waits neither for the master to count as down nor for the other to agree.
+        let begun = |told: &Resp| match told {
+            Resp::Error(why) => why.starts_with("INPROG"),
+            told => told.text() == "OK",
+        };
+        self.sentinels[0].wait("the failover to begin", &["SENTINEL", "FAILOVER", MASTER], begun).await;
         for sentinel in &self.sentinels {
             let names_it = |named: &Resp| named.parts().last().map(Resp::text).as_deref() == Some(&port);
             let question = ["SENTINEL", "GET-MASTER-ADDR-BY-NAME", MASTER];
             sentinel.wait("a sentinel to name the new master", &question, names_it).await;
         }
-        let is = |role: &'static str| move |info: &Resp| info.text().contains(role);
-        next.wait("the replica to be the master", &["INFO", "replication"], is("role:master")).await;
-        former.wait("the former master to follow", &["INFO", "replication"], is("role:slave")).await;
+        let is_master = |info: &Resp| info.text().contains("role:master");
+        self.servers[1].wait("the replica to be the master", &["INFO", "replication"], is_master).await;
         self.servers.swap(0, 1);
     }
 }

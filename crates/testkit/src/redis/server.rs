@@ -5,6 +5,7 @@ use super::monitor::Monitor;
 use crate::certs::Certs;
 use crate::deadline::within;
 use rustix::process::{Pid, Signal, kill_process};
+use rustls::ClientConfig;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::Path;
@@ -23,10 +24,17 @@ pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(10);
 #[derive(Clone, Debug, Default)]
 pub struct RedisSetup {
     config: Vec<(String, String)>,
-    certs: Option<Arc<Certs>>,
+    tls: Option<Tls>,
     password: Option<String>,
     sentinel: bool,
     cluster: bool,
+}
+
+/// Files of the server, and what its clients trust.
+#[derive(Clone, Debug)]
+struct Tls {
+    lines: Vec<String>,
+    client: Arc<ClientConfig>,
 }
 
 /// Where a server listens.
@@ -58,9 +66,15 @@ impl RedisSetup {
         if on { self.config("appendonly", "yes").config("appendfsync", "always") } else { self }
     }
 
-    /// TLS alone, with the certificate of `certs`; no certificate is asked of clients.
-    pub fn tls(mut self, certs: &Arc<Certs>) -> Self {
-        self.certs = Some(Arc::clone(certs));
+    /// TLS alone, with the certificate of `certs`, whose files it needs at each start; no certificate is asked of clients.
+    pub fn tls(mut self, certs: &Certs) -> Self {
+        let lines = vec![
+            format!("tls-cert-file {}", certs.cert_file().display()),
+            format!("tls-key-file {}", certs.key_file().display()),
+            format!("tls-ca-cert-file {}", certs.ca_file().display()),
+            "tls-auth-clients no".to_owned(),
+        ];
+        self.tls = Some(Tls { lines, client: certs.client_config(&[]) });
         self
     }
 
@@ -72,7 +86,7 @@ impl RedisSetup {
 
     /// Follows `master`.
     pub fn replica_of(self, master: &Redis) -> Self {
-        self.config("replicaof", &format!("127.0.0.1 {}", master.ports.clients)).config("repl-diskless-sync-delay", "0")
+        self.config("replicaof", &format!("127.0.0.1 {}", master.ports.clients))
     }
 
     pub(super) fn sentinel(mut self) -> Self {
@@ -123,27 +137,25 @@ impl RedisSetup {
     }
 
     async fn client(&self, port: u16) -> io::Result<Client> {
-        Client::connect((Ipv4Addr::LOCALHOST, port).into(), self.certs.as_deref(), self.password.as_deref()).await
+        let tls = self.tls.as_ref().map(|tls| Arc::clone(&tls.client));
+        Client::connect((Ipv4Addr::LOCALHOST, port).into(), tls, self.password.as_deref()).await
     }
 
     fn spawn(&self, dir: &Path, Ports { clients: port, bus }: Ports) -> Child {
         let mut lines = vec![format!("dir {}", dir.display()), "bind 127.0.0.1".to_owned()];
-        match &self.certs {
+        match &self.tls {
             None => lines.push(format!("port {port}")),
-            Some(certs) => lines.extend([
-                "port 0".to_owned(),
-                format!("tls-port {port}"),
-                format!("tls-cert-file {}", certs.cert_file().display()),
-                format!("tls-key-file {}", certs.key_file().display()),
-                format!("tls-ca-cert-file {}", certs.ca_file().display()),
-                "tls-auth-clients no".to_owned(),
-            ]),
+            Some(tls) => {
+                lines.extend(["port 0".to_owned(), format!("tls-port {port}")]);
+                lines.extend(tls.lines.iter().cloned());
+            }
         }
         if self.cluster {
             lines.push(format!("cluster-port {bus}"));
         }
         if !self.sentinel {
-            lines.push("save \"\"".to_owned());
+            // A master waits 5 s for more replicas before it serves the first one, unless told not to.
+            lines.extend(["save \"\"".to_owned(), "repl-diskless-sync-delay 0".to_owned()]);
         }
         lines.extend(self.config.iter().map(|(name, value)| format!("{name} {value}")));
         let file = dir.join("redis.conf");
@@ -181,7 +193,7 @@ impl Redis {
 
     /// What `[store] url` says to use it, with its password.
     pub fn url(&self) -> String {
-        let scheme = if self.setup.certs.is_some() { "rediss" } else { "redis" };
+        let scheme = if self.setup.tls.is_some() { "rediss" } else { "redis" };
         let user = self.setup.password.as_ref().map_or(String::new(), |password| format!(":{password}@"));
         format!("{scheme}://{user}{}/0", self.address())
     }
@@ -218,9 +230,18 @@ impl Redis {
     }
 
     /// Ends it without a word, as a power failure does.
-    pub fn kill(&mut self) {
+    pub async fn kill(&mut self) {
         self.child.kill().expect("a process of our own can be killed");
-        self.child.wait().expect("a child of our own can be awaited");
+        within("the killed server to end", async {
+            while !self.has_ended() {
+                tokio::time::sleep(LOOK_AGAIN).await;
+            }
+        })
+        .await;
+    }
+
+    fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("a child of our own can be awaited").is_some()
     }
 
     /// Halts it: its connections stay, and nothing is answered.
@@ -235,8 +256,8 @@ impl Redis {
 
     /// Kills it unless that was done, and starts it on the same port with what it has on disk.
     pub async fn restart(&mut self) {
-        if self.child.try_wait().expect("a child of our own can be awaited").is_none() {
-            self.kill();
+        if !self.has_ended() {
+            self.kill().await;
         }
         self.child = self.setup.spawn(self.dir.path(), self.ports);
         let answers = self.setup.answers(&mut self.child, self.ports.clients).await;

@@ -3,4 +3,5 @@
 mod h2;
 mod origin;
 mod proxy;
+mod redis;
 mod relay;

@@ -20,7 +20,7 @@ async fn a_server_that_is_not_there_is_unavailable() {
     assert!(!records.standing().up);
     assert_eq!(begin(&records, claim()).await, Ok(Begun::Acquired));
     assert!(records.standing().up);
-    redis.kill();
+    redis.kill().await;
     assert!(matches!(begin(&records, claim()).await, Err(Outage::Timeout | Outage::Unavailable(_))));
     assert!(matches!(begin(&records, claim()).await, Err(Outage::Unavailable(_))));
     assert!(!records.standing().up);
@@ -129,7 +129,7 @@ async fn after_failures_in_a_row_only_claims_are_held_back() {
     let records = records(&redis.url());
     let claimed = claim();
     assert_eq!(begin(&records, claimed).await, Ok(Begun::Acquired));
-    redis.kill();
+    redis.kill().await;
     for _ in 0..5 {
         assert!(complete(&records, claimed.hold, done(1)).await.is_err());
     }
@@ -162,7 +162,7 @@ async fn a_server_that_evicts_is_refused_until_it_does_not() {
 async fn the_first_contact_says_nothing_of_a_server_that_is_away() {
     let mut redis = Server::start().await;
     let records = records(&redis.url());
-    redis.kill();
+    redis.kill().await;
     assert_eq!(records.first_contact().await, None);
     assert!(!records.standing().up);
     redis.restart().await;

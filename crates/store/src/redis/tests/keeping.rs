@@ -14,15 +14,19 @@ async fn ttl_ms(redis: &Server, hold: &Hold) -> i64 {
 async fn a_record_takes_little_more_than_its_payload() {
     let redis = Server::start().await;
     let records = records(&redis.url());
-    for length in [0, 100, 1000, 1024, 10_000, 65_536, 1 << 20] {
+    for length in [0_i64, 100, 1000, 1024, 10_000, 65_536, 1 << 20] {
         let claimed = claim();
         assert_eq!(begin(&records, claimed).await, Ok(Begun::Acquired));
         let claim_bytes = redis.command(&["MEMORY", "USAGE", &key(&claimed.hold)]).await.int();
         assert!(claim_bytes <= OVERHEAD_BYTES, "a claim takes {claim_bytes}");
-        assert_eq!(complete(&records, claimed.hold, done(length)).await, Ok(Completed::Ok));
+        assert_eq!(
+            complete(&records, claimed.hold, done(usize::try_from(length).expect("small"))).await,
+            Ok(Completed::Ok)
+        );
         let bytes = redis.command(&["MEMORY", "USAGE", &key(&claimed.hold)]).await.int();
-        println!("payload {length}: MEMORY USAGE {bytes}, a claim {claim_bytes}");
-        assert!(bytes <= OVERHEAD_BYTES + i64::try_from(length).expect("small"), "{length} take {bytes}");
+        // Its allocator has four sizes between powers of two, which is felt by what is large.
+        let rounding = if length <= 1024 { 0 } else { length / 4 };
+        assert!(bytes <= OVERHEAD_BYTES + length + rounding, "{length} take {bytes}");
     }
 }
 

@@ -7,21 +7,26 @@ fn keep(replicas: u32) -> Keeping {
     Keeping { ttl: TTL, replicas }
 }
 
+/// For where the acknowledgement itself is the point, however busy the machine.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 async fn with_replica() -> (Server, Server) {
     let master = Server::start().await;
     let replica = Server::setup().replica_of(&master).start().await;
     let follows = |info: &Resp| info.text().contains("state=online");
     master.wait("the replica to follow", &["INFO", "replication"], follows).await;
+    let follows = |info: &Resp| info.text().contains("master_link_status:up");
+    replica.wait("the replica to follow", &["INFO", "replication"], follows).await;
     (master, replica)
 }
 
 #[tokio::test]
 async fn a_claim_and_a_reply_are_on_the_replica_when_they_are_acknowledged() {
     let (master, replica) = with_replica().await;
-    let records = records(&master.url());
+    let records = records_within(&master.url(), PATIENCE);
     for _ in 0..20 {
         let claimed = Claim { replicas: 1, ..claim() };
-        assert_eq!(begin(&records, claimed).await, Ok(Begun::Acquired));
+        assert_eq!(records.begin(claimed).get().await, Ok(Begun::Acquired));
         assert_eq!(replica.command(&["EXISTS", &key(&claimed.hold)]).await, Resp::Int(1));
         assert_eq!(records.complete(claimed.hold, done(1), keep(1)).get().await, Ok(Completed::Ok));
         let length = i64::try_from(record::HEADER_BYTES + 1).expect("small");
@@ -38,7 +43,9 @@ async fn a_claim_with_too_few_replicas_is_taken_back() {
     assert_eq!(redis.command(&["DBSIZE"]).await, Resp::Int(0));
     let (master, _replica) = with_replica().await;
     let two = Claim { replicas: 2, ..claim() };
-    assert_eq!(begin(&self::records(&master.url()), two).await, Err(Outage::Replicas { wanted: 2, acknowledged: 1 }));
+    let begun = records_within(&master.url(), PATIENCE).begin(two).get().await;
+    assert_eq!(begun, Err(Outage::Replicas { wanted: 2, acknowledged: 1 }));
+    assert_eq!(master.command(&["DBSIZE"]).await, Resp::Int(0));
 }
 
 /// What is there already is told, whoever follows.
@@ -76,9 +83,9 @@ async fn others_are_answered_while_one_waits() {
 #[tokio::test]
 async fn a_halted_replica_makes_a_reply_lag() {
     let (master, replica) = with_replica().await;
-    let records = records(&master.url());
+    let records = records_within(&master.url(), PATIENCE / 5);
     let claimed = Claim { replicas: 1, ..claim() };
-    assert_eq!(begin(&records, claimed).await, Ok(Begun::Acquired));
+    assert_eq!(records.begin(claimed).get().await, Ok(Begun::Acquired));
     replica.stop();
     assert_eq!(records.complete(claimed.hold, done(1), keep(1)).get().await, Ok(Completed::Lagging { replicas: 0 }));
     replica.resume();
