@@ -11,4 +11,5 @@ mod life;
 mod page;
 mod replay;
 mod replies;
+mod shared;
 mod stage;

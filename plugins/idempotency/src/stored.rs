@@ -1,7 +1,7 @@
 //! A reply as it lies in the store: the application's status, fields and body, and nothing of this proxy's.
 //!
 //! ```text
-//! version (1) · 0 · status (2) · fields (2) · [name length (2) · name · value length (4) · value]… · body
+//! version (1) · 0 · status (2) · fields (2) · [name length (2) · name · value length (4) · value]… · body length (4) · body
 //! version (1) · 1 · sealed form of what stands behind the 0
 //! ```
 
@@ -69,7 +69,7 @@ pub(crate) fn encode(
 ) -> Result<Bytes, Unstorable> {
     let lines: Vec<(&HeaderName, &HeaderValue)> = fields.iter().filter(|(name, _)| is_kept(name)).collect();
     let size: usize = lines.iter().map(|(name, value)| 6 + name.as_str().len() + value.len()).sum();
-    let mut out = Vec::with_capacity(6 + size + body.len());
+    let mut out = Vec::with_capacity(10 + size + body.len());
     out.extend_from_slice(&[VERSION, PLAIN]);
     out.extend_from_slice(&status.as_u16().to_be_bytes());
     let count = u16::try_from(lines.len()).ok().filter(|count| usize::from(*count) <= MAX_FIELDS);
@@ -81,6 +81,8 @@ pub(crate) fn encode(
         out.extend_from_slice(&u32::try_from(value.len()).map_err(too_long)?.to_be_bytes());
         out.extend_from_slice(value.as_bytes());
     }
+    let length = u32::try_from(body.len()).map_err(|_| Unstorable("its body is too long"))?;
+    out.extend_from_slice(&length.to_be_bytes());
     out.extend_from_slice(body);
     let Some(keys) = keys else { return Ok(out.into()) };
     let sealed = keys.seal(&out[2..], &belongs(hold)).map_err(|why| Unstorable(why.0))?;
@@ -116,23 +118,31 @@ pub(crate) fn decode(stored: &Bytes, keys: Option<&Keyring>, hold: &Hold) -> Res
 const CUT: Unreadable = Unreadable("it is cut off");
 
 fn parse(mut rest: Bytes) -> Result<FullResponse, Unreadable> {
-    let status = StatusCode::from_u16(number(&mut rest)?).map_err(|_| Unreadable("it has no status"))?;
-    let count = usize::from(number(&mut rest)?);
+    let status = StatusCode::from_u16(short(&mut rest)?).map_err(|_| Unreadable("it has no status"))?;
+    let count = usize::from(short(&mut rest)?);
     if count > MAX_FIELDS {
         return Err(Unreadable("it has too many fields"));
     }
     let mut fields = HeaderMap::with_capacity(count);
     for _ in 0..count {
-        let length = usize::from(number(&mut rest)?);
+        let length = usize::from(short(&mut rest)?);
         let name = Name::from_bytes(&take(&mut rest, length)?).map_err(|_| Unreadable("a field has no name"))?;
-        let length = u32::from_be_bytes(take(&mut rest, 4)?[..].try_into().map_err(|_| CUT)?);
-        let value = take(&mut rest, usize::try_from(length).map_err(|_| CUT)?)?;
+        let length = long(&mut rest)?;
+        let value = take(&mut rest, length)?;
         fields.append(name, HeaderValue::from_maybe_shared(value).map_err(|_| Unreadable("a field has no value"))?);
+    }
+    if long(&mut rest)? != rest.len() {
+        return Err(CUT);
     }
     Ok(FullResponse { status, fields, body: rest })
 }
 
-fn number(rest: &mut Bytes) -> Result<u16, Unreadable> {
+fn long(rest: &mut Bytes) -> Result<usize, Unreadable> {
+    let length = u32::from_be_bytes(take(rest, 4)?[..].try_into().map_err(|_| CUT)?);
+    usize::try_from(length).map_err(|_| CUT)
+}
+
+fn short(rest: &mut Bytes) -> Result<u16, Unreadable> {
     Ok(u16::from_be_bytes(take(rest, 2)?[..].try_into().map_err(|_| CUT)?))
 }
 
@@ -269,9 +279,9 @@ mod tests {
         }
 
         #[test]
-        fn a_cut_head_is_not_read(cut in 0_usize..30) {
+        fn a_cut_reply_is_not_read(cut in 0_usize..40) {
             let fields = fields(&[("location", b"/orders/7")]);
-            let stored = encode(StatusCode::CREATED, &fields, b"", None, &HOLD).expect("stored");
+            let stored = encode(StatusCode::CREATED, &fields, b"body", None, &HOLD).expect("stored");
             prop_assume!(cut < stored.len());
             prop_assert!(decode(&stored.slice(..cut), None, &HOLD).is_err());
         }

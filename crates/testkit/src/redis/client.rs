@@ -46,6 +46,14 @@ impl Resp {
         }
     }
 
+    /// The bytes of a string; panics when it is none.
+    pub fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Bulk(bytes) => bytes,
+            other => panic!("no string: {other:?}"),
+        }
+    }
+
     /// Its parts; panics unless it has some.
     pub fn parts(&self) -> &[Self] {
         match self {
