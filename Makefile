@@ -1,5 +1,5 @@
 # Each target is a line or two; what they need and is missing is installed first.
-.PHONY: demo test lint bench coverage docs deny
+.PHONY: demo test torture lint bench coverage docs deny
 
 build_tools = cmake cc:build-essential
 
@@ -9,8 +9,12 @@ demo: ## the reference application with the proxy in front, and things to try
 	@demo/run
 
 test: lint ## everything
-	@tools/need curl git nginx:nginx-light
-	cargo test --locked --workspace
+	@tools/need curl git nginx:nginx-light redis-server
+	cargo test --locked --workspace --features fail-points
+
+torture: ## ten minutes of repeated writes while everything is killed; SEED=n SECONDS=n
+	@tools/need $(build_tools) redis-server
+	cargo test --locked --features fail-points --test it torture::long -- --ignored --exact --nocapture
 
 lint:
 	@tools/need $(build_tools)

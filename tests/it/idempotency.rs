@@ -4,6 +4,8 @@ mod admin;
 mod clients;
 mod concurrent;
 mod configured;
+#[cfg(feature = "fail-points")]
+mod deaths;
 mod failures;
 mod identity;
 mod keys;
@@ -12,4 +14,4 @@ mod page;
 mod replay;
 mod replies;
 mod shared;
-mod stage;
+pub mod stage;

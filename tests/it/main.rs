@@ -12,6 +12,7 @@ mod lanes;
 mod limits;
 mod observe;
 mod tags;
+mod torture;
 
 use std::path::Path;
 

@@ -19,8 +19,14 @@ pub enum Fault {
     None,
     /// Each read in either direction goes on this much later.
     Delay(Duration),
+    /// Each read in either direction goes on byte by byte, with this pause behind each.
+    Trickle(Duration),
     /// Connections are taken and bytes are kept back until the fault is lifted.
     Stall,
+    /// Connections are taken, and what passes in either direction is gone for good.
+    Blackhole,
+    /// Of what comes back from the target on a connection, the next piece is gone; what follows passes.
+    SwallowResponse,
     /// A connection is reset once this many bytes went towards the target.
     CutRequest(u64),
     /// A connection is reset once this many bytes came back from the target.
@@ -171,6 +177,7 @@ async fn pump(
 ) -> io::Result<()> {
     let mut buffer = vec![0; 16 << 10];
     let mut sent = 0;
+    let mut swallowed = false;
     loop {
         let read = from.read(&mut buffer).await?;
         if read == 0 {
@@ -178,6 +185,7 @@ async fn pump(
         }
         let mut piece = &buffer[..read];
         let mut waited = Duration::ZERO;
+        let mut is_cut = false;
         loop {
             let now = *fault.borrow_and_update();
             match (now, direction) {
@@ -186,12 +194,29 @@ async fn pump(
                         return Ok(());
                     }
                 }
+                (Fault::Blackhole, _) => {
+                    piece = &[];
+                    break;
+                }
+                (Fault::SwallowResponse, Direction::Response) if !swallowed => {
+                    swallowed = true;
+                    piece = &[];
+                    break;
+                }
+                (Fault::Trickle(pause), _) if piece.len() > 1 => {
+                    to.write_all(&piece[..1]).await?;
+                    sent += 1;
+                    piece = &piece[1..];
+                    tokio::time::sleep(pause).await;
+                    continue;
+                }
                 (Fault::Delay(delay), _) if waited < delay => {
                     tokio::time::sleep(delay).await;
                     waited = delay;
                 }
                 (Fault::CutRequest(limit), Direction::Request) | (Fault::CutResponse(limit), Direction::Response) => {
                     let left = usize::try_from(limit.saturating_sub(sent)).unwrap_or(usize::MAX);
+                    is_cut = left < piece.len();
                     piece = &piece[..piece.len().min(left)];
                     break;
                 }
@@ -200,7 +225,7 @@ async fn pump(
         }
         to.write_all(piece).await?;
         sent += piece.len() as u64;
-        if piece.len() < read || cut_is_due(*fault.borrow(), direction, sent) {
+        if is_cut || cut_is_due(*fault.borrow(), direction, sent) {
             to.flush().await?;
             return Err(io::ErrorKind::ConnectionReset.into());
         }

@@ -66,6 +66,12 @@ impl Request {
         raw.try_answer_to(&self.method).await
     }
 
+    /// As [`Request::try_send`], where it may also be that nobody listens.
+    pub async fn try_connect_and_send(self) -> std::io::Result<Answer> {
+        drop(tokio::net::TcpStream::connect(self.address).await?);
+        self.try_send().await
+    }
+
     /// Sends it on `raw`, which stays open; panics when no response comes.
     pub async fn on(self, raw: &mut Raw) -> Answer {
         // An answer may come, and the connection end, before the whole body was taken.

@@ -3,6 +3,7 @@
 use crate::answers;
 use crate::claim::{Claim, Ending};
 use crate::config::{Anonymous, Mode, OnStoreError, OnUncertain};
+use crate::fail::{Point, may_die};
 use crate::fate::{self, Fate, Shape};
 use crate::fingerprint::{self, Head};
 use crate::key::Key;
@@ -138,6 +139,7 @@ impl Exchange {
                 let whose = (hold, asked.principal);
                 let claim = Claim::new((ledger, clock), &policy, whose, began, (seat, lead));
                 self.stage = Stage::Claimed(Box::new(claim));
+                may_die(Point::Claimed);
                 Flow::Continue
             }
             Ok(Got::Known(known)) => self.answer(known, &hold, &asked, facts),
@@ -222,13 +224,17 @@ impl Exchange {
     async fn last_word(&mut self) -> Flow {
         let Stage::Claimed(claim) = &mut self.stage else { return Flow::Continue };
         match claim.send().get().await {
-            Ok(()) => Flow::Continue,
+            Ok(()) => {
+                may_die(Point::Sending);
+                Flow::Continue
+            }
             Err(why) => self.refuse(Outcome::StoreError, answers::store_unavailable(why)),
         }
     }
 
     async fn keep(&mut self, status: StatusCode, fields: &HeaderMap, body: Held<'_>) {
         let Stage::Claimed(claim) = &self.stage else { return };
+        may_die(Point::Replied);
         let word = Word::read(fields);
         if word == Word::Malformed {
             let route = self.shared.route_names.get(self.route.index()).map_or("unmatched", String::as_str);
@@ -258,6 +264,7 @@ impl Exchange {
             _ => ending_of(fate, status, claim.keeping()),
         };
         self.settle(fate, ending).await;
+        may_die(Point::Stored);
     }
 
     async fn lament(&mut self, failure: &Failure) -> Flow {

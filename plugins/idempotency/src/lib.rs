@@ -4,6 +4,7 @@ mod admin;
 mod answers;
 mod claim;
 pub mod config;
+mod fail;
 mod fate;
 mod fingerprint;
 mod hooks;

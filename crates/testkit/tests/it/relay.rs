@@ -82,3 +82,40 @@ async fn a_refusal_comes_from_the_system_and_can_be_lifted() {
     relay.set(Fault::None).await;
     assert_eq!(get(&relay).await.status, 200);
 }
+
+#[tokio::test]
+async fn a_trickle_passes_everything_slowly() {
+    let (origin, relay) = relayed().await;
+    relay.set(Fault::Trickle(Duration::from_millis(1))).await;
+    let began = Instant::now();
+    assert_eq!(get(&relay).await.text(), "0123456789");
+    // Request and response have some 90 bytes between them.
+    assert!(began.elapsed() >= Duration::from_millis(80), "{:?}", began.elapsed());
+    assert_eq!(origin.hits(), 1);
+}
+
+#[tokio::test]
+async fn a_black_hole_takes_bytes_and_gives_none() {
+    let (origin, relay) = relayed().await;
+    relay.set(Fault::Blackhole).await;
+    let mut raw = Raw::connect(relay.address()).await;
+    raw.write(get(&relay).encoded()).await;
+    origin.wait("the relay's connection", |counts| counts.connections == 1).await;
+    // What was taken does not come back when the fault is lifted.
+    relay.set(Fault::None).await;
+    raw.write("GET / HTTP/1.1\r\nhost: h\r\n\r\n").await;
+    assert_eq!(raw.answer().await.status, 200);
+    assert!(origin.hits() <= 2);
+}
+
+#[tokio::test]
+async fn one_swallowed_answer_is_missing_and_the_next_one_passes() {
+    let (origin, relay) = relayed().await;
+    relay.set(Fault::SwallowResponse).await;
+    let mut raw = Raw::connect(relay.address()).await;
+    raw.write(get(&relay).encoded()).await;
+    origin.wait_hits(1).await;
+    // The answer to the first is gone; that to the second passes.
+    let second = get(&relay).on(&mut raw).await;
+    assert_eq!((second.status, origin.hits()), (200, 2));
+}

@@ -1,0 +1,34 @@
+//! Repeated writes over two proxies and one Redis while everything around them is killed, stalled and cut, at random
+//! from a printed seed. Afterwards the history of every key is checked.
+
+mod chaos;
+mod client;
+mod history;
+mod world;
+
+use std::time::Duration;
+use world::World;
+
+/// A short one with every run of the tests.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn short() {
+    let violations = World::run(seed().unwrap_or(7), Duration::from_secs(12)).await;
+    assert!(violations.is_empty(), "{violations:#?}");
+}
+
+/// `make torture`: as long as `SECONDS` says.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "takes ten minutes; run by make torture"]
+async fn long() {
+    let seconds = number("SECONDS").unwrap_or(600);
+    let violations = World::run(seed().unwrap_or_else(|| fastrand::u64(..1_000_000)), Duration::from_secs(seconds)).await;
+    assert!(violations.is_empty(), "{violations:#?}");
+}
+
+fn seed() -> Option<u64> {
+    number("SEED")
+}
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}

@@ -1,0 +1,154 @@
+//! Two proxies, one Redis, one application, and relays between them.
+
+use super::chaos::Chaos;
+use super::client;
+use super::history::{Allows, Histories, Key, Told};
+use fastrand::Rng;
+use parking_lot::Mutex;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::RwLock;
+use vestibule_testkit::origin::Cut;
+use vestibule_testkit::{Origin, Proxy, Received, Redis, Relay, Reply, Setup};
+
+/// Clients at once.
+const CLIENTS: usize = 48;
+
+const LEASE: Duration = Duration::from_secs(1);
+const TTL: Duration = Duration::from_secs(20);
+
+pub struct World {
+    pub seed: u64,
+    pub histories: Arc<Histories>,
+    pub origin: Origin,
+    pub to_origin: Relay,
+    pub redis: RwLock<Redis>,
+    pub to_redis: [Relay; 2],
+    pub proxies: [RwLock<Proxy>; 2],
+}
+
+impl World {
+    /// Lets clients and chaos loose for so long, and says what went wrong.
+    pub async fn run(seed: u64, time: Duration) -> Vec<String> {
+        println!("torture: seed {seed}, {} seconds", time.as_secs());
+        let world = Arc::new(Self::new(seed).await);
+        let until = Instant::now() + time;
+        let chaos = tokio::spawn(Chaos::new(Arc::clone(&world)).until(until));
+        let clients: Vec<_> =
+            (0..CLIENTS as u64).map(|number| tokio::spawn(client::run(Arc::clone(&world), number, until))).collect();
+        for client in clients {
+            client.await.expect("a client does not panic");
+        }
+        chaos.await.expect("chaos does not panic");
+        let mut violations = world.check_afterwards().await;
+        let (found, summary) = world.histories.judge();
+        violations.extend(found);
+        println!("torture: {summary:?}");
+        if summary.replays == 0 || summary.unknown == 0 || summary.unavailable == 0 {
+            violations.push(format!("too little happened: {summary:?}"));
+        }
+        violations
+    }
+
+    async fn new(seed: u64) -> Self {
+        let histories = Arc::new(Histories::default());
+        let origin = application(seed, Arc::clone(&histories));
+        let to_origin = Relay::to(origin.address());
+        let redis = Redis::setup().appendonly(true).start().await;
+        let to_redis = [Relay::to(redis.address()), Relay::to(redis.address())];
+        let upstream = format!("http://{}", to_origin.address());
+        let first = start(&upstream, &to_redis[0], None).await;
+        let second = start(&upstream, &to_redis[1], None).await;
+        Self {
+            seed,
+            histories,
+            origin,
+            to_origin,
+            redis: RwLock::new(redis),
+            to_redis,
+            proxies: [RwLock::new(first), RwLock::new(second)],
+        }
+    }
+
+    /// A new process in the place of one that has ended.
+    pub async fn start_proxy(&self, which: usize, fail_point: Option<String>) -> Proxy {
+        start(&format!("http://{}", self.to_origin.address()), &self.to_redis[which], fail_point).await
+    }
+
+    /// Nothing is stuck: no claim outlives its lease, and no record its lease and time to live.
+    async fn check_afterwards(&self) -> Vec<String> {
+        let mut violations = Vec::new();
+        tokio::time::sleep(LEASE * 3).await;
+        let keys = self.histories.keys();
+        let mut sample = keys.clone();
+        Rng::with_seed(self.seed).shuffle(&mut sample);
+        for key in sample.iter().take(500) {
+            let told = client::ask(self, key, 0, &mut Rng::with_seed(1)).await;
+            if matches!(&told, Told::Problem { slug, .. } if slug == "idempotency-in-progress") {
+                violations.push(format!("{key:?} is still being executed"));
+            }
+            self.histories.told(key, told);
+        }
+        // What was asked just now may have begun a new record, where the old one had ended.
+        tokio::time::sleep(LEASE + TTL + Duration::from_secs(2)).await;
+        let left = self.redis.read().await.command(&["DBSIZE"]).await.int();
+        if left != 0 {
+            violations.push(format!("{left} records are left"));
+        }
+        violations
+    }
+}
+
+async fn start(upstream: &str, redis: &Relay, fail_point: Option<String>) -> Proxy {
+    let toml = format!(
+        "[store]\nurl = \"redis://{}\"\nsecret = \"torture\"\ntimeout = \"300ms\"\n\
+         [upstream]\nread_timeout = \"2s\"\n[server]\nworkers = 2\ndrain_timeout = \"1s\"\n\
+         [idempotency]\nlease = \"{}s\"\nttl = \"{}s\"\ndeadline = \"5s\"\nprincipal = [\"authorization\"]\nmax_response_body = \"4KiB\"\n\
+         [[routes]]\nname = \"wait\"\npath = \"/wait/{{*rest}}\"\nidempotency = {{ on_concurrent = \"wait\", wait = \"3s\" }}\n",
+        redis.address(),
+        LEASE.as_secs(),
+        TTL.as_secs(),
+    );
+    let setup = Setup::new(crate::bin()).upstream(upstream).toml(toml);
+    match fail_point {
+        Some(point) => setup.env("VESTIBULE_FAIL_POINT", &point),
+        None => setup,
+    }
+    .start()
+    .await
+}
+
+/// Counts and remembers what it does for each key, and fails now and then, at every byte.
+fn application(seed: u64, histories: Arc<Histories>) -> Origin {
+    let rng = Mutex::new(Rng::with_seed(seed ^ 0x0a99));
+    Origin::replying(move |request| {
+        let mut rng = rng.lock();
+        let key = key_of(request);
+        let padding: String = (0..rng.usize(..200)).map(|_| rng.alphanumeric()).collect();
+        let body = format!("{} {} {} {padding}", key.caller, key.text, request.number);
+        let (status, allows) = match rng.u8(..100) {
+            0..=3 => (503, Allows::Another),
+            4..=5 => (429, Allows::Another),
+            6..=8 => (500, Allows::Nothing),
+            9..=11 => (422, Allows::Nothing),
+            _ => (201, Allows::Nothing),
+        };
+        histories.hit(&key, body.clone().into_bytes(), allows);
+        let reply = Reply::new(status).field("location", format!("/{}", request.number)).body(body);
+        let reply = match rng.u8(..20) {
+            0 => reply.after(Duration::from_millis(rng.u64(..1500))),
+            1..=8 => reply.after(Duration::from_millis(rng.u64(..30))),
+            _ => reply,
+        };
+        match rng.u8(..60) {
+            0 => Reply::dying(),
+            1 => reply.cut(Cut::Head(rng.usize(..60))),
+            2 => reply.cut(Cut::Body(rng.usize(..30))),
+            _ => reply,
+        }
+    })
+}
+
+fn key_of(request: &Received) -> Key {
+    Key { caller: request.field("authorization").to_owned(), text: request.field("idempotency-key").to_owned() }
+}
