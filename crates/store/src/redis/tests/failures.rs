@@ -89,6 +89,22 @@ async fn connections_are_shared_and_made_once() {
     let begun = futures::future::join_all((0..500).map(|_| begin(&records, claim()))).await;
     assert!(begun.iter().all(|begun| *begun == Ok(Begun::Acquired)));
     assert_eq!(relay.connections(), 1);
+    relay.set(Fault::Reset).await;
+    let begun = futures::future::join_all((0..500).map(|_| begin(&records, claim()))).await;
+    assert!(begun.iter().all(Result::is_err));
+    assert!(relay.connections() < 10, "{} for one reset", relay.connections());
+}
+
+/// A connection ends with the runtime that it was made in, and the store goes on in another.
+#[test]
+fn a_store_outlives_a_runtime() {
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let first = runtime();
+    let redis = first.block_on(Server::start());
+    let (records, claimed) = (records(&redis.url()), claim());
+    assert_eq!(first.block_on(begin(&records, claimed)), Ok(Begun::Acquired));
+    drop(first);
+    assert_eq!(runtime().block_on(complete(&records, claimed.hold, done(1))), Ok(Completed::Ok));
 }
 
 #[tokio::test]
