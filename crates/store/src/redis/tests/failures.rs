@@ -110,7 +110,7 @@ fn a_store_outlives_a_runtime() {
 #[tokio::test]
 async fn a_halted_server_takes_no_longer_than_the_timeout() {
     let redis = Server::start().await;
-    let records = records(&redis.url());
+    let records = impatient(&redis.url());
     let claimed = claim();
     assert_eq!(begin(&records, claimed).await, Ok(Begun::Acquired));
     redis.stop();
@@ -128,7 +128,7 @@ async fn a_halted_server_takes_no_longer_than_the_timeout() {
 async fn a_connection_that_goes_quiet_is_replaced() {
     let redis = Server::start().await;
     let relay = Relay::to(redis.address());
-    let records = records(&format!("redis://{}", relay.address()));
+    let records = impatient(&format!("redis://{}", relay.address()));
     assert_eq!(begin(&records, claim()).await, Ok(Begun::Acquired));
     relay.set(Fault::Stall).await;
     assert_eq!(begin(&records, claim()).await, Err(Outage::Timeout));
