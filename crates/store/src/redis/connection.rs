@@ -165,6 +165,11 @@ impl Connection {
         }
     }
 
+    /// Whether it still stood when it was last heard of.
+    pub(super) fn is_open(&self) -> bool {
+        !self.driver.is_finished()
+    }
+
     /// Whether it has gone quiet.
     pub(super) fn is_silent(&self) -> bool {
         self.unanswered.load(Ordering::Relaxed) >= SILENCE

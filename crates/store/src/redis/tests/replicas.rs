@@ -10,11 +10,13 @@ fn keep(replicas: u32) -> Keeping {
 async fn with_replica() -> (Server, Server) {
     let master = Server::start().await;
     let replica = Server::setup().replica_of(&master).start().await;
+    let online = |info: &Resp| info.text().contains("state=online");
+    master.wait("the replica to follow", &["INFO", "replication"], online).await;
+    // Writes flow only after its first acknowledgement, which may be a second later.
     master.command(&["SET", "something", "to follow"]).await;
     master.command(&["DEL", "something"]).await;
-    // Writes flow only after its first acknowledgement, which may be a second after it counts as online.
-    let follows = |info: &Resp| info.text().contains("state=online") && !info.text().contains(",offset=0,");
-    master.wait("the replica to follow", &["INFO", "replication"], follows).await;
+    let acknowledges = |info: &Resp| online(info) && !info.text().contains(",offset=0,");
+    master.wait("the replica to acknowledge", &["INFO", "replication"], acknowledges).await;
     (master, replica)
 }
 
