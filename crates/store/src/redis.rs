@@ -31,7 +31,7 @@ use failure::Failure;
 use parking_lot::Mutex;
 use redis::Value;
 use rustls::pki_types::CertificateDer;
-use script::Call;
+use script::{Call, answers};
 use servers::Servers;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -62,11 +62,6 @@ pub struct RedisRecords {
     breaker: Mutex<Breaker>,
     up: AtomicBool,
 }
-
-/// What a script answers with a number.
-const ONE: i64 = 1;
-const TWO: i64 = 2;
-const THREE: i64 = 3;
 
 impl RedisRecords {
     /// Connects to nothing yet; that takes a runtime, and the first operation does it. Fails when an authority is not a
@@ -132,7 +127,7 @@ impl RedisRecords {
         let Answer { value, acknowledged } = self.ask_until(deadline, &Call::begin(&self.namespace, claim)).await?;
         let acknowledged = acknowledged.unwrap_or(0);
         match value {
-            Value::Int(ONE) if acknowledged < claim.replicas => {
+            Value::Int(answers::ACQUIRED) if acknowledged < claim.replicas => {
                 let wanted = claim.replicas;
                 // Were it not taken back now, it could still be there: that is a Timeout.
                 match self.ask_until(deadline, &Call::release(&self.namespace, &claim.hold)).await {
@@ -140,8 +135,8 @@ impl RedisRecords {
                     Err(_) => Err(Outage::Timeout),
                 }
             }
-            Value::Int(ONE) => Ok(Begun::Acquired),
-            Value::Int(TWO) => Ok(Begun::Mismatch),
+            Value::Int(answers::ACQUIRED) => Ok(Begun::Acquired),
+            Value::Int(answers::MISMATCH) => Ok(Begun::Mismatch),
             Value::BulkString(record) => record::decode(record, &claim.hold.fingerprint)
                 .ok_or_else(|| Outage::Unreadable("what came back is not a record of this request".into())),
             _ => Err(nonsense()),
@@ -156,9 +151,11 @@ impl RedisRecords {
         })?;
         let acknowledged = acknowledged.unwrap_or(0);
         match value {
-            Value::Int(ONE) if acknowledged < call.replicas => Ok(Completed::Lagging { replicas: acknowledged }),
-            Value::Int(ONE) => Ok(Completed::Ok),
-            Value::Int(THREE) => Ok(Completed::Stale),
+            Value::Int(answers::OK) if acknowledged < call.replicas => {
+                Ok(Completed::Lagging { replicas: acknowledged })
+            }
+            Value::Int(answers::OK) => Ok(Completed::Ok),
+            Value::Int(answers::STALE) => Ok(Completed::Stale),
             _ => Err(nonsense()),
         }
     }
@@ -177,9 +174,9 @@ impl Records for RedisRecords {
         let call = Call::renew(&self.namespace, &hold, lease, ttl);
         Soon::later(async move {
             match self.ask(&call).await?.value {
-                Value::Int(ONE) => Ok(Renewed::Ok),
-                Value::Int(TWO) => Ok(Renewed::Lost),
-                Value::Int(THREE) => Ok(Renewed::Stale),
+                Value::Int(answers::OK) => Ok(Renewed::Ok),
+                Value::Int(answers::LOST) => Ok(Renewed::Lost),
+                Value::Int(answers::STALE) => Ok(Renewed::Stale),
                 _ => Err(nonsense()),
             }
         })
@@ -193,8 +190,8 @@ impl Records for RedisRecords {
         let call = Call::release(&self.namespace, &hold);
         Soon::later(async move {
             match self.ask(&call).await?.value {
-                Value::Int(ONE) => Ok(Released::Ok),
-                Value::Int(THREE) => Ok(Released::Stale),
+                Value::Int(answers::OK) => Ok(Released::Ok),
+                Value::Int(answers::STALE) => Ok(Released::Stale),
                 _ => Err(nonsense()),
             }
         })
@@ -204,9 +201,9 @@ impl Records for RedisRecords {
         let call = Call::forget(&self.namespace, name, live);
         Soon::later(async move {
             match self.ask(&call).await?.value {
-                Value::Int(ONE) => Ok(Forgotten::Deleted),
-                Value::Int(TWO) => Ok(Forgotten::Absent),
-                Value::Int(THREE) => Ok(Forgotten::Alive),
+                Value::Int(answers::DELETED) => Ok(Forgotten::Deleted),
+                Value::Int(answers::ABSENT) => Ok(Forgotten::Absent),
+                Value::Int(answers::ALIVE) => Ok(Forgotten::Alive),
                 _ => Err(nonsense()),
             }
         })

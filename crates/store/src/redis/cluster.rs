@@ -12,6 +12,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
+/// The map is asked for once in this time at most: else a node that is away would slow down what others have.
+const ASK_EVERY: Duration = Duration::from_secs(1);
+
 /// Knows its nodes by asking them, when it must.
 pub(super) struct Cluster {
     seeds: Vec<Address>,
@@ -28,6 +31,7 @@ struct Map {
     /// By slot; empty until the map is known.
     masters: Vec<Option<Member>>,
     outdated: bool,
+    asked: Option<Instant>,
 }
 
 /// A node and where it is.
@@ -58,7 +62,7 @@ impl Cluster {
 
     fn known(&self, slot: u16) -> Option<Member> {
         let map = self.map.lock();
-        map.master(slot).filter(|_| !map.outdated)
+        map.master(slot).filter(|_| !map.outdated || map.asked.is_some_and(|asked| asked.elapsed() < ASK_EVERY))
     }
 
     /// Asks one node after the other for the map, unless somebody else has just done so.
@@ -68,6 +72,7 @@ impl Cluster {
         if self.known(slot).is_some() {
             return Ok(());
         }
+        self.map.lock().asked = Some(Instant::now());
         let candidates = self.candidates();
         let mut last = late();
         for (asked, member) in candidates.iter().enumerate() {

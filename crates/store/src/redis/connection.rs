@@ -120,10 +120,11 @@ impl Connection {
         // 0 would wait for ever.
         let wait_ms = u64::try_from((left * WAIT_TENTHS / 10).as_millis()).unwrap_or(u64::MAX).max(1);
         let heard_until = Instant::now() + left * HEARD_TENTHS / 10;
-        // Two questions, so that the first answer is not lost when the second one is late.
+        // Two questions, so that the first answer is not lost when the second one is late; biased, so that they leave in
+        // this order.
         let mut wait = cmd("WAIT");
         wait.arg(replicas).arg(wait_ms);
-        let (value, heard) = tokio::join!(self.script(script, asking, deadline), self.ask(&wait, heard_until));
+        let (value, heard) = tokio::join!(biased; self.script(script, asking, deadline), self.ask(&wait, heard_until));
         let acknowledged = match heard {
             Ok(Value::Int(replicas)) => {
                 Some(u32::try_from(replicas).map_err(|_| Failure::Nonsense("less than no replica"))?)
@@ -162,6 +163,11 @@ impl Connection {
                 Err(Failure::Late)
             }
         }
+    }
+
+    /// Whether it still stood when it was last heard of.
+    pub(super) fn is_open(&self) -> bool {
+        !self.driver.is_finished()
     }
 
     /// Whether it has gone quiet.

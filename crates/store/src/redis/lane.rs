@@ -55,9 +55,9 @@ impl Lane {
         let opening = {
             let mut state = self.state.lock();
             match &state.link {
-                Link::Up(connection) => return Ok(Arc::clone(connection)),
+                Link::Up(connection) if connection.is_open() => return Ok(Arc::clone(connection)),
                 Link::Opening(opening) => opening.clone(),
-                Link::Down => {
+                Link::Up(_) | Link::Down => {
                     if let Some(Refusal { why, .. }) =
                         state.refusal.as_ref().filter(|refusal| Instant::now() < refusal.until)
                     {

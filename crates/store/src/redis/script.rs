@@ -2,6 +2,7 @@
 
 use super::record;
 use crate::records::{Abandoned, Claim, Hold, Keeping, Live, Name, Outcome};
+use answers::{ABSENT, ACQUIRED, ALIVE, DELETED, LOST, MISMATCH, OK, STALE};
 use redis::{Cmd, Value};
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -27,6 +28,18 @@ static COMPLETE: LazyLock<Script> = script!("complete.lua");
 static RELEASE: LazyLock<Script> = script!("release.lua");
 static FORGET: LazyLock<Script> = script!("forget.lua");
 
+/// Numbers that scripts answer, by the names they have there.
+pub(super) mod answers {
+    pub(in super::super) const ACQUIRED: i64 = 1;
+    pub(in super::super) const MISMATCH: i64 = 2;
+    pub(in super::super) const OK: i64 = 1;
+    pub(in super::super) const LOST: i64 = 2;
+    pub(in super::super) const STALE: i64 = 3;
+    pub(in super::super) const DELETED: i64 = 1;
+    pub(in super::super) const ABSENT: i64 = 2;
+    pub(in super::super) const ALIVE: i64 = 3;
+}
+
 /// A script with its key and arguments; sent as often as it takes.
 pub(super) struct Call {
     script: &'static Script,
@@ -43,24 +56,24 @@ impl Call {
         let Claim { hold, lease, ttl, abandoned, replicas } = claim;
         let take_over = flag(*abandoned == Abandoned::TakeOver);
         let args = vec![record::encode_hold(hold).to_vec(), millis(*lease), millis(*ttl), take_over];
-        let expects = |answer: &Value| matches!(answer, Value::Int(1 | 2) | Value::BulkString(_));
+        let expects = |answer: &Value| matches!(answer, Value::Int(ACQUIRED | MISMATCH) | Value::BulkString(_));
         Self { script: &BEGIN, key: key(namespace, hold.name), args, replicas: *replicas, expects }
     }
 
     pub(super) fn renew(namespace: &str, hold: &Hold, lease: Duration, ttl: Duration) -> Self {
         let args = vec![record::encode_hold(hold).to_vec(), millis(lease), millis(ttl)];
-        let expects = |answer: &Value| matches!(answer, Value::Int(1..=3));
+        let expects = |answer: &Value| matches!(answer, Value::Int(OK | LOST | STALE));
         Self { script: &RENEW, key: key(namespace, hold.name), args, replicas: 0, expects }
     }
 
     pub(super) fn complete(namespace: &str, hold: &Hold, outcome: &Outcome, keep: Keeping) -> Self {
         let args = vec![hold.owner.0.to_vec(), record::encode(hold, outcome), millis(keep.ttl)];
-        let expects = |answer: &Value| matches!(answer, Value::Int(1 | 3));
+        let expects = |answer: &Value| matches!(answer, Value::Int(OK | STALE));
         Self { script: &COMPLETE, key: key(namespace, hold.name), args, replicas: keep.replicas, expects }
     }
 
     pub(super) fn release(namespace: &str, hold: &Hold) -> Self {
-        let expects = |answer: &Value| matches!(answer, Value::Int(1 | 3));
+        let expects = |answer: &Value| matches!(answer, Value::Int(OK | STALE));
         Self {
             script: &RELEASE,
             key: key(namespace, hold.name),
@@ -71,7 +84,7 @@ impl Call {
     }
 
     pub(super) fn forget(namespace: &str, name: Name, live: Live) -> Self {
-        let expects = |answer: &Value| matches!(answer, Value::Int(1..=3));
+        let expects = |answer: &Value| matches!(answer, Value::Int(DELETED | ABSENT | ALIVE));
         Self { script: &FORGET, key: key(namespace, name), args: vec![flag(live == Live::Spare)], replicas: 0, expects }
     }
 

@@ -112,7 +112,7 @@ impl RedisSetup {
         panic!("redis-server does not start:\n{}", log(dir.path()));
     }
 
-    /// Waits until it answers as the process that was started; false when that has ended.
+    /// Waits until it answers as the process that was started and has read what is on disk; false when it has ended.
     async fn answers(&self, child: &mut Child, port: u16) -> bool {
         within("redis-server to answer", async {
             loop {
@@ -120,9 +120,10 @@ impl RedisSetup {
                     return false;
                 }
                 // Another process may have got the port: the id tells.
-                if let Ok(info) = self.ask(port, &["INFO", "server"]).await
+                if let Ok(info) = self.ask(port, &["INFO"]).await
                     && matches!(&info, Resp::Bulk(_))
                     && info.text().contains(&format!("process_id:{}\r", child.id()))
+                    && !info.text().contains("loading:1")
                 {
                     return true;
                 }

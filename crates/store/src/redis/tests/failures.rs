@@ -89,12 +89,28 @@ async fn connections_are_shared_and_made_once() {
     let begun = futures::future::join_all((0..500).map(|_| begin(&records, claim()))).await;
     assert!(begun.iter().all(|begun| *begun == Ok(Begun::Acquired)));
     assert_eq!(relay.connections(), 1);
+    relay.set(Fault::Reset).await;
+    let begun = futures::future::join_all((0..500).map(|_| begin(&records, claim()))).await;
+    assert!(begun.iter().all(Result::is_err));
+    assert!(relay.connections() < 10, "{} for one reset", relay.connections());
+}
+
+/// A connection ends with the runtime that it was made in, and the store goes on in another.
+#[test]
+fn a_store_outlives_a_runtime() {
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let first = runtime();
+    let redis = first.block_on(Server::start());
+    let (records, claimed) = (records(&redis.url()), claim());
+    assert_eq!(first.block_on(begin(&records, claimed)), Ok(Begun::Acquired));
+    drop(first);
+    assert_eq!(runtime().block_on(complete(&records, claimed.hold, done(1))), Ok(Completed::Ok));
 }
 
 #[tokio::test]
 async fn a_halted_server_takes_no_longer_than_the_timeout() {
     let redis = Server::start().await;
-    let records = records(&redis.url());
+    let records = impatient(&redis.url());
     let claimed = claim();
     assert_eq!(begin(&records, claimed).await, Ok(Begun::Acquired));
     redis.stop();
@@ -112,7 +128,7 @@ async fn a_halted_server_takes_no_longer_than_the_timeout() {
 async fn a_connection_that_goes_quiet_is_replaced() {
     let redis = Server::start().await;
     let relay = Relay::to(redis.address());
-    let records = records(&format!("redis://{}", relay.address()));
+    let records = impatient(&format!("redis://{}", relay.address()));
     assert_eq!(begin(&records, claim()).await, Ok(Begun::Acquired));
     relay.set(Fault::Stall).await;
     assert_eq!(begin(&records, claim()).await, Err(Outage::Timeout));

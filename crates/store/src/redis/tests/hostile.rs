@@ -64,7 +64,7 @@ async fn answer(mut stream: TcpStream, answers: Arc<Vec<(Vec<u8>, Then)>>, asked
 /// Whatever comes, every operation ends in time with an outage.
 async fn is_an_outage(answer: &[u8], then: Then) {
     let server = scripted(vec![(answer.to_vec(), then)]).await;
-    let records = records(&server.url);
+    let records = impatient(&server.url);
     let claimed = claim();
     let shown = String::from_utf8_lossy(&answer[..answer.len().min(60)]).into_owned();
     let begun = begin(&records, claimed).await;
@@ -143,7 +143,7 @@ async fn a_length_beyond_all_measure_takes_no_memory_and_no_time() {
         &nested,
     ] {
         let server = scripted(vec![(answer.as_bytes().to_vec(), Then::Listen)]).await;
-        let records = records(&server.url);
+        let records = impatient(&server.url);
         let started = std::time::Instant::now();
         assert!(begin(&records, claim()).await.is_err());
         let patient = answer.starts_with('=');

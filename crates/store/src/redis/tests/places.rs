@@ -59,7 +59,7 @@ async fn a_node_that_is_away_takes_its_own_keys_alone() {
         // Else the others stop, too, as soon as they notice.
         node.command(&["CONFIG", "SET", "cluster-require-full-coverage", "no"]).await;
     }
-    let records = records(&cluster.url());
+    let records = impatient(&cluster.url());
     assert_eq!(records.first_contact().await, None);
     let (lost, kept) =
         (claim_in(&cluster.nodes()[0], 0..=5460).await, claim_in(&cluster.nodes()[0], 5461..=16383).await);
@@ -89,7 +89,7 @@ async fn every_master_of_a_cluster_is_looked_at() {
 #[tokio::test]
 async fn a_cluster_waits_for_replicas_at_the_node_of_the_key() {
     let cluster = RedisCluster::start().await;
-    let records = records(&cluster.url());
+    let records = impatient(&cluster.url());
     let claimed = Claim { replicas: 1, ..claim() };
     assert_eq!(begin(&records, claimed).await, Err(Outage::Replicas { wanted: 1, acknowledged: 0 }));
     assert_eq!(begin(&records, Claim { replicas: 0, ..claimed }).await, Ok(Begun::Acquired));

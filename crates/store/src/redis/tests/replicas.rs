@@ -7,23 +7,23 @@ fn keep(replicas: u32) -> Keeping {
     Keeping { ttl: TTL, replicas }
 }
 
-/// For where the acknowledgement itself is the point, however busy the machine.
-const PATIENCE: Duration = Duration::from_secs(5);
-
 async fn with_replica() -> (Server, Server) {
     let master = Server::start().await;
     let replica = Server::setup().replica_of(&master).start().await;
-    let follows = |info: &Resp| info.text().contains("state=online");
-    master.wait("the replica to follow", &["INFO", "replication"], follows).await;
-    let follows = |info: &Resp| info.text().contains("master_link_status:up");
-    replica.wait("the replica to follow", &["INFO", "replication"], follows).await;
+    let online = |info: &Resp| info.text().contains("state=online");
+    master.wait("the replica to follow", &["INFO", "replication"], online).await;
+    // Writes flow only after its first acknowledgement, which may be a second later.
+    master.command(&["SET", "something", "to follow"]).await;
+    master.command(&["DEL", "something"]).await;
+    let acknowledges = |info: &Resp| online(info) && !info.text().contains(",offset=0,");
+    master.wait("the replica to acknowledge", &["INFO", "replication"], acknowledges).await;
     (master, replica)
 }
 
 #[tokio::test]
 async fn a_claim_and_a_reply_are_on_the_replica_when_they_are_acknowledged() {
     let (master, replica) = with_replica().await;
-    let records = records_within(&master.url(), PATIENCE);
+    let records = records(&master.url());
     for _ in 0..20 {
         let claimed = Claim { replicas: 1, ..claim() };
         assert_eq!(records.begin(claimed).get().await, Ok(Begun::Acquired));
@@ -37,13 +37,13 @@ async fn a_claim_and_a_reply_are_on_the_replica_when_they_are_acknowledged() {
 #[tokio::test]
 async fn a_claim_with_too_few_replicas_is_taken_back() {
     let redis = Server::start().await;
-    let records = records(&redis.url());
+    let records = impatient(&redis.url());
     let claimed = Claim { replicas: 1, ..claim() };
     assert_eq!(begin(&records, claimed).await, Err(Outage::Replicas { wanted: 1, acknowledged: 0 }));
     assert_eq!(redis.command(&["DBSIZE"]).await, Resp::Int(0));
     let (master, _replica) = with_replica().await;
     let two = Claim { replicas: 2, ..claim() };
-    let begun = records_within(&master.url(), PATIENCE).begin(two).get().await;
+    let begun = self::records(&master.url()).begin(two).get().await;
     assert_eq!(begun, Err(Outage::Replicas { wanted: 2, acknowledged: 1 }));
     assert_eq!(master.command(&["DBSIZE"]).await, Resp::Int(0));
 }
@@ -52,7 +52,7 @@ async fn a_claim_with_too_few_replicas_is_taken_back() {
 #[tokio::test]
 async fn only_what_was_written_waits() {
     let redis = Server::start().await;
-    let records = records(&redis.url());
+    let records = impatient(&redis.url());
     let claimed = claim();
     assert_eq!(begin(&records, claimed).await, Ok(Begun::Acquired));
     assert_eq!(records.complete(claimed.hold, done(1), keep(1)).get().await, Ok(Completed::Lagging { replicas: 0 }));
@@ -64,7 +64,7 @@ async fn only_what_was_written_waits() {
 #[tokio::test]
 async fn others_are_answered_while_one_waits() {
     let redis = Server::start().await;
-    let records = records(&redis.url());
+    let records = impatient(&redis.url());
     assert_eq!(begin(&records, claim()).await, Ok(Begun::Acquired));
     let waiting = Claim { replicas: 1, ..claim() };
     let others = async {
