@@ -21,7 +21,8 @@ async fn short() {
 #[ignore = "takes ten minutes; run by make torture"]
 async fn long() {
     let seconds = number("SECONDS").unwrap_or(600);
-    let violations = World::run(seed().unwrap_or_else(|| fastrand::u64(..1_000_000)), Duration::from_secs(seconds)).await;
+    let violations =
+        World::run(seed().unwrap_or_else(|| fastrand::u64(..1_000_000)), Duration::from_secs(seconds)).await;
     assert!(violations.is_empty(), "{violations:#?}");
 }
 

@@ -273,7 +273,9 @@ pub enum Forgotten {
 pub enum Outage {
     /// It was asked and no answer came. What was asked may still happen.
     Timeout,
-    /// It cannot be reached, or refused.
+    /// It was asked, and the connection broke or what came was no answer. What was asked may have happened.
+    Unheard(String),
+    /// It cannot be reached, or refused. Nothing happened.
     Unavailable(String),
     /// There is no room for one record more.
     Full,
@@ -292,6 +294,7 @@ impl fmt::Display for Outage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Timeout => f.write_str("the store did not answer in time"),
+            Self::Unheard(why) => write!(f, "the store gave no answer: {why}"),
             Self::Unavailable(why) => write!(f, "the store is unavailable: {why}"),
             Self::Full => f.write_str("the store is full"),
             Self::Unreadable(why) => write!(f, "a record cannot be read: {why}"),

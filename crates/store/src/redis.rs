@@ -104,7 +104,7 @@ impl RedisRecords {
         let answer = self.servers.run(call, deadline).await;
         let answers = match &answer {
             Ok(_) | Err(Outage::Full | Outage::Unreadable(_) | Outage::Replicas { .. }) => true,
-            Err(Outage::Timeout | Outage::Unavailable(_)) => false,
+            Err(Outage::Timeout | Outage::Unheard(_) | Outage::Unavailable(_)) => false,
         };
         self.up.store(answers, Ordering::Relaxed);
         let mut breaker = self.breaker.lock();
@@ -162,7 +162,7 @@ impl RedisRecords {
 }
 
 fn nonsense() -> Outage {
-    Outage::Unavailable("the answer makes no sense".into())
+    Outage::Unheard("the answer makes no sense".into())
 }
 
 impl Records for RedisRecords {

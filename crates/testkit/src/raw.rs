@@ -27,6 +27,14 @@ impl Raw {
         Self { wire: Wire::new(stream), local }
     }
 
+    /// Connects in clear, where it may be that nobody listens.
+    pub async fn try_connect(address: SocketAddr) -> io::Result<Self> {
+        let stream = within(&format!("a connection to {address}"), TcpStream::connect(address)).await?;
+        stream.set_nodelay(true)?;
+        let local = stream.local_addr()?;
+        Ok(Self { wire: Wire::new(stream), local })
+    }
+
     /// Connects with TLS, trusting `certs`, naming `localhost`.
     pub async fn connect_tls(address: SocketAddr, certs: &Certs, alpn: &[Alpn]) -> Self {
         Self::try_connect_tls(address, certs, alpn).await.expect("a TLS handshake")

@@ -68,8 +68,9 @@ impl Request {
 
     /// As [`Request::try_send`], where it may also be that nobody listens.
     pub async fn try_connect_and_send(self) -> std::io::Result<Answer> {
-        drop(tokio::net::TcpStream::connect(self.address).await?);
-        self.try_send().await
+        let mut raw = Raw::try_connect(self.address).await?;
+        raw.try_write(self.encoded()).await?;
+        raw.try_answer_to(&self.method).await
     }
 
     /// Sends it on `raw`, which stays open; panics when no response comes.

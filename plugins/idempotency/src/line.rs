@@ -99,7 +99,7 @@ async fn begin(ledger: &Arc<Ledger>, claim: Claim) -> Result<Begun, Outage> {
             let undo = Undo::new(ledger, claim.hold);
             let found = found.await;
             match found {
-                Err(Outage::Timeout) => drop(undo),
+                Err(Outage::Timeout | Outage::Unheard(_)) => drop(undo),
                 _ => undo.disarm(),
             }
             found

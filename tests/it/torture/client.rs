@@ -8,7 +8,10 @@ use std::time::{Duration, Instant};
 use vestibule_testkit::{BodyEnd, Request};
 
 /// The longest a client waits for an answer.
-const PATIENCE: Duration = Duration::from_secs(8);
+const PATIENCE: Duration = Duration::from_secs(4);
+
+/// A client does not come back to a key that it has used for this long.
+const MEMORY: Duration = Duration::from_secs(10);
 
 /// One key after the other until the time is over.
 pub async fn run(world: Arc<World>, number: u64, until: Instant) {
@@ -18,22 +21,26 @@ pub async fn run(world: Arc<World>, number: u64, until: Instant) {
         count += 1;
         let key = Key { caller: format!("caller-{}", rng.u8(..3)), text: format!("k-{number}-{count}") };
         let style = rng.u8(..10);
+        let until = Instant::now() + MEMORY;
         if style < 3 {
             // Several at once.
             let many = rng.usize(2..6);
             let seeds: Vec<u64> = (0..many).map(|_| rng.u64(..)).collect();
-            let asked = seeds.iter().map(|seed| repeat(&world, &key, number, Rng::with_seed(*seed), 2));
+            let asked = seeds.iter().map(|seed| repeat(&world, &key, Rng::with_seed(*seed), (2, until)));
             futures::future::join_all(asked).await;
         }
         let again = rng.fork();
-        repeat(&world, &key, number, again, 4).await;
+        repeat(&world, &key, again, (4, until)).await;
     }
 }
 
 /// Sends it until there is a final answer, and a few times more.
-async fn repeat(world: &World, key: &Key, number: u64, mut rng: Rng, times: usize) {
+async fn repeat(world: &World, key: &Key, mut rng: Rng, (times, until): (usize, Instant)) {
     for _ in 0..times {
-        let told = ask(world, key, number, &mut rng).await;
+        if Instant::now() > until {
+            return;
+        }
+        let told = ask(world, key, &mut rng).await;
         let is_final = match &told {
             Told::Reply { status, .. } => !matches!(status, 503 | 429),
             Told::Problem { slug, .. } => {
@@ -49,10 +56,10 @@ async fn repeat(world: &World, key: &Key, number: u64, mut rng: Rng, times: usiz
     }
 }
 
-/// Sends it once, to one of the proxies. A number decides the route, so that a key has one request.
-pub async fn ask(world: &World, key: &Key, _number: u64, rng: &mut Rng) -> Told {
+/// Sends it once, to one of the proxies. The key decides the route, so that a key has one request.
+async fn ask(world: &World, key: &Key, rng: &mut Rng) -> Told {
     let proxy = world.proxies[rng.usize(..2)].read().await.address();
-    let waits = key.text.len() % 2 == 0;
+    let waits = key.text.len().is_multiple_of(2);
     let target = if waits { "/wait/x" } else { "/orders" };
     let request = Request::new(proxy, "POST", target)
         .header("authorization", &key.caller)
@@ -66,7 +73,7 @@ pub async fn ask(world: &World, key: &Key, _number: u64, rng: &mut Rng) -> Told 
     match answer.problem() {
         slug if slug.is_empty() => Told::Reply {
             status: answer.status,
-            body: answer.body.to_vec(),
+            body: answer.text(),
             replayed: answer.field("idempotent-replayed") == "true",
         },
         slug => Told::Problem { status: answer.status, slug },

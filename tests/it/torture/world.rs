@@ -2,7 +2,7 @@
 
 use super::chaos::Chaos;
 use super::client;
-use super::history::{Allows, Histories, Key, Told};
+use super::history::{Allows, Histories, Key};
 use fastrand::Rng;
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -15,12 +15,13 @@ use vestibule_testkit::{Origin, Proxy, Received, Redis, Relay, Reply, Setup};
 const CLIENTS: usize = 48;
 
 const LEASE: Duration = Duration::from_secs(1);
+/// Longer than any client comes back to a key.
 const TTL: Duration = Duration::from_secs(20);
 
 pub struct World {
     pub seed: u64,
     pub histories: Arc<Histories>,
-    pub origin: Origin,
+    _origin: Origin,
     pub to_origin: Relay,
     pub redis: RwLock<Redis>,
     pub to_redis: [Relay; 2],
@@ -44,7 +45,7 @@ impl World {
         let (found, summary) = world.histories.judge();
         violations.extend(found);
         println!("torture: {summary:?}");
-        if summary.replays == 0 || summary.unknown == 0 || summary.unavailable == 0 {
+        if summary.keys < CLIENTS || summary.replays == 0 || summary.unknown == 0 || summary.unavailable == 0 {
             violations.push(format!("too little happened: {summary:?}"));
         }
         violations
@@ -62,7 +63,7 @@ impl World {
         Self {
             seed,
             histories,
-            origin,
+            _origin: origin,
             to_origin,
             redis: RwLock::new(redis),
             to_redis,
@@ -75,27 +76,13 @@ impl World {
         start(&format!("http://{}", self.to_origin.address()), &self.to_redis[which], fail_point).await
     }
 
-    /// Nothing is stuck: no claim outlives its lease, and no record its lease and time to live.
+    /// Nothing is stuck: no record outlives its lease and time to live.
     async fn check_afterwards(&self) -> Vec<String> {
-        let mut violations = Vec::new();
-        tokio::time::sleep(LEASE * 3).await;
-        let keys = self.histories.keys();
-        let mut sample = keys.clone();
-        Rng::with_seed(self.seed).shuffle(&mut sample);
-        for key in sample.iter().take(500) {
-            let told = client::ask(self, key, 0, &mut Rng::with_seed(1)).await;
-            if matches!(&told, Told::Problem { slug, .. } if slug == "idempotency-in-progress") {
-                violations.push(format!("{key:?} is still being executed"));
-            }
-            self.histories.told(key, told);
-        }
-        // What was asked just now may have begun a new record, where the old one had ended.
         tokio::time::sleep(LEASE + TTL + Duration::from_secs(2)).await;
-        let left = self.redis.read().await.command(&["DBSIZE"]).await.int();
-        if left != 0 {
-            violations.push(format!("{left} records are left"));
+        match self.redis.read().await.command(&["DBSIZE"]).await.int() {
+            0 => Vec::new(),
+            left => vec![format!("{left} records are left")],
         }
-        violations
     }
 }
 
@@ -133,7 +120,7 @@ fn application(seed: u64, histories: Arc<Histories>) -> Origin {
             9..=11 => (422, Allows::Nothing),
             _ => (201, Allows::Nothing),
         };
-        histories.hit(&key, body.clone().into_bytes(), allows);
+        histories.hit(&key, body.clone(), allows);
         let reply = Reply::new(status).field("location", format!("/{}", request.number)).body(body);
         let reply = match rng.u8(..20) {
             0 => reply.after(Duration::from_millis(rng.u64(..1500))),

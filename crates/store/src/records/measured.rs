@@ -93,7 +93,7 @@ impl Measured {
         let timing =
             self.timings[operation][came].get_or_init(|| self.durations.with(&[OPERATIONS[operation], OUTCOMES[came]]));
         timing.observe(self.clock.now() - started);
-        let up = i64::from(!matches!(answer, Err(Outage::Timeout | Outage::Unavailable(_))));
+        let up = i64::from(!matches!(answer, Err(Outage::Timeout | Outage::Unheard(_) | Outage::Unavailable(_))));
         // Mostly as it was already: reading leaves its line shared.
         if self.up.get() != up {
             self.up.set(up);

@@ -88,19 +88,20 @@ impl Failure {
 
     /// Whether what was asked may have happened.
     pub(super) fn leaves_doubt(&self) -> bool {
-        matches!(self, Self::Broken(_) | Self::Late)
+        matches!(self, Self::Broken(_) | Self::Late | Self::Nonsense(_))
     }
 
     pub(super) fn into_outage(self) -> Outage {
         match self {
-            Self::Late | Self::Broken(_) => Outage::Timeout,
+            Self::Late => Outage::Timeout,
+            Self::Broken(why) => Outage::Unheard(why),
             Self::Unreachable(why) | Self::Refused(why) | Self::Away(why) | Self::Said(why) => Outage::Unavailable(why),
             Self::Moved(Redirect { host, port, .. }) => {
                 Outage::Unavailable(format!("the key moves on, now to {host}:{port}"))
             }
             Self::Full => Outage::Full,
             Self::Unreadable(why) => Outage::Unreadable(why),
-            Self::Nonsense(what) => Outage::Unavailable(format!("the answer makes no sense: {what}")),
+            Self::Nonsense(what) => Outage::Unheard(format!("the answer makes no sense: {what}")),
         }
     }
 }

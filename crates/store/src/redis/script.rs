@@ -1,5 +1,6 @@
 //! The operations as Redis runs them: one script each, on one key.
 
+use super::failure::{Failure, answered};
 use super::record;
 use crate::records::{Abandoned, Claim, Hold, Keeping, Live, Name, Outcome};
 use answers::{ABSENT, ACQUIRED, ALIVE, DELETED, LOST, MISMATCH, OK, STALE};
@@ -16,7 +17,13 @@ pub(super) struct Script {
 macro_rules! script {
     ($file:literal) => {
         LazyLock::new(|| {
-            let source = concat!(include_str!("record.lua"), include_str!($file));
+            let source = concat!(
+                include_str!("record.lua"),
+                "local function operation()\n",
+                include_str!($file),
+                "end\n",
+                include_str!("answer.lua")
+            );
             Script { source, sha1: redis::Script::new(source).get_hash().to_owned() }
         })
     };
@@ -45,10 +52,12 @@ pub(super) struct Call {
     script: &'static Script,
     pub(super) key: Vec<u8>,
     args: Vec<Vec<u8>>,
+    /// Comes back with the answer, so that the answer to another question is not taken for it.
+    tag: [u8; 8],
     /// Replicas to wait for; 0 for none.
     pub(super) replicas: u32,
     /// Whether it is what the script answers.
-    pub(super) expects: fn(&Value) -> bool,
+    expects: fn(&Value) -> bool,
 }
 
 impl Call {
@@ -57,19 +66,26 @@ impl Call {
         let take_over = flag(*abandoned == Abandoned::TakeOver);
         let args = vec![record::encode_hold(hold).to_vec(), millis(*lease), millis(*ttl), take_over];
         let expects = |answer: &Value| matches!(answer, Value::Int(ACQUIRED | MISMATCH) | Value::BulkString(_));
-        Self { script: &BEGIN, key: key(namespace, hold.name), args, replicas: *replicas, expects }
+        Self { script: &BEGIN, key: key(namespace, hold.name), args, tag: rand::random(), replicas: *replicas, expects }
     }
 
     pub(super) fn renew(namespace: &str, hold: &Hold, lease: Duration, ttl: Duration) -> Self {
         let args = vec![record::encode_hold(hold).to_vec(), millis(lease), millis(ttl)];
         let expects = |answer: &Value| matches!(answer, Value::Int(OK | LOST | STALE));
-        Self { script: &RENEW, key: key(namespace, hold.name), args, replicas: 0, expects }
+        Self { script: &RENEW, key: key(namespace, hold.name), args, tag: rand::random(), replicas: 0, expects }
     }
 
     pub(super) fn complete(namespace: &str, hold: &Hold, outcome: &Outcome, keep: Keeping) -> Self {
         let args = vec![hold.owner.0.to_vec(), record::encode(hold, outcome), millis(keep.ttl)];
         let expects = |answer: &Value| matches!(answer, Value::Int(OK | STALE));
-        Self { script: &COMPLETE, key: key(namespace, hold.name), args, replicas: keep.replicas, expects }
+        Self {
+            script: &COMPLETE,
+            key: key(namespace, hold.name),
+            args,
+            tag: rand::random(),
+            replicas: keep.replicas,
+            expects,
+        }
     }
 
     pub(super) fn release(namespace: &str, hold: &Hold) -> Self {
@@ -78,6 +94,7 @@ impl Call {
             script: &RELEASE,
             key: key(namespace, hold.name),
             args: vec![hold.owner.0.to_vec()],
+            tag: rand::random(),
             replicas: 0,
             expects,
         }
@@ -85,7 +102,14 @@ impl Call {
 
     pub(super) fn forget(namespace: &str, name: Name, live: Live) -> Self {
         let expects = |answer: &Value| matches!(answer, Value::Int(DELETED | ABSENT | ALIVE));
-        Self { script: &FORGET, key: key(namespace, name), args: vec![flag(live == Live::Spare)], replicas: 0, expects }
+        Self {
+            script: &FORGET,
+            key: key(namespace, name),
+            args: vec![flag(live == Live::Spare)],
+            tag: rand::random(),
+            replicas: 0,
+            expects,
+        }
     }
 
     /// Runs the script by its name, which a Redis that was restarted or flushed does not know.
@@ -100,12 +124,27 @@ impl Call {
 
     fn command(&self, command: &str, script: &[u8]) -> Cmd {
         let payload: usize = self.args.iter().map(Vec::len).sum();
-        let mut cmd = Cmd::with_capacity(4 + self.args.len(), command.len() + script.len() + self.key.len() + payload);
+        let mut cmd =
+            Cmd::with_capacity(5 + self.args.len(), command.len() + script.len() + self.key.len() + payload + 8);
         cmd.arg(command).arg(script).arg(1).arg(&self.key[..]);
         for arg in &self.args {
             cmd.arg(&arg[..]);
         }
+        cmd.arg(&self.tag[..]);
         cmd
+    }
+
+    /// What the script answered, if this is the answer to this call.
+    pub(super) fn answer(&self, value: Value) -> Result<Value, Failure> {
+        let Value::Array(parts) = answered(value)? else { return Err(Failure::Nonsense("no script answers so")) };
+        let Ok([Value::BulkString(tag), value]) = <[Value; 2]>::try_from(parts) else {
+            return Err(Failure::Nonsense("no script answers so"));
+        };
+        if tag != self.tag {
+            return Err(Failure::Nonsense("it is the answer to another question"));
+        }
+        let value = answered(value)?;
+        if (self.expects)(&value) { Ok(value) } else { Err(Failure::Nonsense("this script does not answer so")) }
     }
 }
 

@@ -67,7 +67,7 @@ impl Servers {
         let doubt = failed.failure.leaves_doubt();
         self.second_attempt(call, failed, deadline).await.map_err(|failure| match failure.into_outage() {
             // That the second attempt was not heard says nothing of the first.
-            Outage::Unavailable(_) if doubt => Outage::Timeout,
+            Outage::Unavailable(why) if doubt => Outage::Unheard(why),
             outage => outage,
         })
     }
