@@ -41,19 +41,18 @@ def percentile_us(text, percent):
     return float(found.group(1)) * UNITS[found.group(2)]
 
 
-def wrk_command(port, seconds, connections):
+def wrk_command(port, seconds, connections, script=None, arguments=()):
     """Requests one after another on each of so many kept connections, for so many seconds."""
-    return ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "--timeout", "10s", f"http://127.0.0.1:{port}/"]
-
-
-def wrk(port, seconds, connections, cores, script=None, argument=None):
-    """What wrk counts in so many seconds."""
-    command = wrk_command(port, seconds, connections)
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "--timeout", "10s", f"http://127.0.0.1:{port}/"]
     if script is not None:
         command[1:1] = ["-s", os.path.join(CONFIG, script)]
-    if argument is not None:
-        command += ["--", str(argument)]
-    return counted(run(command, cores, seconds + 60))
+        command += ["--", *map(str, arguments)]
+    return command
+
+
+def wrk(port, seconds, connections, cores, script=None, arguments=()):
+    """What wrk counts in so many seconds."""
+    return counted(run(wrk_command(port, seconds, connections, script, arguments), cores, seconds + 60))
 
 
 class Paused:
@@ -63,8 +62,8 @@ class Paused:
     LONGEST_SECONDS = 3600
     ASKED_TO_END = 20
 
-    def __init__(self, port, connections, cores):
-        command = wrk_command(port, self.LONGEST_SECONDS, connections)
+    def __init__(self, port, connections, cores, script=None, arguments=()):
+        command = wrk_command(port, self.LONGEST_SECONDS, connections, script, arguments)
         self.process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, preexec_fn=pinned(cores)
         )

@@ -85,7 +85,7 @@ class Bench:
             before, seen, offset, errors, refused = machine.rss_bytes(running.pid), 0, 0, 0, 0
             began = time.perf_counter()
             while seen < keys:
-                result = load.wrk(running.port, 5, CONNECTIONS, self.cores, "keys.lua", offset)
+                result = load.wrk(running.port, 5, CONNECTIONS, self.cores, "keys.lua", [offset])
                 seen += result["requests"]
                 errors += result["errors"]
                 refused += result["refused"]

@@ -32,6 +32,8 @@ fn the_demo_shows_what_it_promises() {
     for expected in [
         "etag: W/\"vst1-",
         "HTTP/1.1 304 Not Modified",
+        "HTTP/1.1 201 Created",
+        "idempotent-replayed: true",
         "HTTP/1.1 429 Too Many Requests",
         "retry-after: ",
         "ratelimit: \"search\";r=0;t=",
