@@ -23,6 +23,11 @@ pub trait Plugin: Send + Sync + 'static {
         Vec::new()
     }
 
+    /// Says in a line what it would do with a request, and does nothing: no store is asked. `None`: nothing to say.
+    fn explain(&self, _request: &RequestHead<'_>, _route: RouteId, _facts: &Facts) -> Option<String> {
+        None
+    }
+
     /// The configuration this was built from serves from now on. Once; one that is only checked, or fails, never gets here.
     fn on_install(&self) {}
 

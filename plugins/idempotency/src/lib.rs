@@ -4,6 +4,7 @@ mod admin;
 mod answers;
 mod claim;
 pub mod config;
+mod explain;
 mod fail;
 mod fate;
 mod fingerprint;
@@ -31,7 +32,8 @@ use shared::Shared;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use vestibule_plugin::{
-    AdminCall, AdminReply, Build, BuildErrors, Deps, Hooks, KeyPath, Plugin, RequestHead, RouteId, Routes, Soon, Stage,
+    AdminCall, AdminReply, Build, BuildErrors, Deps, Facts, Hooks, KeyPath, Plugin, RequestHead, RouteId, Routes, Soon,
+    Stage,
 };
 use vestibule_store::Ledger;
 
@@ -61,6 +63,11 @@ impl Plugin for Idempotency {
 
     fn keeps_to_itself(&self) -> Vec<HeaderName> {
         vec![word::FIELD]
+    }
+
+    fn explain(&self, request: &RequestHead<'_>, route: RouteId, facts: &Facts) -> Option<String> {
+        let policy = self.shared.policy(route)?;
+        Some(explain::line(&self.shared, policy, request, route, facts))
     }
 
     fn on_install(&self) {
@@ -107,3 +114,6 @@ impl Build for Idempotency {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -174,6 +174,20 @@ mod tests {
         assert_eq!(found(&kinds[..5], &[], &facts()), None);
     }
 
+    /// ID-15: a refreshed token of the same subject is the same principal, and an unverified one is none.
+    #[test]
+    fn a_verified_subject_is_one_principal_whatever_its_token() {
+        let mut known = facts();
+        known.set_principal(Principal::Subject("https://id.example|alice".into()));
+        let by = |token: &str, facts: &Facts| found(&["subject"], &[("authorization", token)], facts);
+        assert!(by("Bearer one", &known).is_some());
+        assert_eq!(by("Bearer one", &known), by("Bearer refreshed", &known));
+        assert_eq!(by("Bearer one", &facts()), None);
+        let mut other = facts();
+        other.set_principal(Principal::Subject("https://id.example|bob".into()));
+        assert_ne!(by("Bearer one", &known), by("Bearer one", &other));
+    }
+
     #[test]
     fn values_of_different_kinds_and_names_are_different_principals() {
         let all = [

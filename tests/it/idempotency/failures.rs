@@ -3,7 +3,7 @@
 use super::stage::{On, Stage, is_replay, on_every_store, order, orders};
 use std::time::Duration;
 use vestibule_testkit::origin::Cut;
-use vestibule_testkit::{Fault, Gate, H2Origin, H2Reply, Origin, Over, Proxy, Relay, Reply};
+use vestibule_testkit::{Certs, Fault, Gate, H2Origin, H2Reply, Origin, Over, Proxy, Relay, Reply};
 
 on_every_store! {
     an_application_that_cannot_be_reached_was_not_asked,
@@ -32,21 +32,22 @@ async fn an_application_that_cannot_be_reached_was_not_asked(on: On) {
     stage.assert_counted(&[("executed", 2)]).await;
 }
 
-/// ID-24. 192.0.2.1 is for documentation (RFC 5737): nobody answers there.
+/// ID-24. TLS belongs to connecting: a handshake that nobody answers is a connection that was never made.
 async fn a_connect_that_takes_too_long_was_not_asked(on: On) {
-    let keys = "[[routes]]\nname = \"x\"\npath = \"/orders\"\nupstream = { url = \"http://192.0.2.1\", connect_timeout = \"200ms\" }\n";
-    let stage = Stage::with(on, orders(), keys).await;
-    let answer = stage.order("k").await;
-    // A machine without a route to it says so at once.
-    assert!(matches!(
-        (answer.status, answer.problem().as_str()),
-        (504, "upstream-timeout") | (502, "upstream-unreachable")
-    ));
-    let route =
-        format!("[[routes]]\nname = \"x\"\npath = \"/orders\"\nupstream = {{ url = \"{}\" }}\n", stage.origin.url());
-    stage.proxy.rewrite(&stage.store.toml(&route));
-    assert_eq!(stage.proxy.reload().await.status, 200);
-    assert_eq!(stage.order("k").await.status, 201);
+    let certs = Certs::new();
+    let origin = Origin::tls(&certs, order);
+    let relay = Relay::to(origin.address());
+    relay.set(Fault::Stall).await;
+    let upstream = format!(
+        "[upstream]\nconnect_timeout = \"300ms\"\nserver_name = \"localhost\"\nca_file = {:?}\n",
+        certs.ca_file()
+    );
+    let stage = Stage::reaching(on, origin, &format!("https://{}", relay.address()), &upstream).await;
+    let first = stage.order("k").await;
+    assert_eq!((first.status, first.problem()), (504, "upstream-timeout".into()));
+    relay.set(Fault::None).await;
+    let again = stage.order("k").await;
+    assert_eq!((again.status, is_replay(&again)), (201, false));
     assert_eq!(stage.hits(), 1);
 }
 
