@@ -13,18 +13,14 @@ pub(crate) enum Point {
     Stored,
 }
 
-/// Dies here, if `VESTIBULE_FAIL_POINT` says so: `NAME` for the first time, `NAME:N` for the Nth.
+/// Dies here, if `VESTIBULE_FAIL_POINT` says so: `NAME` each time, `NAME:N` once in N times or so.
 #[cfg(feature = "fail-points")]
 pub(crate) fn may_die(point: Point) {
     use rustix::process::{Signal, getpid, kill_process};
-    use std::sync::atomic::{AtomicU64, Ordering};
-    // Counted once a process, for the one point that is named.
-    static PASSED: AtomicU64 = AtomicU64::new(0);
     let Ok(told) = std::env::var("VESTIBULE_FAIL_POINT") else { return };
-    let (name, number) = told.split_once(':').unwrap_or((&told, "1"));
-    if format!("{point:?}").eq_ignore_ascii_case(name)
-        && PASSED.fetch_add(1, Ordering::Relaxed) + 1 == number.parse().unwrap_or(1)
-    {
+    let (name, one_in) = told.split_once(':').unwrap_or((&told, "1"));
+    let one_in: u32 = one_in.parse().unwrap_or(1);
+    if format!("{point:?}").eq_ignore_ascii_case(name) && rand::random_range(0..one_in.max(1)) == 0 {
         // Nothing comes after it.
         let _ = kill_process(getpid(), Signal::KILL);
     }
