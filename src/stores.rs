@@ -67,7 +67,10 @@ impl Stores {
 
     /// Makes room of what has expired.
     fn sweep(&self) {
-        self.records.place.records().sweep();
+        match self.records.ledger.get() {
+            Some(ledger) => ledger.records().sweep(),
+            None => self.records.place.records().sweep(),
+        }
     }
 
     /// Makes room of what has expired, for ever, in the stores that serve.

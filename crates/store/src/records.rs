@@ -221,6 +221,17 @@ pub enum Unknown {
     Shutdown,
 }
 
+impl Unknown {
+    /// As written in log lines.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Lease => "lease",
+            Self::Upstream => "upstream",
+            Self::Shutdown => "shutdown",
+        }
+    }
+}
+
 /// What came of [`Records::renew`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Renewed {

@@ -126,6 +126,10 @@ impl Claim {
     /// Writes how it ended. Returns once that is acknowledged, or has failed for good; then it is tried on.
     pub(crate) async fn end(&mut self, ending: Ending) {
         self.state = State::Ending(ending.clone());
+        if matches!(ending, Ending::Complete(Outcome::Uncertain(_), _)) {
+            // A renewal that came after it would make a live claim of it again.
+            self.stop_renewing();
+        }
         let patience = PATIENCE.min(self.held.lease);
         let began = Instant::now();
         let mut pause = FIRST_PAUSE;

@@ -174,7 +174,7 @@ impl Exchange {
                     principal_id = %asked.principal,
                     trace_id = format_args!("{:032x}", facts.trace().trace_id),
                     executed_in = format_args!("{trace_id:032x}"),
-                    reason = ?why,
+                    reason = why.as_str(),
                     "a repeated request is told that its outcome is unknown"
                 );
                 (Outcome::Uncertain, answers::outcome_unknown(StatusCode::CONFLICT, why))
@@ -306,7 +306,7 @@ fn note_unknown(claim: &Claim, why: Unknown) {
         record = %claim.hold().name,
         principal_id = %claim.principal(),
         trace_id = format_args!("{:032x}", claim.hold().trace_id),
-        reason = ?why,
+        reason = why.as_str(),
         "nobody knows whether a request was executed"
     );
 }

@@ -78,7 +78,7 @@ async fn what_a_drain_cuts_off_says_so(on: On) {
     assert_eq!(stage.proxy.wait_exit().await.code(), Some(1), "something was cut off");
     let logs = stage.proxy.logs();
     let unknown = logs.iter().find(|line| line["msg"] == "nobody knows whether a request was executed");
-    assert_eq!(unknown.expect("a line about it")["reason"], "Shutdown");
+    assert_eq!(unknown.expect("a line about it")["reason"], "shutdown");
     let line = &stage.proxy.access()[0];
     assert_eq!((&line["idempotency"], &line["end"]), (&"uncertain".into(), &"drained".into()));
 }

@@ -93,7 +93,11 @@ impl Measured {
         let timing =
             self.timings[operation][came].get_or_init(|| self.durations.with(&[OPERATIONS[operation], OUTCOMES[came]]));
         timing.observe(self.clock.now() - started);
-        let up = i64::from(!matches!(answer, Err(Outage::Timeout | Outage::Unheard(_) | Outage::Unavailable(_))));
+        self.show_up(!matches!(answer, Err(Outage::Timeout | Outage::Unheard(_) | Outage::Unavailable(_))));
+    }
+
+    fn show_up(&self, up: bool) {
+        let up = i64::from(up);
         // Mostly as it was already: reading leaves its line shared.
         if self.up.get() != up {
             self.up.set(up);
@@ -133,6 +137,7 @@ impl Records for Measured {
 
     fn sweep(&self) {
         self.inner.sweep();
+        self.show_up(self.inner.standing().up);
     }
 }
 
