@@ -2,6 +2,7 @@
 .PHONY: demo test torture lint bench coverage docs deny
 
 build_tools = cmake cc:build-essential
+test_tools = curl git nginx:nginx-light redis-server
 
 demo: ## the reference application with the proxy in front, and things to try
 	@tools/need $(build_tools) curl
@@ -9,10 +10,10 @@ demo: ## the reference application with the proxy in front, and things to try
 	@demo/run
 
 test: lint ## everything
-	@tools/need curl git nginx:nginx-light redis-server
+	@tools/need $(test_tools)
 	cargo test --locked --workspace --features fail-points
 
-torture: ## ten minutes of repeated writes while everything is killed; SEED=n SECONDS=n
+torture: ## ten minutes of repeated writes while everything is killed; TORTURE_SEED=n TORTURE_SECONDS=n
 	@tools/need $(build_tools) redis-server
 	cargo test --locked --features fail-points --test it torture::long -- --ignored --exact --nocapture
 
@@ -28,7 +29,7 @@ bench: ## beside pingora alone, nginx and HAProxy, in one run
 	bench/run
 
 coverage: ## line coverage of the workspace, in target/coverage
-	@tools/need $(build_tools)
+	@tools/need $(build_tools) $(test_tools)
 	tools/coverage
 
 docs: ## writes what is generated: docs/metrics.md

@@ -7,6 +7,7 @@ mod bodies;
 mod detached;
 mod endings;
 mod journal;
+mod keyed;
 mod panics;
 mod rig;
 mod script;

@@ -16,18 +16,18 @@ async fn short() {
     assert!(violations.is_empty(), "{violations:#?}");
 }
 
-/// `make torture`: as long as `SECONDS` says.
+/// `make torture`: as long as `TORTURE_SECONDS` says.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "takes ten minutes; run by make torture"]
 async fn long() {
-    let seconds = number("SECONDS").unwrap_or(600);
+    let seconds = number("TORTURE_SECONDS").unwrap_or(600);
     let violations =
         World::run(seed().unwrap_or_else(|| fastrand::u64(..1_000_000)), Duration::from_secs(seconds)).await;
     assert!(violations.is_empty(), "{violations:#?}");
 }
 
 fn seed() -> Option<u64> {
-    number("SEED")
+    number("TORTURE_SEED")
 }
 
 fn number(name: &str) -> Option<u64> {

@@ -86,15 +86,25 @@ impl Build for Idempotency {
     type Route = RouteKey;
     type Store = Arc<Ledger>;
 
+    fn warnings(config: &Config, routes: &Routes<RouteKey>) -> BuildErrors {
+        let mut warnings = BuildErrors::default();
+        policy::warn(&config.as_written(), &in_table, &mut warnings);
+        for entry in routes.iter() {
+            if let Some(key) = &entry.key {
+                policy::warn(&key.overrides(), &on_route(entry.id), &mut warnings);
+            }
+        }
+        warnings
+    }
+
     fn build(config: Config, routes: &Routes<RouteKey>, ledger: Arc<Ledger>, deps: &Deps) -> Result<Self, BuildErrors> {
         let mut errors = BuildErrors::default();
-        let in_table = |keys: &[&str]| KeyPath::Table(keys.iter().map(|&key| key.to_owned()).collect());
         let keys = policy::check(&config.as_written(), &in_table, deps, &mut errors);
         let policies: Vec<Option<Policy>> = routes.table(|entry| {
             let Some((entry, written)) = entry.and_then(|entry| Some((entry, entry.key.as_ref()?.overrides()))) else {
                 return Policy::new(&config, keys.clone());
             };
-            let on_route = |keys: &[&str]| KeyPath::Route(entry.id, keys.iter().map(|&key| key.to_owned()).collect());
+            let on_route = on_route(entry.id);
             let own_keys = policy::check(&written, &on_route, deps, &mut errors);
             let keys = if written.encryption_keys_file.is_some() { own_keys } else { keys.clone() };
             Policy::new(&config.with(&written), keys)
@@ -113,6 +123,16 @@ impl Build for Idempotency {
             }),
         })
     }
+}
+
+/// Where a key of the table stands.
+fn in_table(keys: &[&str]) -> KeyPath {
+    KeyPath::Table(keys.iter().map(|&key| key.to_owned()).collect())
+}
+
+/// Where a key of a route's own table stands.
+fn on_route(route: RouteId) -> impl Fn(&[&str]) -> KeyPath {
+    move |keys| KeyPath::Route(route, keys.iter().map(|&key| key.to_owned()).collect())
 }
 
 #[cfg(test)]

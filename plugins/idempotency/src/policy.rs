@@ -134,6 +134,21 @@ pub(crate) fn check(
     }
 }
 
+/// What is valid and probably not meant: keys that everybody on the machine can read.
+pub(crate) fn warn(written: &Overrides, at: &dyn Fn(&[&str]) -> KeyPath, warnings: &mut BuildErrors) {
+    let Some(path) = written.encryption_keys_file.as_deref().filter(|path| !path.is_empty()) else { return };
+    if let Some(mode) = readable_by_all(Path::new(path)) {
+        let label = format!("its mode is {mode:03o}; expected 600 or 640");
+        warnings.error(at(&["encryption_keys_file"]), format!("everybody can read `{path}`"), label);
+    }
+}
+
+/// The mode of a file, if others than its owner and group can read it.
+fn readable_by_all(path: &Path) -> Option<u32> {
+    let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(path).ok()?.permissions()) & 0o777;
+    (mode & 0o004 != 0).then_some(mode)
+}
+
 fn check_methods(methods: &[String], at: &dyn Fn(&[&str]) -> KeyPath, errors: &mut BuildErrors) {
     const EXPECTED: &str = "expected POST, PATCH, PUT or DELETE";
     if methods.is_empty() {

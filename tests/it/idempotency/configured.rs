@@ -68,6 +68,23 @@ fn values_have_their_ranges_on_routes_too() {
     assert!(said.contains("vestibule.toml:5:"), "{said}");
 }
 
+#[test]
+fn keys_that_everybody_can_read_are_a_warning() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let (keys, file) = (dir.path().join("keys"), dir.path().join("vestibule.toml"));
+    std::fs::write(&keys, "k1 AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=\n").expect("a file");
+    std::fs::write(&file, "[idempotency]\nencryption_keys_file = \"keys\"\n").expect("a file");
+    for (mode, warned) in [(0o644, true), (0o600, false)] {
+        std::fs::set_permissions(&keys, std::fs::Permissions::from_mode(mode)).expect("a file of our own");
+        let mut command = std::process::Command::new(crate::bin());
+        let output = command.args(["check", "-c", "vestibule.toml"]).current_dir(dir.path()).output().expect("it runs");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{said}");
+        assert_eq!(said.contains("everybody can read `keys`"), warned, "{said}");
+    }
+}
+
 /// A credential that a decision rests on cannot be taken away by naming it in Connection.
 #[tokio::test]
 async fn fields_that_name_a_principal_are_protected() {
