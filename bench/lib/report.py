@@ -103,7 +103,7 @@ def checks(result):
         elif "p99_ratio" in check:
             p99 = " and ".join(f"{value / 1e3:.0f} ms" for key, value in check.items() if key.startswith("p99_us_"))
             yield (
-                f"{name}: p99 of 100 and of 10,000 executions of 500 ms at once {p99}, {check['p99_ratio']:.2f} ×; memory "
+                f"{name}: p99 of {check['few']:,} and of {check['many']:,} executions of 500 ms at once {p99}, {check['p99_ratio']:.2f} ×; memory "
                 f"{mib(check['rss_base'])} MiB before, {mib(check['rss_loaded'])} loaded, {mib(check['rss_after'])} when "
                 f"records have ended ({check['records_after']:.0f} left), {check['errors']} errors"
             )

@@ -77,12 +77,12 @@ impl MemoryRecords {
     ) -> Result<T, Full> {
         let now = self.clock.now();
         self.give_back(shard.clear(now, CLEARED_AT_ONCE));
-        let (answer, change) = rule(shard.records.get(&name).filter(|record| now < record.expires), now);
+        let (answer, change) = rule(shard.get(name).filter(|record| now < record.expires), now);
         match change {
             Change::None => {}
             Change::Delete => self.give_back(shard.take(name)),
             Change::Write(record) => {
-                let (old, new) = (shard.records.get(&name).map_or(0, bytes), bytes(&record));
+                let (old, new) = (shard.get(name).map_or(0, bytes), bytes(&record));
                 self.take_room(new.saturating_sub(old))?;
                 self.give_back(old.saturating_sub(new));
                 shard.put(record);
@@ -126,14 +126,19 @@ fn bytes(record: &Record) -> u64 {
 
 #[derive(Default)]
 struct Shard {
-    records: HashMap<Name, Record>,
+    /// Boxed, so that a map that is half empty wastes little.
+    records: HashMap<Name, Box<Record>>,
     by_expiry: BTreeSet<(Monotonic, Name)>,
 }
 
 impl Shard {
+    fn get(&self, name: Name) -> Option<&Record> {
+        self.records.get(&name).map(|record| &**record)
+    }
+
     fn put(&mut self, record: Record) {
         let (name, expires) = (record.hold.name, record.expires);
-        if let Some(old) = self.records.insert(name, record) {
+        if let Some(old) = self.records.insert(name, Box::new(record)) {
             self.by_expiry.remove(&(old.expires, name));
         }
         self.by_expiry.insert((expires, name));
