@@ -61,7 +61,7 @@ keys! {
     syntax: Syntax = Syntax::Lenient,
     /// How long a finished record is kept; 1s to 30d.
     ttl: Span = Span(Duration::from_secs(24 * 3600)),
-    /// How long a claim counts as alive without renewal; 1s to 1h, and at least three times [store] timeout.
+    /// How long a claim counts as alive without renewal; 1s to 1h, and at least three times the store's timeout.
     lease: Span = Span(Duration::from_secs(30)),
     /// An execution ends by then, whatever the upstream does; 1s to 1d.
     deadline: Span = Span(Duration::from_secs(300)),

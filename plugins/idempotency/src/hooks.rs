@@ -238,7 +238,12 @@ impl Exchange {
         let word = Word::read(fields);
         if word == Word::Malformed {
             let route = self.shared.route_names.get(self.route.index()).map_or("unmatched", String::as_str);
-            tracing::warn!(target: "idempotency", route, "the application's vestibule-idempotency field is malformed");
+            tracing::warn!(
+                target: "idempotency",
+                route,
+                principal_id = %claim.principal(),
+                "the application's vestibule-idempotency field is malformed"
+            );
         }
         let shape = match body {
             Held::Whole { .. } => Shape::Whole,
@@ -256,7 +261,8 @@ impl Exchange {
                 match reply {
                     Ok(reply) => Ending::Complete(records::Outcome::Done { status: status.as_u16(), reply }, keeping),
                     Err(stored::Unstorable(why)) => {
-                        tracing::warn!(target: "idempotency", record = %claim.hold().name, cause = why, "a reply cannot be stored");
+                        tracing::warn!(target: "idempotency", record = %claim.hold().name,
+                            principal_id = %claim.principal(), cause = why, "a reply cannot be stored");
                         tombstone(status, NotKept::TooLarge, keeping)
                     }
                 }
