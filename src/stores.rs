@@ -6,7 +6,9 @@ use std::time::Duration;
 use vestibule_plugin::Clock;
 use vestibule_plugin::meter::Registry;
 use vestibule_store::records::Standing;
-use vestibule_store::{Ledger, Measured, MemoryQuotas, MemoryRecords, Quotas, Records, RedisRecords, RedisSettings};
+use vestibule_store::{
+    Contact, Ledger, Measured, MemoryQuotas, MemoryRecords, Quotas, Records, RedisRecords, RedisSettings,
+};
 
 /// How often expired records are looked for; until then they take room.
 const SWEEP: Duration = Duration::from_secs(1);
@@ -82,11 +84,11 @@ impl Stores {
         }
     }
 
-    /// Reaches out to a store elsewhere, if a plugin uses it; why it must not be used, when it answers and that is so.
-    pub async fn first_contact(&self) -> Option<String> {
+    /// Reaches out to a store elsewhere, if a plugin uses it.
+    pub async fn first_contact(&self) -> Contact {
         match &self.records.place {
             Place::Redis(records) if self.records.ledger.get().is_some() => records.first_contact().await,
-            Place::Redis(_) | Place::Memory(_) => None,
+            Place::Redis(_) | Place::Memory(_) => Contact::Made,
         }
     }
 }

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use vestibule_plugin::SystemClock;
 use vestibule_plugin::meter::{Registry, process};
+use vestibule_store::Contact;
 
 /// How long a store that answers is heard before the proxy listens.
 const NEAR: Duration = Duration::from_millis(50);
@@ -41,15 +42,24 @@ pub fn run(source: &Source) -> ExitCode {
         let stores = generation.stores.clone();
         let mut contact = tokio::spawn(async move { stores.first_contact().await });
         // A store that is near answers before anything listens; nobody waits for one that does not.
-        if let Ok(Ok(Some(why))) = tokio::time::timeout(NEAR, &mut contact).await {
+        let near = tokio::time::timeout(NEAR, &mut contact).await;
+        if let Ok(Ok(Contact::Refused(why))) = near {
             return Err(format!("the store cannot be used: {why}"));
         }
         let server = Server::start(source, deps, generation)?;
         Log::heed_panics();
         let refused = async {
-            match contact.is_finished() {
-                false => contact.await.ok().flatten(),
-                true => None,
+            let made = match near {
+                Ok(made) => made,
+                Err(_elapsed) => contact.await,
+            };
+            match made {
+                Ok(Contact::Refused(why)) => Some(why),
+                Ok(Contact::None(why)) => {
+                    tracing::warn!(target: "store", cause = why, "the store cannot be reached; what needs it fails until it can");
+                    None
+                }
+                Ok(Contact::Made) | Err(_) => None,
             }
         };
         tokio::select! {

@@ -11,4 +11,4 @@ mod redis;
 pub use ledger::Ledger;
 pub use quotas::{MemoryQuotas, Quotas};
 pub use records::{Measured, MemoryRecords, Records};
-pub use redis::{BadUrl, RedisRecords, RedisUrl, Settings as RedisSettings};
+pub use redis::{BadUrl, Contact, RedisRecords, RedisUrl, Settings as RedisSettings};

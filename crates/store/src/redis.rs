@@ -52,6 +52,17 @@ pub struct Settings {
     pub authorities: Option<Vec<CertificateDer<'static>>>,
 }
 
+/// What came of a first look at a store.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Contact {
+    /// It is there.
+    Made,
+    /// It is there and must not be used, for this reason.
+    Refused(String),
+    /// It cannot be reached, for this reason.
+    None(String),
+}
+
 /// Records that all proxies of a fleet share.
 pub struct RedisRecords {
     kind: &'static str,
@@ -80,17 +91,17 @@ impl RedisRecords {
         })
     }
 
-    /// Connects, for at most [`Settings::timeout`]. Says why Redis must not be used if it answers and that is so;
-    /// `None` also when it cannot be reached.
-    pub async fn first_contact(&self) -> Option<String> {
+    /// Connects, for at most [`Settings::timeout`].
+    pub async fn first_contact(&self) -> Contact {
         let deadline = Instant::now() + self.timeout;
         match timeout_at(deadline, self.servers.connect(deadline)).await {
             Ok(Ok(())) => {
                 self.up.store(true, Ordering::Relaxed);
-                None
+                Contact::Made
             }
-            Ok(Err(Failure::Refused(why))) => Some(why),
-            Ok(Err(_)) | Err(_) => None,
+            Ok(Err(Failure::Refused(why))) => Contact::Refused(why),
+            Ok(Err(failure)) => Contact::None(failure.into_outage().to_string()),
+            Err(_elapsed) => Contact::None(Outage::Timeout.to_string()),
         }
     }
 

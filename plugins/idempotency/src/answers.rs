@@ -84,7 +84,7 @@ pub(crate) fn store_full() -> Problem {
     Problem::new("store-full", StatusCode::SERVICE_UNAVAILABLE, "Store full")
         .detail("there is no room for another key; nothing was done. Repeat the request later")
         .retry_after(SOON)
-        .caused_by("no room for another record; raise [store] memory_max, or shorten ttl")
+        .caused_by("no room for another record; raise [store] memory_max (or maxmemory of the Redis), or shorten ttl")
 }
 
 pub(crate) fn overloaded() -> Problem {

@@ -1,7 +1,7 @@
 //! Which requests are protected, and how a key is written.
 
 use super::stage::{On, Stage, is_replay, keyed, on_every_store, orders};
-use vestibule_testkit::{BodyEnd, Origin, Reply};
+use vestibule_testkit::{BodyEnd, Origin, Reply, Scrape};
 
 on_every_store! {
     without_a_key_a_request_passes_or_is_refused,
@@ -151,7 +151,8 @@ async fn a_mode_belongs_to_its_route(on: On) {
     assert!(!is_replay(&put().await));
     assert!(is_replay(&put().await));
     assert_eq!(stage.hits(), 3);
-    let scrape = stage.proxy.metrics().await;
+    let total = |scrape: &Scrape| scrape.value("vestibule_idempotency_requests_total", &[]);
+    let scrape = stage.proxy.wait_metrics("three counted requests", |scrape| total(scrape) >= 3.0).await;
     let counted = |route, outcome| {
         let labels = [("http_route", route), ("outcome", outcome)];
         scrape.value("vestibule_idempotency_requests_total", &labels)

@@ -138,7 +138,10 @@ async fn a_full_store_takes_no_new_key_and_forgets_no_known_one() {
         stored.len()
     );
     assert_eq!(stage.hits(), executed);
-    let records = stage.proxy.metrics().await.value("vestibule_idempotency_records", &[]);
-    assert_eq!(records as usize, stored.len());
-    assert_eq!(stage.counted("store_error").await, 3.0);
+    let failed = [("outcome", "store_error")];
+    let scrape = stage
+        .proxy
+        .wait_metrics("three failures", |scrape| scrape.value("vestibule_idempotency_requests_total", &failed) >= 3.0)
+        .await;
+    assert_eq!(scrape.value("vestibule_idempotency_records", &[]) as usize, stored.len());
 }

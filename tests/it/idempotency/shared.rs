@@ -399,6 +399,8 @@ async fn a_start_waits_for_no_redis() {
     // The timeout is half a second; a start takes some 50 ms where nothing compiles beside it.
     assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
     assert_eq!(proxy.post("/orders").body("without a key").await.status, 201);
+    let line = proxy.wait_log("a line about the store", |line| line["target"] == "store").await;
+    assert_eq!(line["msg"], "the store cannot be reached; what needs it fails until it can");
     store.redis_mut().kill().await;
     let toml = proxy.dir().join("vestibule.toml");
     let check = std::process::Command::new(crate::bin()).args(["check", "-c"]).arg(toml).output().expect("it runs");

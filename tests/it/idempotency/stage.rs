@@ -92,11 +92,6 @@ impl Stage {
         self.origin.hits()
     }
 
-    /// How many requests had this outcome.
-    pub async fn counted(&self, outcome: &str) -> f64 {
-        self.proxy.metrics().await.value("vestibule_idempotency_requests_total", &[("outcome", outcome)])
-    }
-
     /// Waits until every request so far is counted, and asserts what became of them.
     pub async fn assert_counted(&self, expected: &[(&str, usize)]) {
         const NAME: &str = "vestibule_idempotency_requests_total";

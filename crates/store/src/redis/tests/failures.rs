@@ -163,7 +163,7 @@ async fn after_failures_in_a_row_only_claims_are_held_back() {
 async fn a_server_that_evicts_is_refused_until_it_does_not() {
     let redis = Server::setup().config("maxmemory-policy", "allkeys-lru").start().await;
     let records = records(&redis.url());
-    let why = records.first_contact().await.expect("a reason");
+    let Contact::Refused(why) = records.first_contact().await else { panic!("it must be refused") };
     assert!(why.contains("maxmemory-policy is allkeys-lru"), "{why}");
     assert_eq!(records.standing().refused, Some(why.clone()));
     assert_eq!(begin(&records, claim()).await, Err(Outage::Unavailable(why.clone())));
@@ -171,18 +171,18 @@ async fn a_server_that_evicts_is_refused_until_it_does_not() {
     redis.command(&["CONFIG", "SET", "maxmemory-policy", "noeviction"]).await;
     begins_again(&records).await;
     assert_eq!(records.standing().refused, None);
-    assert_eq!(records.first_contact().await, None);
+    assert_eq!(records.first_contact().await, Contact::Made);
 }
 
 #[tokio::test]
-async fn the_first_contact_says_nothing_of_a_server_that_is_away() {
+async fn the_first_contact_tells_a_server_that_is_away_from_one_that_is_refused() {
     let mut redis = Server::start().await;
     let records = records(&redis.url());
     redis.kill().await;
-    assert_eq!(records.first_contact().await, None);
+    assert!(matches!(records.first_contact().await, Contact::None(_)));
     assert!(!records.standing().up);
     redis.restart().await;
-    assert_eq!(records.first_contact().await, None);
+    assert!(matches!(records.first_contact().await, Contact::None(_)));
     assert!(records.standing().up);
 }
 

@@ -60,7 +60,7 @@ async fn a_node_that_is_away_takes_its_own_keys_alone() {
         node.command(&["CONFIG", "SET", "cluster-require-full-coverage", "no"]).await;
     }
     let records = impatient(&cluster.url());
-    assert_eq!(records.first_contact().await, None);
+    assert_eq!(records.first_contact().await, Contact::Made);
     let (lost, kept) =
         (claim_in(&cluster.nodes()[0], 0..=5460).await, claim_in(&cluster.nodes()[0], 5461..=16383).await);
     cluster.nodes_mut()[0].kill().await;
@@ -77,7 +77,7 @@ async fn every_master_of_a_cluster_is_looked_at() {
     let last = &cluster.nodes()[2];
     last.command(&["CONFIG", "SET", "maxmemory-policy", "volatile-ttl"]).await;
     let records = records(&cluster.url());
-    let why = records.first_contact().await.expect("a reason");
+    let Contact::Refused(why) = records.first_contact().await else { panic!("it must be refused") };
     assert!(why.contains("maxmemory-policy is volatile-ttl"), "{why}");
     assert_eq!(records.standing().refused, Some(why));
     last.command(&["CONFIG", "SET", "maxmemory-policy", "noeviction"]).await;
@@ -101,7 +101,7 @@ async fn a_cluster_waits_for_replicas_at_the_node_of_the_key() {
 async fn a_failover_is_followed() {
     let mut sentinels = RedisSentinels::start().await;
     let records = records(&sentinels.url());
-    assert_eq!(records.first_contact().await, None);
+    assert_eq!(records.first_contact().await, Contact::Made);
     let claimed = claim();
     // On the replica as well, so that the failover does not lose it.
     vestibule_testkit::within("a claim on both", async {
