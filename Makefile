@@ -11,7 +11,7 @@ demo: ## the reference application with the proxy in front, and things to try
 
 test: lint ## everything
 	@tools/need $(test_tools)
-	cargo test --locked --workspace --features fail-points
+	cargo test --locked --workspace --features fail-points --no-fail-fast
 
 torture: ## ten minutes of repeated writes while everything is killed; TORTURE_SEED=n TORTURE_SECONDS=n
 	@tools/need $(build_tools) redis-server

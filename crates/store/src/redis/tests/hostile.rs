@@ -15,6 +15,28 @@ enum Then {
     Close,
 }
 
+/// What comes back.
+#[derive(Clone)]
+enum Answer {
+    /// As it stands, like an error or the words of something that is no Redis.
+    Bare(Vec<u8>),
+    /// As a script says it, with the tag of the question.
+    Tagged(Vec<u8>),
+}
+
+impl Answer {
+    /// The tag is the last argument.
+    fn to(&self, question: &[u8]) -> Vec<u8> {
+        match self {
+            Self::Bare(answer) => answer.clone(),
+            Self::Tagged(answer) => {
+                let tag = question.strip_suffix(b"\r\n").and_then(|question| question.last_chunk::<8>());
+                [b"*2\r\n$8\r\n", tag.expect("a tag").as_slice(), b"\r\n", answer].concat()
+            }
+        }
+    }
+}
+
 /// Answers each question with the next of `answers`, the last one again and again.
 struct Scripted {
     url: String,
@@ -29,7 +51,7 @@ impl Drop for Scripted {
     }
 }
 
-async fn scripted(answers: Vec<(Vec<u8>, Then)>) -> Scripted {
+async fn scripted(answers: Vec<(Answer, Then)>) -> Scripted {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free loopback port");
     let url = format!("redis://{}", listener.local_addr().expect("an address"));
     let (connections, asked) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
@@ -44,16 +66,17 @@ async fn scripted(answers: Vec<(Vec<u8>, Then)>) -> Scripted {
     Scripted { url, connections, asked, task: task.abort_handle() }
 }
 
-async fn answer(mut stream: TcpStream, answers: Arc<Vec<(Vec<u8>, Then)>>, asked: Arc<AtomicUsize>) {
+async fn answer(mut stream: TcpStream, answers: Arc<Vec<(Answer, Then)>>, asked: Arc<AtomicUsize>) {
     // A question is a single write, and the next one waits for its answer.
     let mut question = vec![0; 64 << 10];
-    while let Ok(1..) = stream.read(&mut question).await {
-        let policy = question.starts_with(b"*2\r\n$4\r\nINFO");
-        let (answer, then) = if policy {
+    while let Ok(length @ 1..) = stream.read(&mut question).await {
+        let question = &question[..length];
+        let (answer, then) = if question.starts_with(b"*2\r\n$4\r\nINFO") {
             (GOOD_POLICY.to_vec(), Then::Listen)
         } else {
             let turn = asked.fetch_add(1, Ordering::Relaxed);
-            answers[turn.min(answers.len() - 1)].clone()
+            let (answer, then) = &answers[turn.min(answers.len() - 1)];
+            (answer.to(question), *then)
         };
         if stream.write_all(&answer).await.is_err() || matches!(then, Then::Close) {
             return;
@@ -61,12 +84,17 @@ async fn answer(mut stream: TcpStream, answers: Arc<Vec<(Vec<u8>, Then)>>, asked
     }
 }
 
+fn acquired() -> (Answer, Then) {
+    (Answer::Tagged(b":1\r\n".to_vec()), Then::Listen)
+}
+
 /// Whatever comes, every operation ends in time with an outage.
-async fn is_an_outage(answer: &[u8], then: Then) {
-    let server = scripted(vec![(answer.to_vec(), then)]).await;
+async fn is_an_outage(answer: Answer, then: Then) {
+    let server = scripted(vec![(answer.clone(), then)]).await;
     let records = impatient(&server.url);
     let claimed = claim();
-    let shown = String::from_utf8_lossy(&answer[..answer.len().min(60)]).into_owned();
+    let (Answer::Bare(shown) | Answer::Tagged(shown)) = answer;
+    let shown = String::from_utf8_lossy(&shown);
     let begun = begin(&records, claimed).await;
     assert!(begun.is_err(), "{shown:?}: {begun:?}");
     let completed = complete(&records, claimed.hold, done(1)).await;
@@ -107,7 +135,8 @@ async fn an_answer_of_another_shape_is_an_outage() {
         ">1\r\n+invalidate\r\n:9\r\n",
         "~1\r\n:1\r\n",
     ] {
-        is_an_outage(answer.as_bytes(), Then::Listen).await;
+        is_an_outage(Answer::Bare(answer.into()), Then::Listen).await;
+        is_an_outage(Answer::Tagged(answer.into()), Then::Listen).await;
     }
 }
 
@@ -125,7 +154,8 @@ async fn garbage_and_cut_replies_are_outages() {
         "",
         "$77\r\n\x01",
     ] {
-        is_an_outage(answer.as_bytes(), Then::Close).await;
+        is_an_outage(Answer::Bare(answer.into()), Then::Close).await;
+        is_an_outage(Answer::Tagged(answer.into()), Then::Close).await;
     }
 }
 
@@ -142,7 +172,7 @@ async fn a_length_beyond_all_measure_takes_no_memory_and_no_time() {
         "=-1\r\nx",
         &nested,
     ] {
-        let server = scripted(vec![(answer.as_bytes().to_vec(), Then::Listen)]).await;
+        let server = scripted(vec![(Answer::Bare(answer.into()), Then::Listen)]).await;
         let records = impatient(&server.url);
         let started = std::time::Instant::now();
         assert!(begin(&records, claim()).await.is_err());
@@ -157,7 +187,7 @@ async fn a_record_of_another_request_is_not_read() {
     let other = Hold { fingerprint: Fingerprint([8; 32]), ..claim().hold };
     let value = record::encode(&other, &done(10));
     let answer = [format!("${}\r\n", value.len()).as_bytes(), &value, b"\r\n"].concat();
-    let server = scripted(vec![(answer, Then::Listen)]).await;
+    let server = scripted(vec![(Answer::Tagged(answer), Then::Listen)]).await;
     assert!(matches!(begin(&records(&server.url), claim()).await, Err(Outage::Unreadable(_))));
 }
 
@@ -169,10 +199,10 @@ async fn a_server_that_loads_or_waits_is_asked_once_more_on_another_connection()
         "-READONLY You can't write\r\n",
         "-CLUSTERDOWN The cluster is down\r\n",
     ] {
-        let once = scripted(vec![(error.into(), Then::Listen), (b":1\r\n".to_vec(), Then::Listen)]).await;
+        let once = scripted(vec![(Answer::Bare(error.into()), Then::Listen), acquired()]).await;
         assert_eq!(begin(&records(&once.url), claim()).await, Ok(Begun::Acquired), "{error}");
         assert_eq!(once.connections.load(Ordering::Relaxed), 2);
-        let always = scripted(vec![(error.into(), Then::Listen)]).await;
+        let always = scripted(vec![(Answer::Bare(error.into()), Then::Listen)]).await;
         assert!(matches!(begin(&records(&always.url), claim()).await, Err(Outage::Unavailable(_))), "{error}");
         assert_eq!(always.connections.load(Ordering::Relaxed), 2);
     }
@@ -180,6 +210,6 @@ async fn a_server_that_loads_or_waits_is_asked_once_more_on_another_connection()
 
 #[tokio::test]
 async fn a_question_that_broke_off_is_asked_again_by_the_same_owner() {
-    let server = scripted(vec![(Vec::new(), Then::Close), (b":1\r\n".to_vec(), Then::Listen)]).await;
+    let server = scripted(vec![(Answer::Bare(Vec::new()), Then::Close), acquired()]).await;
     assert_eq!(begin(&records(&server.url), claim()).await, Ok(Begun::Acquired));
 }
