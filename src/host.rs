@@ -97,7 +97,7 @@ impl Host {
         let counts = Counts::new(&lent.meter);
         counts.generation.set(pipeline.number() as i64);
         counts.last_reload_ok.set(1);
-        pipeline.install();
+        pipeline.install(None);
         let connector = Connections::new(pipeline.settings.upstream.idle_connections, pipeline.settings.server.workers);
         let build = lent.meter.gauge(Desc {
             name: "vestibule_build_info",
@@ -128,7 +128,7 @@ impl Host {
     /// Serves `pipeline` from the next exchange on.
     pub fn install(&self, pipeline: Pipeline) {
         self.counts.generation.set(pipeline.number() as i64);
-        pipeline.install();
+        pipeline.install(Some(&self.pipeline.load()));
         self.pipeline.store(Arc::new(pipeline));
     }
 

@@ -4,6 +4,7 @@ use crate::config::settings::{self, Settings};
 use crate::config::{Built, Generation};
 use crate::edge::connection_options::Protected;
 use crate::edge::forwarded::Trust;
+use crate::edge::guarded::Guarded;
 use crate::exchange::{Attached, Request, Story};
 use crate::proxy::wire::{RequestFields, Via};
 use crate::routes::Routes;
@@ -33,6 +34,8 @@ pub struct Pipeline {
     pub protected: Protected,
     /// Response fields that are for plugins alone.
     pub kept_back: Vec<HeaderName>,
+    /// Request fields that must not be forged.
+    pub guarded: Guarded,
     /// The entry in Via.
     pub via: Option<Via>,
     /// Upstreams by route.
@@ -79,7 +82,16 @@ impl Pipeline {
                 field: settings.server.forwarding_field,
                 ipv6_prefix: settings.server.ipv6_prefix,
             },
-            protected: Protected { configured: plugins.iter().flat_map(|built| built.plugin.reads()).collect() },
+            protected: Protected {
+                configured: plugins
+                    .iter()
+                    .flat_map(|built| {
+                        let guards = built.plugin.guards().into_iter().map(|(name, _)| name);
+                        guards.chain(built.plugin.reads())
+                    })
+                    .collect(),
+            },
+            guarded: Guarded::new(plugins.iter().flat_map(|built| built.plugin.guards())),
             kept_back: plugins.iter().flat_map(|built| built.plugin.keeps_to_itself()).collect(),
             via: Via::new(&settings.server.via),
             upstreams,
@@ -126,9 +138,14 @@ impl Pipeline {
     }
 
     /// Tells every plugin that this configuration serves from now on, also those that are switched off.
-    pub fn install(&self) {
+    /// `before` is the one that served until now.
+    pub fn install(&self, before: Option<&Self>) {
         self.stores.bound(self.settings.store.memory_max);
-        self.plugins.iter().chain(&self.switched_off).for_each(|built| built.plugin.on_install());
+        for built in self.plugins.iter().chain(&self.switched_off) {
+            let same = |other: &&Built| other.name == built.name;
+            let before = before.and_then(|before| before.plugins.iter().find(same));
+            built.plugin.on_install(before.map(|before| &*before.plugin));
+        }
     }
 
     /// Asks every plugin whether it takes part in this exchange.

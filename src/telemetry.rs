@@ -87,7 +87,9 @@ impl Log {
             LogClient::Hash => self.hide(access.facts.address()),
             LogClient::Address => access.facts.address().to_string(),
         };
-        access.write(&mut line, &client);
+        let subject = access.facts.principal().and_then(|principal| principal.subject.as_deref());
+        let subject = subject.map(|subject| hmac_text(&self.shared.secret.lock(), subject));
+        access.write(&mut line, &client, subject.as_deref());
         self.write(line);
     }
 

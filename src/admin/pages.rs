@@ -107,6 +107,7 @@ fn ready(admin: &Admin) -> Page {
         }
     }
     reasons.extend(pipeline.stores.standing().refused);
+    reasons.extend(pipeline.plugins.iter().filter_map(|built| built.plugin.unready()).map(str::to_owned));
     let status = if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     Page::json(status, &json!({ "ready": reasons.is_empty(), "reasons": reasons }))
 }

@@ -3,6 +3,7 @@
 
 pub mod connection_options;
 pub mod forwarded;
+pub mod guarded;
 pub mod path;
 pub mod rules;
 pub mod threats;

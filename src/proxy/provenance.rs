@@ -1,6 +1,7 @@
 //! Where a request came from: which client it is, what only others may say about that, what the application is told.
 
 use crate::edge::forwarded::{Origin, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO, X_REAL_IP};
+use crate::edge::guarded::Guarded;
 use crate::edge::rules;
 use crate::exchange::{Provenance, Request};
 use crate::listener::connection::Connection;
@@ -30,7 +31,7 @@ const REBUILT: [HeaderName; 5] = [X_FORWARDED_FOR, X_FORWARDED_PROTO, X_FORWARDE
 pub struct Located {
     /// The client, as a key.
     pub client: ClientAddress,
-    /// A field was removed that spells one of the proxy's own with `_`.
+    /// A field was removed that is the proxy's own, or spells one of them with `_`.
     pub spoofed: bool,
     /// A peer of the inside that is not trusted forwards for others, who all count as that peer.
     pub unheard: bool,
@@ -55,7 +56,7 @@ pub fn locate(
             host = Some(said);
         }
     }
-    let removed = remove_forwarding(head, trusted);
+    let removed = remove_forwarding(head, trusted, &pipeline.guarded);
     request.provenance = Some(describe(&origin, connection, host, request.scheme));
     Located {
         client: pipeline.trust.key(origin.client),
@@ -80,14 +81,15 @@ pub fn network(peer: IpAddr) -> String {
 
 /// What was among the fields that were removed.
 struct Removed {
-    /// A name that spells one of them, or a credential, with `_`.
+    /// A name that is the proxy's own, or that spells one of them, or a credential, with `_`.
     spoofed: bool,
     /// `X-Forwarded-For`.
     forwarded_for: bool,
 }
 
-/// Removes forwarding fields, and names that spell one of them or a credential with `_`.
-fn remove_forwarding(head: &mut RequestHeader, trusted: bool) -> Removed {
+/// Removes forwarding fields, fields that only the proxy says, and names that spell one of them or a credential with
+/// `_`.
+fn remove_forwarding(head: &mut RequestHeader, trusted: bool, guarded: &Guarded) -> Removed {
     let mut doomed: Vec<HeaderName> = Vec::new();
     let mut removed = Removed { spoofed: false, forwarded_for: false };
     for name in head.headers.keys() {
@@ -97,6 +99,9 @@ fn remove_forwarding(head: &mut RequestHeader, trusted: bool) -> Removed {
             && (REBUILT.contains(name) || (!trusted && TRUSTED_ONLY.contains(name)))
         {
             removed.forwarded_for |= *name == X_FORWARDED_FOR;
+            doomed.push(name.clone());
+        } else if guarded.forbids(name) {
+            removed.spoofed = true;
             doomed.push(name.clone());
         } else if let Some(twin) = rules::dashed_twin(name)
             && (REBUILT.iter().chain(&TRUSTED_ONLY).any(|n| n.as_str() == twin) || is_credential(&twin))

@@ -5,7 +5,7 @@ use crate::config::settings::LogClient;
 use http::{HeaderValue, Version};
 use std::borrow::Cow;
 use std::time::Duration;
-use vestibule_plugin::{AccessLine, End, Facts, Field, Principal};
+use vestibule_plugin::{AccessLine, End, Facts, Field};
 
 /// Longest path written.
 const MAX_PATH: usize = 512;
@@ -38,7 +38,7 @@ pub struct Access<'a> {
 
 impl Access<'_> {
     /// Writes the fields behind the usual four.
-    pub fn write(&self, line: &mut Line, client: &str) {
+    pub fn write(&self, line: &mut Line, client: &str, subject: Option<&str>) {
         let (end, trace) = (self.end, self.facts.trace());
         line.hex("trace_id", trace.trace_id, 32);
         line.hex("span_id", trace.span_id.into(), 16);
@@ -63,10 +63,10 @@ impl Access<'_> {
         line.number("request_bytes", end.request_bytes);
         line.number("response_bytes", end.response_bytes);
         line.text("client", client);
-        match self.facts.principal() {
-            // A subject is shown by the plugin that verified it, as the same keyed hash.
-            Some(Principal::ApiKey(id)) => line.text("subject", id),
-            Some(Principal::Subject(_)) | None => line.null("subject"),
+        match (subject, self.facts.principal().and_then(|principal| principal.api_key.as_deref())) {
+            (Some(hidden), _) => line.text("subject", hidden),
+            (None, Some(id)) => line.text("subject", id),
+            (None, None) => line.null("subject"),
         }
         match self.facts.tier() {
             Some(tier) => line.text("tier", tier),

@@ -96,13 +96,76 @@ fn write_dotted(ip: Ipv4Addr, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     f.pad(std::str::from_utf8(&text[..end - 1]).map_err(|_| fmt::Error)?)
 }
 
-/// Who calls, as verified by the auth plugin.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Principal {
-    /// The subject of a verified token.
-    Subject(Arc<str>),
-    /// The id of a known API key.
-    ApiKey(Arc<str>),
+/// Who calls, as verified by the auth plugin. It holds no credential.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Principal {
+    /// What it rests on. With both a token and an API key it is the token.
+    pub kind: PrincipalKind,
+    /// Who issued the token.
+    pub issuer: Option<Arc<str>>,
+    /// The verified subject: of the token, or of the API key's record.
+    pub subject: Option<Arc<str>>,
+    /// Id of the API key, if one was presented.
+    pub api_key: Option<Arc<str>>,
+    /// What it may do.
+    pub scopes: Arc<[Box<str>]>,
+    /// The tier that the API key's record names; a token names its own in a claim.
+    pub tier: Option<Arc<str>>,
+    /// Every claim of the token; empty for an API key.
+    pub claims: Arc<Claims>,
+}
+
+impl Principal {
+    /// Of a verified token with these claims.
+    pub fn of_token(claims: Claims) -> Self {
+        let text = |name: &str| claims.get(name).and_then(serde_json::Value::as_str);
+        Self {
+            kind: PrincipalKind::Token,
+            issuer: text("iss").map(Arc::from),
+            subject: text("sub").map(Arc::from),
+            api_key: None,
+            scopes: Arc::default(),
+            tier: None,
+            claims: Arc::new(claims),
+        }
+    }
+
+    /// Of the API key with this id.
+    pub fn of_api_key(id: &str) -> Self {
+        Self {
+            kind: PrincipalKind::ApiKey,
+            issuer: None,
+            subject: None,
+            api_key: Some(id.into()),
+            scopes: Arc::default(),
+            tier: None,
+            claims: Arc::default(),
+        }
+    }
+}
+
+/// What a caller was verified by.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum PrincipalKind {
+    /// A signed token.
+    Token,
+    /// An API key.
+    ApiKey,
+}
+
+/// The claims of a verified token (RFC 7519 section 4).
+pub type Claims = serde_json::Map<String, serde_json::Value>;
+
+/// The claim of this name; a name that starts with `/` is a JSON pointer (RFC 6901).
+pub fn claim<'a>(claims: &'a Claims, name: &str) -> Option<&'a serde_json::Value> {
+    let Some(pointer) = name.strip_prefix('/') else { return claims.get(name) };
+    let unescaped = |step: &str| step.replace("~1", "/").replace("~0", "~");
+    let (first, rest) = pointer.split_once('/').map_or((pointer, None), |(first, rest)| (first, Some(rest)));
+    let value = claims.get(&unescaped(first))?;
+    match rest {
+        Some(rest) => value.pointer(&format!("/{rest}")),
+        None => Some(value),
+    }
 }
 
 /// What is known about an exchange. Each fact has one writer.
@@ -111,7 +174,7 @@ pub struct Facts {
     route: RouteId,
     address: ClientAddress,
     trace: TraceContext,
-    principal: Option<Principal>,
+    principal: Option<Arc<Principal>>,
     tier: Option<Arc<str>>,
     replayed: bool,
 }
@@ -135,7 +198,7 @@ impl Facts {
         &self.trace
     }
     /// Who calls; `None` is anonymous.
-    pub fn principal(&self) -> Option<&Principal> {
+    pub fn principal(&self) -> Option<&Arc<Principal>> {
         self.principal.as_ref()
     }
     /// The rate tier that applies.
@@ -152,7 +215,7 @@ impl Facts {
         self.trace = trace;
     }
     /// Stated by the auth plugin.
-    pub fn set_principal(&mut self, principal: Principal) {
+    pub fn set_principal(&mut self, principal: Arc<Principal>) {
         self.principal = Some(principal);
     }
     /// Stated by the rate-limit plugin.
@@ -168,6 +231,20 @@ impl Facts {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_claim_is_found_by_name_or_by_pointer() {
+        let serde_json::Value::Object(claims) = json!({"tier": "gold", "https://x/y": 1, "a": {"b/c": ["d"]}}) else {
+            panic!("an object")
+        };
+        assert_eq!(claim(&claims, "tier"), Some(&json!("gold")));
+        assert_eq!(claim(&claims, "https://x/y"), Some(&json!(1)));
+        assert_eq!(claim(&claims, "/tier"), Some(&json!("gold")));
+        assert_eq!(claim(&claims, "/a/b~1c/0"), Some(&json!("d")));
+        assert_eq!(claim(&claims, "/a/b/c"), None);
+        assert_eq!(claim(&claims, "/"), None);
+    }
 
     #[test]
     fn every_octet_is_written_as_the_library_writes_it() {

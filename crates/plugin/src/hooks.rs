@@ -6,9 +6,22 @@ use crate::{
 };
 use bytes::Bytes;
 use http::HeaderName;
+use std::any::Any;
+use std::path::PathBuf;
+
+/// How a request field is kept from being forged.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Guard {
+    /// Only the proxy says it: what a client sends under this name, in whatever spelling, is removed before any hook
+    /// reads the request.
+    Ours,
+    /// A client says it under this name alone: a spelling with `_` for `-`, which some servers take for the same, is
+    /// removed.
+    Exact,
+}
 
 /// The long-lived half: built once per configuration, shared by every exchange.
-pub trait Plugin: Send + Sync + 'static {
+pub trait Plugin: Any + Send + Sync {
     /// Attaches to one exchange. `None`: not ours; it costs nothing more.
     fn attach(&self, request: &RequestHead<'_>, route: RouteId) -> Option<Box<dyn Hooks>>;
 
@@ -16,6 +29,21 @@ pub trait Plugin: Send + Sync + 'static {
     /// `Connection`.
     fn reads(&self) -> Vec<HeaderName> {
         Vec::new()
+    }
+
+    /// Request fields that must not be forged.
+    fn guards(&self) -> Vec<(HeaderName, Guard)> {
+        Vec::new()
+    }
+
+    /// Files that it read when it was built; a change of one calls for a reload where files are watched.
+    fn files(&self) -> Vec<PathBuf> {
+        Vec::new()
+    }
+
+    /// Why requests should not come yet, in a word that `/readyz` shows.
+    fn unready(&self) -> Option<&'static str> {
+        None
     }
 
     /// Response fields that the application says to this plugin alone: they leave no response, on whichever route.
@@ -28,8 +56,9 @@ pub trait Plugin: Send + Sync + 'static {
         None
     }
 
-    /// The configuration this was built from serves from now on. Once; one that is only checked, or fails, never gets here.
-    fn on_install(&self) {}
+    /// The configuration this was built from serves from now on. Once; one that is only checked, or fails, never gets
+    /// here. `before` is what served until now under the same name: what it has learned may be taken over.
+    fn on_install(&self, _before: Option<&dyn Plugin>) {}
 
     /// Answers a call on the admin listener below this plugin's own path; `None`: no such path.
     fn admin<'a>(&'a self, _call: &'a AdminCall<'a>) -> Option<Soon<'a, AdminReply>> {

@@ -26,10 +26,10 @@ pub use build::{
 };
 pub use clock::{Clock, Monotonic, SystemClock};
 pub use end::{AnsweredBy, Attempt, AttemptResult, End, Ended};
-pub use facts::{ClientAddress, Facts, Principal, RouteId, TraceContext};
+pub use facts::{Claims, ClientAddress, Facts, Principal, PrincipalKind, RouteId, TraceContext, claim};
 pub use flow::{Detach, Failure, Flow, Held, HeldFlow, Hold, Keep, Sent, WhyFailed, WhyFlowing};
 pub use head::{Fields, RequestHead, ResponseHead};
-pub use hooks::{Hooks, Plugin};
+pub use hooks::{Guard, Hooks, Plugin};
 pub use notice::Notice;
 pub use problem::{FullResponse, GrpcStatus, Problem, Response};
 pub use soon::Soon;

@@ -32,8 +32,8 @@ use shared::Shared;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use vestibule_plugin::{
-    AdminCall, AdminReply, Build, BuildErrors, Deps, Facts, Hooks, KeyPath, Plugin, RequestHead, RouteId, Routes, Soon,
-    Stage,
+    AdminCall, AdminReply, Build, BuildErrors, Deps, Facts, Guard, Hooks, KeyPath, Plugin, RequestHead, RouteId,
+    Routes, Soon, Stage,
 };
 use vestibule_store::Ledger;
 
@@ -61,6 +61,10 @@ impl Plugin for Idempotency {
         all
     }
 
+    fn guards(&self) -> Vec<(HeaderName, Guard)> {
+        self.shared.policies.iter().map(|policy| (policy.header.clone(), Guard::Exact)).collect()
+    }
+
     fn keeps_to_itself(&self) -> Vec<HeaderName> {
         vec![word::FIELD]
     }
@@ -70,7 +74,7 @@ impl Plugin for Idempotency {
         Some(explain::line(&self.shared, policy, request, route, facts))
     }
 
-    fn on_install(&self) {
+    fn on_install(&self, _: Option<&dyn Plugin>) {
         self.shared.install();
     }
 

@@ -78,15 +78,14 @@ impl Kind {
 
     /// The caller's value of this kind, if there is one.
     fn value<'a>(&self, fields: &'a HeaderMap, facts: &'a Facts) -> Option<Cow<'a, [u8]>> {
-        match (self, facts.principal()) {
-            (Self::Subject, Some(Principal::Subject(subject))) => Some(subject.as_bytes().into()),
-            (Self::ApiKey, Some(Principal::ApiKey(id))) => Some(id.as_bytes().into()),
-            (Self::Subject | Self::ApiKey, _) => None,
-            (Self::Authorization, _) => lines(fields, &AUTHORIZATION),
-            (Self::Header(name), _) => lines(fields, name),
-            (Self::Cookie(name), _) => cookie(fields, name.as_bytes()).map(Cow::Borrowed),
-            (Self::Address, _) => Some(facts.address().to_string().into_bytes().into()),
-            (Self::None, _) => Some(Cow::Borrowed(b"")),
+        match self {
+            Self::Subject => subject(facts.principal()?).map(|text| text.into_bytes().into()),
+            Self::ApiKey => facts.principal()?.api_key.as_deref().map(|id| id.as_bytes().into()),
+            Self::Authorization => lines(fields, &AUTHORIZATION),
+            Self::Header(name) => lines(fields, name),
+            Self::Cookie(name) => cookie(fields, name.as_bytes()).map(Cow::Borrowed),
+            Self::Address => Some(facts.address().to_string().into_bytes().into()),
+            Self::None => Some(Cow::Borrowed(b"")),
         }
     }
 }
@@ -106,6 +105,13 @@ pub(crate) fn find(kinds: &[Kind], names: &Names, fields: &HeaderMap, facts: &Fa
         let value = kind.value(fields, facts)?;
         Some(Found { at, id: names.principal(&kind.name(), &value) })
     })
+}
+
+/// `ISSUER|SUBJECT`; the issuer is empty when nobody stated one, and never holds a bar of its own.
+fn subject(principal: &Principal) -> Option<String> {
+    let subject = principal.subject.as_deref()?;
+    let issuer = principal.issuer.as_deref().unwrap_or_default().replace('|', "%7C");
+    Some(format!("{issuer}|{subject}"))
 }
 
 /// All lines of a field, joined as they may be (RFC 9110 section 5.3); `None` when they say nothing.
@@ -138,7 +144,13 @@ fn is_token(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use vestibule_plugin::{ClientAddress, RouteId, Secret, TraceContext};
+    use std::sync::Arc;
+    use vestibule_plugin::{Claims, ClientAddress, RouteId, Secret, TraceContext};
+
+    fn of_subject(subject: &str) -> Principal {
+        let subject = Some(Arc::from(subject));
+        Principal { issuer: Some("https://id.example".into()), subject, ..Principal::of_token(Claims::default()) }
+    }
 
     fn facts() -> Facts {
         let trace = TraceContext { trace_id: 1, span_id: 1, flags: 0 };
@@ -165,7 +177,7 @@ mod tests {
         let kinds = ["subject", "api_key", "authorization", "cookie:sid", "header:x-user", "address"];
         let at = |lines: &[(&str, &str)], facts: &Facts| found(&kinds, lines, facts).map(|found| found.at);
         let mut known = facts();
-        known.set_principal(Principal::ApiKey("key-1".into()));
+        known.set_principal(Principal::of_api_key("key-1").into());
         assert_eq!(at(&[("authorization", "Bearer x")], &known), Some(1));
         assert_eq!(at(&[("authorization", "Bearer x"), ("x-user", "u")], &facts()), Some(2));
         assert_eq!(at(&[("authorization", ""), ("cookie", "a=b; sid=7"), ("x-user", "u")], &facts()), Some(3));
@@ -178,13 +190,13 @@ mod tests {
     #[test]
     fn a_verified_subject_is_one_principal_whatever_its_token() {
         let mut known = facts();
-        known.set_principal(Principal::Subject("https://id.example|alice".into()));
+        known.set_principal(of_subject("alice").into());
         let by = |token: &str, facts: &Facts| found(&["subject"], &[("authorization", token)], facts);
         assert!(by("Bearer one", &known).is_some());
         assert_eq!(by("Bearer one", &known), by("Bearer refreshed", &known));
         assert_eq!(by("Bearer one", &facts()), None);
         let mut other = facts();
-        other.set_principal(Principal::Subject("https://id.example|bob".into()));
+        other.set_principal(of_subject("bob").into());
         assert_ne!(by("Bearer one", &known), by("Bearer one", &other));
     }
 

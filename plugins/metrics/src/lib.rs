@@ -31,7 +31,7 @@ impl Plugin for Metrics {
     }
 
     /// Here and not where it is built: a reload that fails changes nothing.
-    fn on_install(&self) {
+    fn on_install(&self, _: Option<&dyn Plugin>) {
         self.meter.set_limits(self.limits);
     }
 }

@@ -48,6 +48,7 @@ pub(crate) fn build(
         clock: Arc::clone(&deps.clock),
         secret: Arc::clone(&deps.secret),
         dialect: config.headers,
+        tier_claim: config.tier_claim.as_str().into(),
         capacity: config.capacity,
         plans: plans.iter().map(|row| row.iter().map(|choice| choice.plan(&policies)).collect()).collect(),
         policies,

@@ -63,7 +63,7 @@ impl Exchange {
 impl Hooks for Exchange {
     fn on_request<'a>(&'a mut self, request: &'a mut RequestHead<'_>, facts: &'a mut Facts) -> Soon<'a, Flow> {
         let shared = &*self.shared;
-        let tier = shared.tier(Claimed::of(facts));
+        let tier = shared.tier(Claimed::of(facts, &shared.tier_claim));
         facts.set_tier(Arc::clone(shared.tiers.name(tier)));
         let route = facts.route();
         let Some(plan) = shared.plan(route, tier) else { return Soon::Now(Flow::Continue) };

@@ -6,7 +6,7 @@
 use crate::config::Key;
 use http::HeaderName;
 use std::fmt::{self, Write};
-use vestibule_plugin::{Facts, Principal, RequestHead};
+use vestibule_plugin::{Facts, Principal, PrincipalKind, RequestHead};
 
 /// A policy's key.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -143,13 +143,14 @@ impl Part {
 
     fn write(&self, text: &mut String, request: &RequestHead<'_>, facts: &Facts) -> fmt::Result {
         let address = facts.address();
-        match (self, facts.principal()) {
-            (Self::Client | Self::Subject, Some(Principal::Subject(subject))) => {
+        match (self, facts.principal().map(|principal| &**principal)) {
+            (Self::Client | Self::Subject, Some(Principal { subject: Some(subject), .. })) => {
                 text.push_str("sub=");
                 encode(text, subject.as_bytes());
                 Ok(())
             }
-            (Self::Client, Some(Principal::ApiKey(id))) => {
+            // Beside a token without a subject an API key selects nothing.
+            (Self::Client, Some(Principal { kind: PrincipalKind::ApiKey, api_key: Some(id), .. })) => {
                 text.push_str("key=");
                 encode(text, id.as_bytes());
                 Ok(())

@@ -41,7 +41,7 @@ impl Plugin for RateLimit {
         self.shared.policies.values().flat_map(|policy| policy.key.headers()).cloned().collect()
     }
 
-    fn on_install(&self) {
+    fn on_install(&self, _: Option<&dyn Plugin>) {
         self.shared.install();
     }
 

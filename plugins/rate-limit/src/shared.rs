@@ -15,6 +15,8 @@ pub(crate) struct Shared {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) secret: Arc<Secret>,
     pub(crate) dialect: Headers,
+    /// The claim that names a tier.
+    pub(crate) tier_claim: Box<str>,
     /// Keys to make room for.
     pub(crate) capacity: usize,
     pub(crate) policies: BTreeMap<String, Arc<Policy>>,

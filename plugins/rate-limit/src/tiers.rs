@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use vestibule_plugin::{Facts, Principal};
+use vestibule_plugin::{Facts, PrincipalKind, claim};
 
 /// The tiers there are, by number.
 #[derive(Debug)]
@@ -38,12 +38,17 @@ pub(crate) struct Resolved {
 }
 
 impl<'a> Claimed<'a> {
-    /// As the auth plugin stated it. A tier without a verified principal is nobody's.
-    pub(crate) fn of(facts: &'a Facts) -> Self {
-        match (facts.principal(), facts.tier()) {
-            (None, _) => Self::NoCredential,
-            (Some(Principal::Subject(_) | Principal::ApiKey(_)), None) => Self::Nothing,
-            (Some(Principal::Subject(_) | Principal::ApiKey(_)), Some(name)) => Self::Tier(name),
+    /// As the auth plugin stated it.
+    /// A token names it in the claim `tier_claim`.
+    pub(crate) fn of(facts: &'a Facts, tier_claim: &str) -> Self {
+        let Some(principal) = facts.principal() else { return Self::NoCredential };
+        match principal.kind {
+            PrincipalKind::Token => match claim(&principal.claims, tier_claim) {
+                None => Self::Nothing,
+                // What is no text is no name of a tier.
+                Some(value) => Self::Tier(value.as_str().unwrap_or("")),
+            },
+            PrincipalKind::ApiKey => principal.tier.as_deref().map_or(Self::Nothing, Self::Tier),
         }
     }
 }

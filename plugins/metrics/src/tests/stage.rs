@@ -67,7 +67,7 @@ impl Stage {
     }
 
     pub(super) fn install(&self) {
-        self.plugin.on_install();
+        self.plugin.on_install(None);
     }
 
     pub(super) fn attach(&self) -> Option<Box<dyn Hooks>> {

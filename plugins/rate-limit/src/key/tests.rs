@@ -1,15 +1,18 @@
 use super::*;
 use http::{HeaderMap, HeaderValue, Method, Version};
 use proptest::prelude::*;
-use std::sync::Arc;
-use vestibule_plugin::{ClientAddress, RouteId, TraceContext};
+use vestibule_plugin::{Claims, ClientAddress, RouteId, TraceContext};
+
+fn of_subject(subject: &str) -> Principal {
+    Principal { subject: Some(subject.into()), ..Principal::of_token(Claims::default()) }
+}
 
 fn facts(ip: &str, prefix: u8, principal: Option<Principal>) -> Facts {
     let trace = TraceContext { trace_id: 1, span_id: 1, flags: 0 };
     let address = ClientAddress::Ip { ip: ip.parse().expect("an address"), prefix };
     let mut facts = Facts::new(RouteId::UNMATCHED, address, trace);
     if let Some(principal) = principal {
-        facts.set_principal(principal);
+        facts.set_principal(principal.into());
     }
     facts
 }
@@ -34,8 +37,8 @@ fn text(words: &[&str], fields: &mut HeaderMap, facts: &Facts) -> String {
 
 #[test]
 fn every_kind_of_key_has_its_text() {
-    let alice = || Some(Principal::Subject(Arc::from("alice")));
-    let robot = || Some(Principal::ApiKey(Arc::from("ci 1")));
+    let alice = || Some(of_subject("alice"));
+    let robot = || Some(Principal::of_api_key("ci 1"));
     let nobody = facts("203.0.113.7", 32, None);
     let (alice, robot) = (facts("203.0.113.7", 32, alice()), facts("2001:db8:1:2::", 64, robot()));
     let mut fields = HeaderMap::new();
@@ -86,7 +89,7 @@ proptest! {
     #[test]
     fn different_identities_never_share_a_text(a in "\\PC{0,12}", b in "\\PC{0,12}") {
         let of = |subject: &str| {
-            let facts = facts("203.0.113.7", 32, Some(Principal::Subject(Arc::from(subject))));
+            let facts = facts("203.0.113.7", 32, Some(of_subject(subject)));
             text(&["subject", "address"], &mut HeaderMap::new(), &facts)
         };
         prop_assert_eq!(of(&a) == of(&b), a == b);

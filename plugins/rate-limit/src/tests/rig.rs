@@ -10,9 +10,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 use vestibule_plugin::meter::Registry;
 use vestibule_plugin::{
-    AccessLine, AdminCall, AdminReply, AnsweredBy, Build, BuildError, ClientAddress, Clock, Deps, End, Ended, Facts,
-    Field, Flow, Monotonic, Plugin, Principal, Problem, RequestHead, Response, ResponseHead, RouteEntry, RouteId,
-    Routes, Secret, Soon, TraceContext,
+    AccessLine, AdminCall, AdminReply, AnsweredBy, Build, BuildError, Claims, ClientAddress, Clock, Deps, End, Ended,
+    Facts, Field, Flow, Monotonic, Plugin, Principal, Problem, RequestHead, Response, ResponseHead, RouteEntry,
+    RouteId, Routes, Secret, Soon, TraceContext,
 };
 use vestibule_store::{MemoryQuotas, Quotas};
 
@@ -77,8 +77,8 @@ impl Reply {
 pub(super) struct Ask {
     route: RouteId,
     address: ClientAddress,
-    principal: Option<Principal>,
-    tier: Option<Arc<str>>,
+    /// Of a verified token, if there is a subject.
+    claims: Claims,
     request: HeaderMap,
     upstream: HeaderMap,
     status: StatusCode,
@@ -89,8 +89,7 @@ impl Ask {
         Self {
             route: RouteId::UNMATCHED,
             address: ClientAddress::Ip { ip: "127.0.0.1".parse().expect("an address"), prefix: 32 },
-            principal: None,
-            tier: None,
+            claims: Claims::default(),
             request: HeaderMap::new(),
             upstream: HeaderMap::new(),
             status: StatusCode::OK,
@@ -107,11 +106,11 @@ impl Ask {
         self
     }
     pub(super) fn subject(mut self, subject: &str) -> Self {
-        self.principal = Some(Principal::Subject(subject.into()));
+        self.claims.insert("sub".to_owned(), subject.into());
         self
     }
     pub(super) fn tier(mut self, tier: &str) -> Self {
-        self.tier = Some(tier.into());
+        self.claims.insert("tier".to_owned(), tier.into());
         self
     }
     pub(super) fn with(mut self, name: &'static str, value: &'static str) -> Self {
@@ -161,13 +160,10 @@ impl Rig {
 
     /// Runs the hooks as the host does.
     pub(super) fn ask(&self, ask: Ask) -> Reply {
-        let Ask { route, address, principal, tier, mut request, mut upstream, status } = ask;
+        let Ask { route, address, claims, mut request, mut upstream, status } = ask;
         let mut facts = Facts::new(route, address, TraceContext { trace_id: 1, span_id: 1, flags: 0 });
-        if let Some(principal) = principal {
-            facts.set_principal(principal);
-        }
-        if let Some(tier) = tier {
-            facts.set_tier(tier);
+        if claims.contains_key("sub") {
+            facts.set_principal(Principal::of_token(claims).into());
         }
         let mut head = RequestHead {
             method: &Method::GET,
@@ -253,7 +249,7 @@ fn build(
         ipv6_prefix: 64,
     };
     let plugin = RateLimit::build(file.rate_limit, &Routes::new(entries.collect()), Arc::clone(store), &deps)?;
-    plugin.on_install();
+    plugin.on_install(None);
     Ok(plugin)
 }
 
