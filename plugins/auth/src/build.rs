@@ -1,0 +1,177 @@
+//! From the tables of the file to what runs, or everything that is wrong with them.
+
+mod files;
+pub(crate) mod tables;
+
+use crate::algorithm::Algorithm;
+use crate::api_keys::ApiKeys;
+use crate::claims::Rules;
+use crate::config::{Config, Route};
+use crate::fetch;
+use crate::jwk::{self, KeySet};
+use crate::key::Material;
+use crate::metrics::Metrics;
+use crate::remote::Terms;
+use crate::shared::{Door, Shared, Source};
+use crate::verify::Verifier;
+use files::{read, shown_errors};
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+use vestibule_plugin::{BuildErrors, Deps, KeyPath, Routes};
+
+/// Builds a configuration.
+pub(crate) fn build(config: Config, routes: &Routes<Route>, deps: &Deps) -> Result<Shared, BuildErrors> {
+    let mut errors = BuildErrors::default();
+    let algorithms = tables::algorithms(&config, &mut errors);
+    tables::check_times(&config, &mut errors);
+    let told = tables::told(&config, &mut errors);
+    let api_key_field = tables::api_key_field(&config, &mut errors);
+    let limit = tables::failure_limit(&config, &mut errors);
+    let source = source(&config, &algorithms, &mut errors);
+    let api_keys = api_keys(&config, &mut errors);
+    let doors: Vec<Door> = routes.table(|entry| tables::door(&config, entry.and_then(|entry| entry.key.as_ref())));
+    tables::check_needs(&config, routes, &mut errors);
+    let files = files::named(&config).map(PathBuf::from).collect();
+    errors.or(|| {
+        let verifier = Verifier {
+            algorithms,
+            rules: Rules {
+                issuer: Some(config.issuer.clone()).filter(|issuer| !issuer.is_empty()),
+                audience: config.audience.clone(),
+                leeway: config.leeway.0,
+                max_lifetime: Some(config.max_lifetime.0).filter(|most| !most.is_zero()),
+            },
+            told,
+        };
+        Shared {
+            clock: Arc::clone(&deps.clock),
+            metrics: Arc::new(Metrics::new(&deps.meter)),
+            verifier,
+            source,
+            api_keys,
+            api_key_field,
+            doors,
+            files,
+            limit,
+            learned: OnceLock::new(),
+            config,
+        }
+    })
+}
+
+/// Where keys come from; wrong sources are named.
+fn source(config: &Config, algorithms: &[Algorithm], errors: &mut BuildErrors) -> Source {
+    let sources = [
+        ("jwks_url", &config.jwks_url),
+        ("jwks_file", &config.jwks_file),
+        ("public_key_file", &config.public_key_file),
+        ("secret_file", &config.secret_file),
+    ];
+    let mut written = sources.into_iter().filter(|(_, value)| !value.is_empty());
+    let Some((key, value)) = written.next() else { return Source::None };
+    for (other, _) in written {
+        errors.error(
+            KeyPath::table([other]),
+            format!("`{other}` stands beside `{key}`"),
+            "keys come from one place; remove one of them",
+        );
+    }
+    let symmetric = algorithms.contains(&Algorithm::Hs256);
+    if symmetric && key != "secret_file" {
+        errors.error(
+            KeyPath::table(["algorithms"]),
+            "HS256 without `secret_file`",
+            "it is verified with a shared secret",
+        );
+    } else if !symmetric && key == "secret_file" {
+        let label = "expected algorithms = [\"HS256\"]; a secret verifies nothing else";
+        errors.error(KeyPath::table(["secret_file"]), "`secret_file` without HS256", label);
+    }
+    let at = || KeyPath::table([key]);
+    let fixed = |read: Result<KeySet, String>, errors: &mut BuildErrors| match read {
+        Ok(set) => Source::Fixed(Arc::new(set)),
+        Err(why) => {
+            errors.error(at(), format!("cannot use `{value}`"), why);
+            Source::None
+        }
+    };
+    match key {
+        "jwks_url" => remote(config, errors),
+        "jwks_file" => fixed(read(value).and_then(|text| Ok(jwk::read_set(&text)?.set)), errors),
+        "public_key_file" => fixed(read(value).and_then(|text| jwk::read_pem(&text)).map(KeySet::of), errors),
+        _ => fixed(read(value).and_then(|text| secret(&text)).map(KeySet::of), errors),
+    }
+}
+
+/// A line end at its end is the editor's.
+fn secret(text: &[u8]) -> Result<Material, String> {
+    let text = text.strip_suffix(b"\n").unwrap_or(text);
+    Material::secret(text.strip_suffix(b"\r").unwrap_or(text)).map_err(str::to_owned)
+}
+
+fn remote(config: &Config, errors: &mut BuildErrors) -> Source {
+    if let Err(why) = tables::check_url(&config.jwks_url) {
+        errors.error(KeyPath::table(["jwks_url"]), "`jwks_url` cannot be fetched", why);
+    }
+    let mut authorities = None;
+    if !config.jwks_ca_file.is_empty() {
+        match read(&config.jwks_ca_file).and_then(|pem| fetch::authorities(&pem)) {
+            Ok(own) => authorities = Some(own),
+            Err(why) => {
+                let path = &config.jwks_ca_file;
+                errors.error(KeyPath::table(["jwks_ca_file"]), format!("cannot use `{path}`"), why);
+            }
+        }
+    }
+    Source::Remote(Terms {
+        url: config.jwks_url.clone(),
+        refresh: config.jwks_refresh.0,
+        cooldown: config.jwks_cooldown.0,
+        timeout: config.jwks_timeout.0,
+        max_stale: config.jwks_max_stale.0,
+        authorities,
+    })
+}
+
+fn api_keys(config: &Config, errors: &mut BuildErrors) -> Option<ApiKeys> {
+    let path = Some(&config.api_keys_file).filter(|path| !path.is_empty())?;
+    let read = files::read_text(path).map_err(|why| vec![why]).and_then(|text| ApiKeys::read(&text));
+    match read {
+        Ok(keys) => Some(keys),
+        Err(wrong) => {
+            for why in shown_errors(wrong) {
+                errors.error(KeyPath::table(["api_keys_file"]), format!("cannot use `{path}`"), why);
+            }
+            None
+        }
+    }
+}
+
+/// What is valid but probably not meant.
+pub(crate) fn warnings(config: &Config) -> BuildErrors {
+    let mut warnings = BuildErrors::default();
+    let verifies = tables::has_source(config);
+    if verifies && config.issuer.is_empty() {
+        warnings.error(
+            KeyPath::table(["issuer"]),
+            "`issuer` is empty",
+            "`iss` is not checked: a token of anybody with these keys is good",
+        );
+    }
+    if verifies && config.audience.is_empty() {
+        warnings.error(
+            KeyPath::table(["audience"]),
+            "`audience` is empty",
+            "`aud` is not checked: a token made for another application is good",
+        );
+    }
+    if config.jwks_url.starts_with("http://") && !tables::is_loopback(&config.jwks_url) {
+        warnings.error(
+            KeyPath::table(["jwks_url"]),
+            "`jwks_url` is fetched without TLS",
+            "whoever sits in between chooses the keys; expected https://",
+        );
+    }
+    files::warn(config, &mut warnings);
+    warnings
+}

@@ -1,0 +1,119 @@
+//! Where a credential may be: one `Authorization: Bearer`, one API key field, and nowhere else.
+
+use http::HeaderMap;
+use http::header::{AUTHORIZATION, HeaderName};
+
+/// What a request brings along.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Presented {
+    /// A bearer token (RFC 6750 section 2.1); bytes that are no text make no token.
+    pub(crate) token: Option<String>,
+    /// An API key.
+    pub(crate) api_key: Option<Vec<u8>>,
+}
+
+/// Two credentials where one belongs, or an empty one: nobody can tell which was meant.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Ambiguous;
+
+/// Which credentials are ours to look at.
+#[derive(Clone, Copy)]
+pub(crate) struct Ours<'a> {
+    pub(crate) tokens: bool,
+    pub(crate) api_key_field: Option<&'a HeaderName>,
+}
+
+/// Finds what a request brings along.
+pub(crate) fn read(fields: &HeaderMap, ours: Ours<'_>) -> Result<Presented, Ambiguous> {
+    let mut presented = Presented::default();
+    if ours.tokens {
+        presented.token = match one(fields, &AUTHORIZATION)? {
+            Some(line) => bearer(line)?,
+            None => None,
+        };
+    }
+    if let Some(field) = ours.api_key_field {
+        presented.api_key = one(fields, field)?.map(<[u8]>::to_vec);
+    }
+    Ok(presented)
+}
+
+fn one<'a>(fields: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a [u8]>, Ambiguous> {
+    let mut lines = fields.get_all(name).iter();
+    match (lines.next(), lines.next()) {
+        (_, Some(_)) => Err(Ambiguous),
+        (line, None) => Ok(line.map(|line| line.as_bytes().trim_ascii()).filter(|line| !line.is_empty())),
+    }
+}
+
+/// The token of a line; `None` when it has another scheme.
+fn bearer(line: &[u8]) -> Result<Option<String>, Ambiguous> {
+    const SCHEME: &[u8] = b"bearer";
+    let (scheme, rest) = line.split_at(line.len().min(SCHEME.len()));
+    if !scheme.eq_ignore_ascii_case(SCHEME) {
+        return Ok(None);
+    }
+    let token = rest.trim_ascii_start();
+    if token.len() == rest.len() && !rest.is_empty() {
+        // Another scheme, whose name begins alike.
+        return Ok(None);
+    }
+    if token.is_empty() || token.contains(&b',') {
+        return Err(Ambiguous);
+    }
+    Ok(Some(String::from_utf8_lossy(token).into_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderValue;
+
+    const KEY: HeaderName = HeaderName::from_static("x-api-key");
+
+    fn of(lines: &[(&HeaderName, &str)]) -> Result<Presented, Ambiguous> {
+        let mut fields = HeaderMap::new();
+        for (name, value) in lines {
+            fields.append(*name, HeaderValue::from_str(value).expect("a value"));
+        }
+        read(&fields, Ours { tokens: true, api_key_field: Some(&KEY) })
+    }
+
+    fn token(line: &str) -> Result<Option<String>, Ambiguous> {
+        of(&[(&AUTHORIZATION, line)]).map(|presented| presented.token)
+    }
+
+    /// AU-14 and AU-15
+    #[test]
+    fn a_token_stands_behind_its_scheme() {
+        for line in ["Bearer a.b.c", "bearer a.b.c", "BEARER   a.b.c", "Bearer a.b.c "] {
+            assert_eq!(token(line), Ok(Some("a.b.c".to_owned())), "{line}");
+        }
+        for line in ["", "Basic YTpi", "Bearerx a.b.c", "Bear", "DPoP a.b.c"] {
+            assert_eq!(token(line), Ok(None), "{line}");
+        }
+        for line in ["Bearer", "Bearer ", "Bearer a, Bearer b", "bearer a,b"] {
+            assert_eq!(token(line), Err(Ambiguous), "{line}");
+        }
+        assert_eq!(token("Bearer a b"), Ok(Some("a b".to_owned())), "no token, but one credential");
+    }
+
+    #[test]
+    fn of_two_lines_none_is_taken() {
+        assert_eq!(of(&[(&AUTHORIZATION, "Bearer a"), (&AUTHORIZATION, "Bearer a")]), Err(Ambiguous));
+        assert_eq!(of(&[(&AUTHORIZATION, "Basic a"), (&AUTHORIZATION, "Bearer a")]), Err(Ambiguous));
+        assert_eq!(of(&[(&KEY, "a"), (&KEY, "b")]), Err(Ambiguous));
+        let both = of(&[(&AUTHORIZATION, "Bearer a"), (&KEY, "b")]).expect("two kinds");
+        assert_eq!((both.token.as_deref(), both.api_key.as_deref()), (Some("a"), Some(&b"b"[..])));
+    }
+
+    #[test]
+    fn what_is_not_ours_is_not_looked_at() {
+        let mut fields = HeaderMap::new();
+        for _ in 0..2 {
+            fields.append(AUTHORIZATION, HeaderValue::from_static("Bearer a"));
+            fields.append(KEY, HeaderValue::from_static("b"));
+        }
+        assert_eq!(read(&fields, Ours { tokens: false, api_key_field: None }), Ok(Presented::default()));
+    }
+}
