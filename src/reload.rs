@@ -4,6 +4,7 @@ use crate::config::{self, Diagnostic, Diagnostics, HostDeps, Severity, Source, S
 use crate::host::Host;
 use crate::pipeline::Pipeline;
 use crate::watch::Watch;
+use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::sync::Mutex;
 
@@ -23,13 +24,18 @@ impl Reloader {
         Self { host, deps, source, started, watch: parking_lot::Mutex::new(None), one_at_a_time: Mutex::new(()) }
     }
 
-    /// Watches the file as the configuration that serves wants it. Needs a runtime.
+    /// Watches the files as the configuration that serves wants it. Needs a runtime.
     pub fn watch(self: &Arc<Self>) {
         let mut watch = self.watch.lock();
-        if !self.host.pipeline().settings.server.watch {
+        let pipeline = self.host.pipeline();
+        if !pipeline.settings.server.watch {
             *watch = None;
-        } else if !watch.as_ref().is_some_and(|watch| watch.holds(self.source.path())) {
-            *watch = Watch::start(self.source.path(), self);
+            return;
+        }
+        let files = pipeline.plugins.iter().flat_map(|built| built.plugin.files());
+        let files: Vec<PathBuf> = std::iter::once(self.source.path().to_owned()).chain(files).collect();
+        if !watch.as_ref().is_some_and(|watch| watch.holds(&files)) {
+            *watch = Watch::start(&files, self);
         }
     }
 

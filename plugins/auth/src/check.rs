@@ -78,10 +78,14 @@ impl Shared {
                 }
                 Ok(Good { verified, outcome: Outcome::Token })
             }
-            Err(BadToken::UnknownKey) if is_worth_a_fetch => match self.remote().map(|remote| remote.refetch()) {
+            Err(BadToken::UnknownKey) if is_worth_a_fetch => match self.remote().map(|remote| remote.refetch(&set)) {
                 Some(Asked::Wait(waiting)) => {
                     self.give_back(address);
                     return Step::Wait(waiting);
+                }
+                Some(Asked::Changed) => {
+                    self.give_back(address);
+                    return self.check_token(text, address, Turn::Last);
                 }
                 Some(Asked::Unavailable) => {
                     self.give_back(address);
@@ -115,7 +119,7 @@ impl Shared {
     fn await_keys(&self, turn: Turn) -> Step {
         match self.remote().filter(|_| turn == Turn::First).map(|remote| remote.await_first()) {
             Some(Asked::Wait(waiting)) => Step::Wait(waiting),
-            Some(Asked::Suppressed | Asked::Unavailable) | None => Step::Done(Err(Refused::NoKeys)),
+            Some(Asked::Changed | Asked::Suppressed | Asked::Unavailable) | None => Step::Done(Err(Refused::NoKeys)),
         }
     }
 

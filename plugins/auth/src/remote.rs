@@ -60,6 +60,8 @@ struct Fetching {
 pub(crate) enum Asked {
     /// A fetch is under way; wait for its end.
     Wait(Waiting),
+    /// There are others by now; look again.
+    Changed,
     /// The last one is too recent.
     Suppressed,
     /// Too many wait already, or nothing is under way.
@@ -126,9 +128,12 @@ impl Remote {
         self.fetching.lock().succeeded_at.is_some()
     }
 
-    /// Asks for new keys, because a token names one that is not there.
-    pub(crate) fn refetch(self: &Arc<Self>) -> Asked {
+    /// Asks for new keys, because a token names one that is not among `seen`.
+    pub(crate) fn refetch(self: &Arc<Self>, seen: &Arc<KeySet>) -> Asked {
         let mut fetching = self.fetching.lock();
+        if self.set.load().as_ref().is_some_and(|set| !Arc::ptr_eq(set, seen)) {
+            return Asked::Changed;
+        }
         if !fetching.under_way {
             let now = self.clock.now();
             if fetching.ended_at.is_some_and(|ended| now.since(ended) < self.terms.cooldown) {
