@@ -377,10 +377,15 @@ fn forbid_loop(upstream: &Upstream, at: &Place, server: &Server, report: &mut Re
     }
 }
 
-/// A key for a plugin that is off would silently do nothing; `false` asks for just that.
+/// A key for a plugin that is off would silently do nothing; `false` and `"off"` ask for just that.
 fn forbid_orphans(entry: &Entry, drafts: &[Draft<'_>], report: &mut Report<'_>) {
     for draft in drafts {
-        let key = draft.node.get(entry.name).filter(|key| !matches!(key.value, Value::Scalar(Toml::Boolean(false))));
+        let asks_for_nothing = |key: &Node| match &key.value {
+            Value::Scalar(Toml::Boolean(on)) => !on,
+            Value::Scalar(Toml::String(word)) => word == "off",
+            _ => false,
+        };
+        let key = draft.node.get(entry.name).filter(|key| !asks_for_nothing(key));
         if let Some(key) = key {
             let name = entry.name;
             report.error(

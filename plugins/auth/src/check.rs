@@ -3,7 +3,7 @@
 use crate::claims::{self, BadClaims};
 use crate::memory::TokenHash;
 use crate::metrics::Outcome;
-use crate::remote::{Asked, Waiting};
+use crate::remote::{Asked, Remote, Waiting};
 use crate::shared::{Keys, Shared};
 use crate::token::BadShape;
 use crate::verify::{BadToken, Verified};
@@ -117,7 +117,7 @@ impl Shared {
     }
 
     fn await_keys(&self, turn: Turn) -> Step {
-        match self.remote().filter(|_| turn == Turn::First).map(|remote| remote.await_first()) {
+        match self.remote().filter(|_| turn == Turn::First).map(Remote::await_first) {
             Some(Asked::Wait(waiting)) => Step::Wait(waiting),
             Some(Asked::Changed | Asked::Suppressed | Asked::Unavailable) | None => Step::Done(Err(Refused::NoKeys)),
         }

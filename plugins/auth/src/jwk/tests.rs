@@ -109,7 +109,8 @@ fn what_is_no_set_changes_nothing() {
 fn another_key_under_the_same_name_is_another_key() {
     let one = read(&[pair("a").1]).expect("a set").set;
     let (_, jwk) = pair("a");
-    let (two, again) = (read(&[jwk.clone()]).expect("a set").set, read(&[jwk.clone()]).expect("a set").set);
+    let (two, again) =
+        (read(std::slice::from_ref(&jwk)).expect("a set").set, read(std::slice::from_ref(&jwk)).expect("a set").set);
     let renamed = read(&[with(jwk, "kid", json!("b"))]).expect("a set").set;
     let print = two.keys[0].print();
     assert!(!one.holds(print) && again.holds(print) && !renamed.holds(print));
