@@ -59,9 +59,11 @@ impl RequestHead<'_> {
         self.fields.map().get(name)?.to_str().ok()
     }
 
-    /// Whether this is a gRPC call (`content-type: application/grpc*`).
+    /// Whether this is a gRPC call (`content-type: application/grpc*`, in any case: RFC 9110 section 8.3.1).
     pub fn is_grpc(&self) -> bool {
-        self.fields.map().get(http::header::CONTENT_TYPE).is_some_and(|v| v.as_bytes().starts_with(b"application/grpc"))
+        const GRPC: &[u8] = b"application/grpc";
+        let content_type = self.fields.map().get(http::header::CONTENT_TYPE).map(HeaderValue::as_bytes);
+        content_type.and_then(|value| value.get(..GRPC.len())).is_some_and(|start| start.eq_ignore_ascii_case(GRPC))
     }
 }
 

@@ -221,6 +221,18 @@ pub enum Unknown {
     Shutdown,
 }
 
+impl NotKept {
+    /// As written in log lines.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::TooLarge => "too_large",
+            Self::Stream => "stream",
+            Self::Truncated => "truncated",
+            Self::StoreFull => "store_full",
+        }
+    }
+}
+
 impl Unknown {
     /// As written in log lines.
     pub fn as_str(self) -> &'static str {

@@ -19,9 +19,17 @@ pub(crate) fn answer<'a>(shared: &'a Shared, call: &'a AdminCall<'a>) -> Option<
         Err(why) => Soon::Now(AdminReply::BadRequest(why)),
         Ok((principal, live)) => {
             let name = shared.names.record(principal, key);
+            let told = move |forgotten: Result<Forgotten, Outage>| {
+                if forgotten == Ok(Forgotten::Deleted) {
+                    let force = live == Live::Forget;
+                    tracing::warn!(target: "idempotency", record = %name, principal_id = %principal, force,
+                        "a record was forgotten by hand; its key may be executed again");
+                }
+                reply(forgotten)
+            };
             match shared.ledger.records().forget(name, live) {
-                Soon::Now(forgotten) => Soon::Now(reply(forgotten)),
-                Soon::Later(forgotten) => Soon::later(async move { reply(forgotten.await) }),
+                Soon::Now(forgotten) => Soon::Now(told(forgotten)),
+                Soon::Later(forgotten) => Soon::later(async move { told(forgotten.await) }),
             }
         }
     })
@@ -45,6 +53,7 @@ fn principal_of(shared: &Shared, principal: &str) -> Result<PrincipalId, String>
     let names = &shared.names;
     let known = match principal.split_once(':') {
         None if principal == NONE || principal == ANONYMOUS => Some(names.principal(principal, b"")),
+        Some((SUBJECT, value)) if !value.contains('|') => None,
         Some((kind @ (SUBJECT | API_KEY), value)) if !value.is_empty() => Some(names.principal(kind, value.as_bytes())),
         Some((ADDRESS, value)) => {
             // As a log line shows it, also with its prefix.

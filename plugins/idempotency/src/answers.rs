@@ -32,9 +32,10 @@ pub(crate) fn unsupported() -> Problem {
         .detail("requests here need a key, and a gRPC call cannot be repeated by one")
 }
 
-pub(crate) fn principal_missing(challenge: HeaderValue) -> Problem {
+/// `credentials` are those that would do, in words.
+pub(crate) fn principal_missing(challenge: HeaderValue, credentials: &[String]) -> Problem {
     Problem::new("idempotency-principal-missing", StatusCode::UNAUTHORIZED, "Principal missing")
-        .detail("a key belongs to a caller: send the credential this service asks for")
+        .detail(format!("a key belongs to a caller: send {}", credentials.join(", or ")))
         .field(WWW_AUTHENTICATE, challenge)
 }
 
@@ -53,10 +54,10 @@ pub(crate) fn in_progress() -> Problem {
 pub(crate) fn outcome_unknown(status: StatusCode, why: Unknown) -> Problem {
     Problem::new("idempotency-outcome-unknown", status, "Outcome unknown").detail(match why {
         Unknown::Upstream => {
-            "the application may or may not have done this: it gave no answer. Look before you send it under a new key"
+            "the application may or may not have done this: it did not say. Look before you send it under a new key"
         }
         Unknown::Lease | Unknown::Shutdown => {
-            "the application may or may not have done this: the proxy stopped meanwhile. Look before you send it under a new key"
+            "the application may or may not have done this: what it said was not kept. Look before you send it under a new key"
         }
     })
 }
@@ -65,30 +66,34 @@ pub(crate) fn outcome_unknown(status: StatusCode, why: Unknown) -> Problem {
 pub(crate) fn response_not_stored(status: StatusCode, original: u16, why: NotKept) -> Problem {
     Problem::new("idempotency-response-not-stored", status, "Response not stored")
         .detail(match why {
-            NotKept::TooLarge => "this was done, and its reply was too large to be kept",
-            NotKept::Stream => "this was done, and its reply was a stream",
-            NotKept::Truncated => "this was done, and the application's reply broke off",
-            NotKept::StoreFull => "this was done, and there was no room for its reply",
+            NotKept::TooLarge => {
+                format!("the application answered this with {original}; its reply was too large to be kept")
+            }
+            NotKept::Stream => format!("the application answered this with {original}; its reply was a stream"),
+            NotKept::Truncated => format!("the application answered this with {original}; its reply broke off"),
+            NotKept::StoreFull => {
+                format!("the application answered this with {original}; there was no room for its reply")
+            }
         })
         .member("original_status", original)
 }
 
 pub(crate) fn store_unavailable(cause: impl Display) -> Problem {
     Problem::new("store-unavailable", StatusCode::SERVICE_UNAVAILABLE, "Store unavailable")
-        .detail("it cannot be known whether this key was used; nothing was done. Repeat the request shortly")
+        .detail("it cannot be known whether this key was used before; this request was not sent on. Repeat it shortly, with the same key")
         .retry_after(SOON)
         .caused_by(cause)
 }
 
 pub(crate) fn store_full() -> Problem {
     Problem::new("store-full", StatusCode::SERVICE_UNAVAILABLE, "Store full")
-        .detail("there is no room for another key; nothing was done. Repeat the request later")
+        .detail("there is no room for another key; this request was not sent on. Repeat it later, with the same key")
         .retry_after(SOON)
         .caused_by("no room for another record; raise [store] memory_max (or maxmemory of the Redis), or shorten ttl")
 }
 
 pub(crate) fn overloaded() -> Problem {
     Problem::new("overloaded", StatusCode::SERVICE_UNAVAILABLE, "Overloaded")
-        .detail("too many keyed requests are being executed; nothing was done. Repeat the request shortly")
+        .detail("too many keyed requests are being executed; this request was not sent on. Repeat it shortly, with the same key")
         .retry_after(SOON)
 }

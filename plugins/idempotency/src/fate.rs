@@ -44,12 +44,18 @@ pub(crate) fn of_reply(profile: Profile, status: StatusCode, word: Word, shape: 
     }
 }
 
-/// After no reply, or a part of one.
-pub(crate) fn of_failure(profile: Profile, failure: &Failure) -> Fate {
+/// After no reply, or a part of one. A head says the same with its body as without, and so does the application's word
+/// in it.
+pub(crate) fn of_failure(profile: Profile, failure: &Failure, word: Word) -> Fate {
     match (profile, failure) {
         (Profile::RetryFriendly, _) | (_, Failure { sent: Sent::Nothing, .. }) => Fate::Released,
+        (_, Failure { head: Some(status), why, .. }) => match (of_reply(profile, *status, word, Shape::Whole), why) {
+            (Fate::Released, _) => Fate::Released,
+            (_, WhyFailed::Stopped) => Fate::Uncertain(Unknown::Shutdown),
+            (Fate::Uncertain(why), _) => Fate::Uncertain(why),
+            (Fate::Done | Fate::Tombstone(_), _) => Fate::Tombstone(NotKept::Truncated),
+        },
         (_, Failure { why: WhyFailed::Stopped, .. }) => Fate::Uncertain(Unknown::Shutdown),
-        (_, Failure { head: Some(_), .. }) => Fate::Tombstone(NotKept::Truncated),
         (_, Failure { head: None, .. }) => Fate::Uncertain(Unknown::Upstream),
     }
 }
@@ -102,11 +108,29 @@ mod tests {
     }
 
     #[test]
+    fn a_head_says_the_same_when_its_body_breaks_off() {
+        let broken = |status: u16, word| {
+            let head = Some(StatusCode::from_u16(status).expect("a status"));
+            of_failure(Profile::AtMostOnce, &Failure { sent: Sent::Something, head, why: WhyFailed::Broken }, word)
+        };
+        for status in [401, 403, 408, 429, 503] {
+            assert_eq!(broken(status, Word::None), Fate::Released, "{status}");
+        }
+        assert_eq!(broken(201, Word::NoStore), Fate::Released);
+        assert_eq!(broken(502, Word::None), Fate::Uncertain(Unknown::Upstream));
+        assert_eq!(broken(201, Word::None), Fate::Tombstone(NotKept::Truncated));
+        assert_eq!(broken(422, Word::None), Fate::Tombstone(NotKept::Truncated));
+    }
+
+    #[test]
     fn a_failure_is_uncertain_once_a_byte_has_left() {
         let failure = |sent, head: Option<u16>, why| {
             let head = head.map(|head| StatusCode::from_u16(head).expect("a status"));
             let failure = Failure { sent, head, why };
-            (of_failure(Profile::AtMostOnce, &failure), of_failure(Profile::RetryFriendly, &failure))
+            (
+                of_failure(Profile::AtMostOnce, &failure, Word::None),
+                of_failure(Profile::RetryFriendly, &failure, Word::None),
+            )
         };
         for why in [WhyFailed::Broken, WhyFailed::Timeout, WhyFailed::Stopped] {
             assert_eq!(failure(Sent::Nothing, None, why), (Fate::Released, Fate::Released));

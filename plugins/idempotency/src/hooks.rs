@@ -12,7 +12,7 @@ use crate::metrics::Outcome;
 use crate::names::PrincipalId;
 use crate::policy::Policy;
 use crate::principal;
-use crate::replay::{self, Accepts};
+use crate::replay::{self, Accepts, REPLAYED};
 use crate::shared::Shared;
 use crate::stored;
 use crate::undo::Undo;
@@ -30,7 +30,7 @@ use vestibule_plugin::{
 use vestibule_store::records::{self, Abandoned, Begun, Keeping, Name, NotKept, Outage, Owner, Unknown};
 
 /// Says that a request was forwarded without protection.
-const STATUS: HeaderName = HeaderName::from_static("idempotency-status");
+pub(crate) const STATUS: HeaderName = HeaderName::from_static("idempotency-status");
 
 /// The hooks of one request with a key, or without one where it is required.
 pub(crate) struct Exchange {
@@ -39,6 +39,8 @@ pub(crate) struct Exchange {
     route: RouteId,
     stage: Stage,
     outcome: Option<Outcome>,
+    /// What the application said in the head of its reply.
+    word: Word,
 }
 
 /// How far it has come.
@@ -65,7 +67,7 @@ struct Asked {
 
 impl Exchange {
     pub(crate) fn new(shared: Arc<Shared>, policy: Arc<Policy>, route: RouteId) -> Self {
-        Self { shared, policy, route, stage: Stage::New, outcome: None }
+        Self { shared, policy, route, stage: Stage::New, outcome: None, word: Word::None }
     }
 
     fn refuse(&mut self, outcome: Outcome, problem: Problem) -> Flow {
@@ -91,7 +93,9 @@ impl Exchange {
             Some(found) => found.id,
             None if policy.anonymous == Anonymous::Share => names.principal(principal::ANONYMOUS, b""),
             None => {
-                return self.refuse(Outcome::Refused, answers::principal_missing(policy.challenge.clone()));
+                let kinds = policy.principal.iter().map(principal::Kind::credential);
+                let kinds: Vec<String> = kinds.flatten().collect();
+                return self.refuse(Outcome::Refused, answers::principal_missing(policy.challenge.clone(), &kinds));
             }
         };
         let head = Head::new(request.method.as_str(), request.scheme, request.authority, request.target, fields);
@@ -197,6 +201,10 @@ impl Exchange {
             );
         }
         if !unreadable && self.policy.on_store_error == OnStoreError::Bypass {
+            if self.shared.bypasses.is_due(self.shared.clock.now()) {
+                tracing::warn!(target: "idempotency", cause = %outage,
+                    "the store fails, and keyed requests are forwarded without protection");
+            }
             self.outcome = Some(Outcome::Bypassed);
             self.stage = Stage::Bypassed;
             return Flow::Continue;
@@ -211,8 +219,10 @@ impl Exchange {
     /// Writes what became of the claim.
     async fn settle(&mut self, fate: Fate, ending: Ending) {
         if let Stage::Claimed(claim) = &mut self.stage {
-            if let Fate::Uncertain(why) = fate {
-                note_unknown(claim, why);
+            match fate {
+                Fate::Uncertain(why) => note_unknown(claim, why),
+                Fate::Tombstone(why) => note_not_kept(claim, why),
+                Fate::Done | Fate::Released => {}
             }
             claim.end(ending).await;
             self.stage = Stage::Over;
@@ -241,7 +251,9 @@ impl Exchange {
             tracing::warn!(
                 target: "idempotency",
                 route,
+                record = %claim.hold().name,
                 principal_id = %claim.principal(),
+                trace_id = format_args!("{:032x}", claim.hold().trace_id),
                 "the application's vestibule-idempotency field is malformed"
             );
         }
@@ -275,7 +287,7 @@ impl Exchange {
 
     async fn lament(&mut self, failure: &Failure) -> Flow {
         let Stage::Claimed(claim) = &mut self.stage else { return Flow::Continue };
-        let fate = fate::of_failure(self.policy.profile, failure);
+        let fate = fate::of_failure(self.policy.profile, failure, self.word);
         // Without a head a tombstone is not what it comes to.
         let status = failure.head.unwrap_or(StatusCode::BAD_GATEWAY);
         let ending = ending_of(fate, status, claim.keeping());
@@ -314,6 +326,18 @@ fn note_unknown(claim: &Claim, why: Unknown) {
         trace_id = format_args!("{:032x}", claim.hold().trace_id),
         reason = why.as_str(),
         "nobody knows whether a request was executed"
+    );
+}
+
+/// Whoever repeats it is told so until its ttl is over; an operator may want to forget it.
+fn note_not_kept(claim: &Claim, why: NotKept) {
+    tracing::info!(
+        target: "idempotency",
+        record = %claim.hold().name,
+        principal_id = %claim.principal(),
+        trace_id = format_args!("{:032x}", claim.hold().trace_id),
+        reason = why.as_str(),
+        "a reply is not kept"
     );
 }
 
@@ -380,6 +404,7 @@ impl Hooks for Exchange {
     }
 
     fn on_held_head(&mut self, response: &ResponseHead<'_>, asked: Keep, _: &Facts) -> Keep {
+        self.word = Word::read(response.fields.map());
         match &self.stage {
             Stage::Claimed(_) if !is_stream(response.fields.map()) => asked,
             _ => Keep::Nothing,
@@ -393,6 +418,11 @@ impl Hooks for Exchange {
         _: &'a Facts,
     ) -> Soon<'a, HeldFlow> {
         Soon::later(async move {
+            if matches!(self.stage, Stage::Claimed(_)) {
+                // A first reply carries no mark of ours, whoever put it there.
+                response.fields.remove(&REPLAYED);
+                response.fields.remove(&STATUS);
+            }
             self.keep(*response.status, response.fields.map(), body).await;
             HeldFlow::Continue
         })

@@ -32,8 +32,8 @@ use shared::Shared;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use vestibule_plugin::{
-    AdminCall, AdminReply, Build, BuildErrors, Deps, Facts, Guard, Hooks, KeyPath, Plugin, RequestHead, RouteId,
-    Routes, Soon, Stage,
+    AdminCall, AdminReply, Build, BuildErrors, Deps, Facts, Guard, Hooks, KeyPath, Notice, Plugin, RequestHead,
+    RouteId, Routes, Soon, Stage,
 };
 use vestibule_store::Ledger;
 
@@ -122,6 +122,7 @@ impl Build for Idempotency {
                 route_names: Arc::clone(&deps.route_names),
                 store: deps.store.kind,
                 ipv6_prefix: deps.ipv6_prefix,
+                bypasses: Notice::default(),
                 // Where nothing was wrong, every policy is there.
                 policies: policies.into_iter().flatten().map(Arc::new).collect(),
             }),

@@ -63,6 +63,18 @@ impl Kind {
         }
     }
 
+    /// What a caller sends to be one, in words.
+    pub(crate) fn credential(&self) -> Option<String> {
+        match self {
+            Self::Subject => Some("a token".to_owned()),
+            Self::ApiKey => Some("an API key".to_owned()),
+            Self::Authorization => Some("`authorization`".to_owned()),
+            Self::Header(name) => Some(format!("`{name}`")),
+            Self::Cookie(name) => Some(format!("the cookie `{name}`")),
+            Self::Address | Self::None => None,
+        }
+    }
+
     /// As it enters a hash, and as it is shown.
     pub(crate) fn name(&self) -> Cow<'_, str> {
         match self {
@@ -119,8 +131,11 @@ fn lines<'a>(fields: &'a HeaderMap, name: &HeaderName) -> Option<Cow<'a, [u8]>> 
     let mut lines = fields.get_all(name).iter().map(|line| line.as_bytes().trim_ascii());
     let first = lines.next()?;
     let rest: Vec<&[u8]> = lines.collect();
+    if first.is_empty() && rest.iter().all(|line| line.is_empty()) {
+        return None;
+    }
     if rest.is_empty() {
-        return (!first.is_empty()).then_some(Cow::Borrowed(first));
+        return Some(Cow::Borrowed(first));
     }
     Some(std::iter::once(first).chain(rest).collect::<Vec<_>>().join(&b", "[..]).into())
 }
@@ -184,6 +199,7 @@ mod tests {
         assert_eq!(at(&[("cookie", "sid=; asid=1"), ("x-user", "u")], &facts()), Some(4));
         assert_eq!(at(&[], &facts()), Some(5));
         assert_eq!(found(&kinds[..5], &[], &facts()), None);
+        assert_eq!(found(&kinds[..5], &[("x-user", ""), ("x-user", " ")], &facts()), None, "lines that say nothing");
     }
 
     /// ID-15: a refreshed token of the same subject is the same principal, and an unverified one is none.

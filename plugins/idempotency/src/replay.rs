@@ -1,11 +1,11 @@
 //! A stored reply on its way to a client that is not the one who got it first.
 
 use bytes::Bytes;
-use http::HeaderMap;
 use http::header::{
-    ACCEPT_ENCODING, ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, CONTENT_ENCODING, ETAG, HeaderName,
-    HeaderValue,
+    ACCEPT_ENCODING, ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, CONTENT_ENCODING, CONTENT_RANGE, ETAG,
+    HeaderName, HeaderValue,
 };
+use http::{HeaderMap, StatusCode};
 use vestibule_coding::{Coding, coding_of};
 use vestibule_plugin::FullResponse;
 
@@ -61,7 +61,9 @@ pub(crate) fn prepare(reply: &mut FullResponse, accepts: &Accepts, max_body: usi
 
 fn decode_unless_accepted(reply: &mut FullResponse, accepts: &Accepts, max_body: usize) {
     let Coding::Known(codec) = coding_of(&reply.fields) else { return };
-    if accepts.takes(codec.name()) || reply.body.is_empty() {
+    // A range is of the coded bytes: without the others it cannot be decoded.
+    let is_part = reply.status == StatusCode::PARTIAL_CONTENT || reply.fields.contains_key(CONTENT_RANGE);
+    if accepts.takes(codec.name()) || reply.body.is_empty() || is_part {
         return;
     }
     let mut plain = Vec::new();
@@ -71,6 +73,10 @@ fn decode_unless_accepted(reply: &mut FullResponse, accepts: &Accepts, max_body:
     }
     reply.body = Bytes::from(plain);
     reply.fields.remove(CONTENT_ENCODING);
+    // They are of the coded bytes (RFC 9530 section 2; RFC 3230; RFC 1864).
+    for name in ["content-digest", "repr-digest", "digest", "content-md5"] {
+        reply.fields.remove(name);
+    }
     // The bytes are others now, the content is the same (RFC 9110 section 8.8.1).
     if let Some(tag) = reply.fields.get(ETAG)
         && !tag.as_bytes().starts_with(b"W/")
@@ -83,7 +89,6 @@ fn decode_unless_accepted(reply: &mut FullResponse, accepts: &Accepts, max_body:
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::StatusCode;
 
     /// `content` in gzip, as zlib writes it.
     const GZIP: &[u8] =
@@ -99,6 +104,17 @@ mod tests {
         let mut fields = HeaderMap::new();
         fields.extend(lines);
         Accepts::of(&fields)
+    }
+
+    #[test]
+    fn what_speaks_of_the_coded_bytes_goes_with_them() {
+        let digest = HeaderName::from_static("content-digest");
+        let mut decoded = reply(&[(CONTENT_ENCODING, "gzip"), (digest.clone(), "sha-256=:AAAA:")]);
+        prepare(&mut decoded, &accepts(&["identity"]), 1 << 20);
+        assert!(!decoded.fields.contains_key(&digest));
+        let mut part = reply(&[(CONTENT_ENCODING, "gzip"), (CONTENT_RANGE, "bytes 0-26/100")]);
+        prepare(&mut part, &accepts(&["identity"]), 1 << 20);
+        assert_eq!(part.body, GZIP, "a part stays as it is");
     }
 
     #[test]

@@ -4,7 +4,7 @@ use crate::metrics::Requests;
 use crate::names::Names;
 use crate::policy::Policy;
 use std::sync::Arc;
-use vestibule_plugin::{Clock, RouteId, StoreKind};
+use vestibule_plugin::{Clock, Notice, RouteId, StoreKind};
 use vestibule_store::Ledger;
 
 /// A built configuration.
@@ -16,6 +16,8 @@ pub(crate) struct Shared {
     pub(crate) route_names: Arc<[String]>,
     pub(crate) store: StoreKind,
     pub(crate) ipv6_prefix: u8,
+    /// Said once a minute: requests go on without protection.
+    pub(crate) bypasses: Notice,
     /// A row a route, `unmatched` first.
     pub(crate) policies: Vec<Arc<Policy>>,
 }

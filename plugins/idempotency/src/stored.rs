@@ -5,6 +5,8 @@
 //! version (1) · 1 · sealed form of what stands behind the 0
 //! ```
 
+use crate::hooks::STATUS;
+use crate::replay::REPLAYED;
 use crate::seal::{Belongs, Keyring};
 use crate::word;
 use bytes::Bytes;
@@ -22,7 +24,7 @@ const SEALED: u8 = 1;
 const MAX_FIELDS: usize = 1024;
 
 /// Fields of a reply that are not kept: they belong to a connection, to a moment, or to the one who got it first.
-static DROPPED: [HeaderName; 27] = [
+static DROPPED: [HeaderName; 34] = [
     header::CONNECTION,
     HeaderName::from_static("keep-alive"),
     HeaderName::from_static("proxy-connection"),
@@ -48,12 +50,20 @@ static DROPPED: [HeaderName; 27] = [
     HeaderName::from_static("x-trace-id"),
     HeaderName::from_static("x-request-id"),
     HeaderName::from_static("x-correlation-id"),
+    HeaderName::from_static("request-id"),
+    HeaderName::from_static("x-amz-request-id"),
+    HeaderName::from_static("x-amzn-trace-id"),
+    HeaderName::from_static("x-cloud-trace-context"),
+    HeaderName::from_static("uber-trace-id"),
     HeaderName::from_static("b3"),
+    // Marks of ours: a reply that another proxy replayed is a first one here.
+    REPLAYED,
+    STATUS,
     word::FIELD,
 ];
 
 /// Families of such fields.
-const DROPPED_FAMILIES: [&str; 3] = ["ratelimit", "x-ratelimit", "x-b3-"];
+const DROPPED_FAMILIES: [&str; 4] = ["ratelimit", "x-ratelimit", "x-rate-limit", "x-b3-"];
 
 fn is_kept(name: &HeaderName) -> bool {
     !DROPPED.contains(name) && !DROPPED_FAMILIES.iter().any(|family| name.as_str().starts_with(family))

@@ -54,7 +54,14 @@ fn uncommented() -> String {
 #[test]
 fn what_is_off_in_the_annotated_file_stands_at_its_default_too() {
     let shown = |text: &str| valid(text).effective.parse::<toml::Table>().expect("TOML");
-    let (annotated, defaults) = (shown(&uncommented()), shown("[rate_limit]\n[etag]\n"));
+    // Somebody has to say where keys are.
+    let annotated = uncommented().replace("jwks_url = \"\" ", "jwks_url = \"http://127.0.0.1/keys\" ");
+    let (annotated, defaults) = (shown(&annotated), shown("[auth]\nmode = \"off\"\n[rate_limit]\n[etag]\n"));
+    for (key, value) in defaults["auth"].as_table().expect("table") {
+        if !matches!(key.as_str(), "mode" | "jwks_url") {
+            assert_eq!(annotated["auth"][key], *value, "{key}");
+        }
+    }
     assert_eq!(annotated["etag"], defaults["etag"]);
     for (key, value) in defaults["rate_limit"].as_table().expect("table") {
         if !matches!(key.as_str(), "policies" | "tiers") {

@@ -32,7 +32,7 @@ ipv6_prefix = 0
 header_timeout = \"0s\"
 via = \"${VIA}\"
 
-[auth]
+[csp]
 mode = \"required\"
 
 [upstream]
@@ -78,11 +78,11 @@ error: the environment variable `VIA` is not set
 5 | via = \"${VIA}\"
   |       ^^^^^^^^ set it, or write `${VIA:-fallback}`
 
-error: no plugin `auth`
+error: no plugin `csp`
  --> v.toml:7:2
   |
-7 | [auth]
-  |  ^^^^ the plugins are `trace`, `metrics`, `rate_limit`, `idempotency` and `etag`
+7 | [csp]
+  |  ^^^ the plugins are `trace`, `metrics`, `auth`, `rate_limit`, `idempotency` and `etag`
 
 error: an https upstream given as an IP address needs `server_name`
   --> v.toml:11:7
@@ -128,7 +128,10 @@ error: `b` is no path of a route
 fn names_that_do_not_exist() {
     say(&[
         ("[servr]", "1:2 unknown table `servr`; no [servr]; did you mean [server]?"),
-        ("[csp]", "1:2 no plugin `csp`; the plugins are `trace`, `metrics`, `rate_limit`, `idempotency` and `etag`"),
+        (
+            "[csp]",
+            "1:2 no plugin `csp`; the plugins are `trace`, `metrics`, `auth`, `rate_limit`, `idempotency` and `etag`",
+        ),
         ("watch = true", "1:1 unknown key `watch`; `watch` belongs below [server]"),
         ("x = 1", "1:1 unknown key `x`; every key belongs below a table such as [server]"),
         ("[log]\nlevl = 1", "2:1 unknown key `levl`; [log] has no `levl`; did you mean `level`?"),

@@ -305,8 +305,13 @@ impl Call {
     ) -> Result<Reached, Box<Error>> {
         let head = upward.address(self, story)?;
         story.attempt_sends();
-        upward.send(head, self.body.clone()).await?;
-        let (interim, mut head) = upward.read_head(self.switch(), story, early).await?;
+        let (interim, mut head) = match upward.send(head, self.body.clone()).await {
+            Ok(()) => upward.read_head(self.switch(), story, early).await?,
+            Err(broken) => match upward.read_early_head(self.switch(), story, early).await {
+                Ok(answered) => answered,
+                Err(_silent) => return Err(broken),
+            },
+        };
         story.attempt_answered(self.host.clock.now(), head.status);
         let trailer = head.headers.remove(header::TRAILER);
         wire::strip_response_hops(head.status, &mut head.headers);

@@ -15,6 +15,7 @@ use pingora::protocols::http::client::HttpSession;
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType, OrErr, Result};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Fields that the edge and the plugins usually add to a head. There is room for more; it is made again then.
 const ROOM: usize = 10;
@@ -28,11 +29,16 @@ pub enum Switch {
     NotAsked,
 }
 
+/// How long an answer may take that came before its request was sent: it is there, or there is none.
+const EARLY_ANSWER: Duration = Duration::from_secs(1);
+
 /// A connection with one exchange on it.
 pub struct Upward {
     /// Boxed: it is moved from hand to hand on its way, and is large.
     session: Box<HttpSession>,
     peer: Arc<HttpPeer>,
+    /// A part of the request was not sent, so the connection serves no other.
+    is_spent: bool,
 }
 
 impl Upward {
@@ -41,7 +47,7 @@ impl Upward {
         let (mut session, reused) = connector.connect(&peer).await.map_err(pingora::Error::into_up)?;
         session.set_read_timeout(peer.options.read_timeout);
         session.set_write_timeout(peer.options.write_timeout);
-        Ok((Self { session: Box::new(session), peer }, reused))
+        Ok((Self { session: Box::new(session), peer, is_spent: false }, reused))
     }
 
     /// The head this attempt sends.
@@ -52,6 +58,8 @@ impl Upward {
         let framed = [header::CONTENT_LENGTH, header::TRANSFER_ENCODING];
         let has_body = !call.body.is_empty() || framed.iter().any(|name| parts.headers.contains_key(name));
         wire::strip_request_hops(&mut parts.headers);
+        // The body is here, so there is nothing to wait for (RFC 9110 section 10.1.1).
+        parts.headers.remove(header::EXPECT);
         if call.request.upgrade {
             parts.headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
             parts.headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
@@ -98,6 +106,21 @@ impl Upward {
             self.session.write_request_body(body, true).await.map_err(pingora::Error::into_up)?;
         }
         self.session.finish_request_body().await.map_err(pingora::Error::into_up)
+    }
+
+    /// The head of an answer that came before the request was sent to its end: the application has decided, and wants no
+    /// more of it (RFC 9112 section 9.5, RFC 9113 section 8.1). An error when there is none.
+    pub async fn read_early_head(
+        &mut self,
+        switch: Switch,
+        story: &mut Story,
+        early: Option<&Early>,
+    ) -> Result<(Vec<ResponseHeader>, Head)> {
+        self.is_spent = true;
+        self.session.set_read_timeout(Some(EARLY_ANSWER));
+        let answered = self.read_head(switch, story, early).await;
+        self.session.set_read_timeout(self.peer.options.read_timeout);
+        answered
     }
 
     /// Reads the final head, and the interim ones before it, which go to `early` where somebody waits for them. A 101 is final when it was asked for, else an error.
@@ -177,7 +200,9 @@ impl Upward {
 
     /// Gives the connection back to the pool, if it can be used again.
     pub async fn release(self, connector: &Connections) {
-        connector.release(*self.session, &self.peer).await;
+        if !self.is_spent {
+            connector.release(*self.session, &self.peer).await;
+        }
     }
 }
 

@@ -2,7 +2,8 @@
 
 use super::stage::{On, Stage, is_replay, on_every_store, order, orders};
 use std::time::Duration;
-use vestibule_testkit::origin::Cut;
+use vestibule_testkit::h2::Reason;
+use vestibule_testkit::origin::{Cut, Then};
 use vestibule_testkit::{Certs, Fault, Gate, H2Origin, H2Reply, Origin, Over, Proxy, Relay, Reply};
 
 on_every_store! {
@@ -15,6 +16,9 @@ on_every_store! {
     a_connection_that_the_application_closed_meanwhile_is_not_used,
     nothing_is_resent_after_a_byte_was_written,
     a_friend_of_retries_executes_after_every_failure,
+    a_reply_that_breaks_off_says_what_its_status_says,
+    a_reply_that_comes_before_the_request_was_read_counts,
+    a_reply_that_resets_the_rest_of_the_request_counts,
 }
 
 /// ID-23.
@@ -170,4 +174,51 @@ async fn a_refused_stream_was_not_processed() {
     let again = order().await;
     assert_eq!((again.status, again.text()), (201, "made".into()));
     assert!(is_replay(&order().await));
+}
+
+/// A status that says that nothing was done says so with half a body, too.
+async fn a_reply_that_breaks_off_says_what_its_status_says(on: On) {
+    for status in [401, 429, 503] {
+        let stage =
+            Stage::new(on, Origin::replying(move |_| Reply::new(status).body("0123456789").cut(Cut::Body(4)))).await;
+        assert_eq!(stage.order("k").await.status, 502, "{status}");
+        stage.order("k").await;
+        assert_eq!(stage.hits(), 2, "{status}: executed again");
+    }
+    let stage = Stage::new(on, Origin::replying(|_| Reply::new(502).body("0123456789").cut(Cut::Body(4)))).await;
+    stage.order("k").await;
+    let again = stage.order("k").await;
+    assert_eq!((again.status, again.problem()), (409, "idempotency-outcome-unknown".into()));
+}
+
+/// An application may answer before it has read everything, and read no more.
+async fn a_reply_that_comes_before_the_request_was_read_counts(on: On) {
+    const LONG: usize = 1 << 20;
+    let closes = Origin::at_head(|_| Reply::new(401).body("no").leaving_the_upload().then(Then::Close));
+    let stage = Stage::new(on, closes).await;
+    for n in 0..20 {
+        let answer = stage.post("/orders", &format!("k{n}")).body("x".repeat(LONG)).await;
+        assert_eq!((answer.status, answer.text()), (401, "no".to_owned()), "{n}");
+    }
+    let stays = Origin::at_head(|_| Reply::new(413).body("too much").leaving_the_upload());
+    let lines =
+        "max_request_body = \"16MiB\"\n[server]\nmax_body_bytes = \"16MiB\"\n[upstream]\nwrite_timeout = \"300ms\"\n";
+    let stage = Stage::with(on, stays, lines).await;
+    let order = || stage.post("/orders", "k").body("x".repeat(12 << 20));
+    let first = order().await;
+    assert_eq!((first.status, first.text()), (413, "too much".to_owned()));
+    let again = order().await;
+    assert_eq!((again.status, is_replay(&again), stage.hits()), (413, true, 1));
+}
+
+/// RFC 9113 section 8.1: a reset without an error behind a whole reply.
+async fn a_reply_that_resets_the_rest_of_the_request_counts(on: On) {
+    let reply = || H2Reply::new(413).chunk("too much").then_reset(Reason::NO_ERROR);
+    let origin = H2Origin::at_head(Over::Cleartext, move |_| reply());
+    let stage = Stage::reaching(on, orders(), &origin.url(), "").await;
+    let order = || stage.post("/orders", "k").body("x".repeat(900 << 10));
+    let first = order().await;
+    assert_eq!(first.status, 413, "{}", first.text());
+    let again = order().await;
+    assert_eq!((again.status, is_replay(&again), origin.hits()), (413, true, 1));
 }

@@ -15,6 +15,7 @@ on_every_store! {
     a_stream_is_given_once_and_at_once,
     a_record_ends,
     interim_replies_and_trailers_are_dropped,
+    a_first_reply_carries_no_mark,
 }
 
 /// `first` once, then an order.
@@ -178,4 +179,16 @@ async fn interim_replies_and_trailers_are_dropped(on: On) {
         assert_eq!((answer.status, answer.text()), (200, "body".into()));
         assert_eq!((answer.interim.len(), answer.trailers.has("x-sum")), (0, false));
     }
+}
+
+/// Whatever the application says of itself, or another proxy in front of it.
+async fn a_first_reply_carries_no_mark(on: On) {
+    let marked =
+        |_: &Received| Reply::new(201).field("idempotent-replayed", "true").field("idempotency-status", "bypassed");
+    let stage = Stage::new(on, Origin::replying(marked)).await;
+    let first = stage.order("k").await;
+    assert!(first.status == 201 && !is_replay(&first) && !first.fields.has("idempotency-status"), "{:?}", first.fields);
+    let again = stage.order("k").await;
+    assert_eq!((is_replay(&again), again.fields.count("idempotent-replayed")), (true, 1));
+    assert!(!again.fields.has("idempotency-status"));
 }
