@@ -2,7 +2,6 @@
 
 use super::stage::{On, Stage, is_replay, on_every_store, order, orders};
 use std::time::Duration;
-use vestibule_testkit::h2::Reason;
 use vestibule_testkit::origin::{Cut, Then};
 use vestibule_testkit::{Certs, Fault, Gate, H2Origin, H2Reply, Origin, Over, Proxy, Relay, Reply};
 
@@ -213,7 +212,7 @@ async fn a_reply_that_comes_before_the_request_was_read_counts(on: On) {
 
 /// RFC 9113 section 8.1: a reset without an error behind a whole reply.
 async fn a_reply_that_resets_the_rest_of_the_request_counts(on: On) {
-    let reply = || H2Reply::new(413).chunk("too much").then_reset(Reason::NO_ERROR);
+    let reply = || H2Reply::new(413).chunk("too much").leaving_the_upload();
     let origin = H2Origin::at_head(Over::Cleartext, move |_| reply());
     let stage = Stage::reaching(on, orders(), &origin.url(), "").await;
     let order = || stage.post("/orders", "k").body("x".repeat(900 << 10));

@@ -16,6 +16,7 @@ pub struct H2Reply {
     pub(super) trailers: Fields,
     pub(super) end: End,
     pub(super) goes_away: bool,
+    pub(super) leaves_upload: bool,
 }
 
 /// How the stream ends.
@@ -29,7 +30,7 @@ pub(super) enum End {
 impl H2Reply {
     fn with(head: Option<(u16, Fields)>, end: End) -> Self {
         let (once, delay, chunks) = (None, Duration::ZERO, Vec::new());
-        Self { once, delay, head, chunks, trailers: Fields::default(), end, goes_away: false }
+        Self { once, delay, head, chunks, trailers: Fields::default(), end, goes_away: false, leaves_upload: false }
     }
 
     /// An empty reply with this status.
@@ -99,6 +100,13 @@ impl H2Reply {
     /// With a GOAWAY that lets this stream finish and takes no further ones.
     pub fn going_away(mut self) -> Self {
         self.goes_away = true;
+        self
+    }
+
+    /// The request body is never read; behind the reply the stream is reset with NO_ERROR (RFC 9113 section 8.1). Only
+    /// for [`super::H2Origin::at_head`].
+    pub fn leaving_the_upload(mut self) -> Self {
+        self.leaves_upload = true;
         self
     }
 

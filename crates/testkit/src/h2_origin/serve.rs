@@ -76,11 +76,17 @@ async fn stream(
     going_away: Arc<Notify>,
 ) {
     state.arrived(&mut received);
+    // The library resets the stream when this is dropped before its end.
+    let mut unread = None;
     let reply = match script {
         Script::AtHead(choose) => {
             let reply = choose(&received);
-            let state = Arc::clone(&state);
-            tokio::spawn(async move { read_body(&mut received, &mut body, &state).await });
+            if reply.leaves_upload {
+                unread = Some(body);
+            } else {
+                let state = Arc::clone(&state);
+                tokio::spawn(async move { read_body(&mut received, &mut body, &state).await });
+            }
             reply
         }
         Script::AtEnd(choose) => {
@@ -98,6 +104,7 @@ async fn stream(
     if perform(reply, &mut respond).await.is_err() {
         state.count(|counts| counts.aborted += 1);
     }
+    drop(unread);
 }
 
 async fn read_body(received: &mut Received, body: &mut RecvStream, state: &State) {
