@@ -110,10 +110,8 @@ pub(crate) fn check(
     if let Some(principal) = &written.principal {
         check_principal(principal, at, errors);
     }
-    if let Some(header) = &written.header
-        && HeaderName::from_bytes(header.as_bytes()).is_err()
-    {
-        errors.error(at(&["header"]), format!("`{header}` is no field name"), "expected letters, digits and dashes");
+    if let Some(header) = &written.header {
+        check_header(header, at, errors);
     }
     check_spans(written, at, deps, errors);
     check_numbers(written, at, errors);
@@ -149,6 +147,24 @@ fn readable_by_all(path: &Path) -> Option<u32> {
     (mode & 0o004 != 0).then_some(mode)
 }
 
+fn check_header(header: &str, at: &dyn Fn(&[&str]) -> KeyPath, errors: &mut BuildErrors) {
+    let Ok(name) = HeaderName::from_bytes(header.as_bytes()) else {
+        return errors.error(
+            at(&["header"]),
+            format!("`{header}` is no field name"),
+            "expected letters, digits and dashes",
+        );
+    };
+    let taken =
+        ["host", "authorization", "cookie", "connection", "transfer-encoding", "te", "upgrade", "expect", "origin"];
+    if taken.contains(&name.as_str())
+        || ["content-", "x-forwarded-", "accept"].iter().any(|it| name.as_str().starts_with(it))
+    {
+        let label = "the field means something already; expected one like idempotency-key";
+        errors.error(at(&["header"]), format!("`{header}` cannot hold a key"), label);
+    }
+}
+
 fn check_methods(methods: &[String], at: &dyn Fn(&[&str]) -> KeyPath, errors: &mut BuildErrors) {
     const EXPECTED: &str = "expected POST, PATCH, PUT or DELETE";
     if methods.is_empty() {
@@ -172,6 +188,11 @@ fn check_principal(words: &[String], at: &dyn Fn(&[&str]) -> KeyPath, errors: &m
         let here = || at(&["principal", &i.to_string()]);
         match Kind::parse(word) {
             None => errors.error(here(), format!("unknown principal `{word}`"), EXPECTED),
+            Some(Kind::Address) if i + 1 < words.len() => errors.error(
+                here(),
+                "`address` stands before other principals",
+                "every caller has one, so those behind it never count; it goes to the end",
+            ),
             Some(Kind::None) if words.len() > 1 => errors.error(
                 here(),
                 "`none` stands beside other principals",

@@ -48,6 +48,8 @@ fn values_have_their_ranges_on_routes_too() {
         ("max_request_body = \"65MiB\"", "`max_request_body` cannot be 65MiB"),
         ("max_response_body = \"0KiB\"", "`max_response_body` cannot be"),
         ("methods = []", "`methods` is empty"),
+        ("header = \"content-length\"", "`content-length` cannot hold a key"),
+        ("principal = [\"address\", \"subject\"]", "`address` stands before other principals"),
         ("principal = [\"sub\"]", "unknown principal `sub`"),
         ("header = \"a b\"", "`a b` is no field name"),
         ("wait_replicas = 1", "`wait_replicas` with a store in memory"),
