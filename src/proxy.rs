@@ -10,6 +10,7 @@
 //! logging               the end, once                                                 exchange.rs
 //! ```
 
+mod explain;
 pub mod failure;
 mod held;
 mod judge;
@@ -18,6 +19,7 @@ mod request;
 mod response;
 pub mod wire;
 
+pub use explain::explain;
 pub use failure::{MAX_ATTEMPTS, cause_of};
 pub use judge::Refusal;
 

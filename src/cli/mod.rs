@@ -1,6 +1,7 @@
 //! The command line.
 
 mod check;
+mod explain;
 mod init;
 mod run;
 mod schema;
@@ -55,6 +56,21 @@ pub enum Command {
         #[arg(long)]
         print: bool,
     },
+    /// Say what would become of a request, without sending anything
+    ///
+    /// Names the route, the client and its tier, and what each plugin would do, in order.
+    Explain {
+        /// Where the configuration comes from.
+        #[command(flatten)]
+        file: FileArgs,
+        /// The method, e.g. GET
+        method: String,
+        /// Path and query, e.g. '/api/orders?page=2'
+        path: String,
+        /// A field of the request, e.g. 'authorization: Bearer …'; any number of them
+        #[arg(short = 'H', long = "header", value_name = "NAME: VALUE")]
+        header: Vec<String>,
+    },
     /// Print the JSON Schema of the configuration file, for completion in editors
     Schema,
     /// Write an annotated configuration file in which every key stands at its default
@@ -84,6 +100,9 @@ impl Cli {
                 run::run(&Source::new(file.config).pinned().with_upstream(upstream).with_listen(listen))
             }
             Command::Check { file, print } => check::check(file.config, print).unwrap_or_else(failed),
+            Command::Explain { file, method, path, header } => {
+                explain::explain(file.config, &method, &path, &header).unwrap_or_else(failed)
+            }
             Command::Schema => schema::schema().map_or_else(failed, |()| ExitCode::SUCCESS),
             Command::Init { upstream, file } => {
                 init::init(&file, upstream.as_deref()).map_or_else(failed, |()| ExitCode::SUCCESS)

@@ -80,16 +80,16 @@ pub fn network(peer: IpAddr) -> String {
 }
 
 /// What was among the fields that were removed.
-struct Removed {
+pub(super) struct Removed {
     /// A name that is the proxy's own, or that spells one of them, or a credential, with `_`.
-    spoofed: bool,
+    pub(super) spoofed: bool,
     /// `X-Forwarded-For`.
     forwarded_for: bool,
 }
 
 /// Removes forwarding fields, fields that only the proxy says, and names that spell one of them or a credential with
 /// `_`.
-fn remove_forwarding(head: &mut RequestHeader, trusted: bool, guarded: &Guarded) -> Removed {
+pub(super) fn remove_forwarding(head: &mut RequestHeader, trusted: bool, guarded: &Guarded) -> Removed {
     let mut doomed: Vec<HeaderName> = Vec::new();
     let mut removed = Removed { spoofed: false, forwarded_for: false };
     for name in head.headers.keys() {

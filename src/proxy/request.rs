@@ -74,7 +74,7 @@ pub fn enter(session: &mut Session, exchange: &mut Exchange) {
 
 /// Brings an absolute-form target of HTTP/1 into origin-form, so that routes and the application see its path. The
 /// engine has compared its authority with Host.
-fn settle_target(head: &mut RequestHeader) {
+pub(super) fn settle_target(head: &mut RequestHeader) {
     if head.version == Version::HTTP_2 || head.raw_path().starts_with(b"/") {
         return;
     }
@@ -89,7 +89,7 @@ fn settle_target(head: &mut RequestHeader) {
 }
 
 /// `empty`: the engine knows that no body follows, also where HTTP/2 declares no length.
-fn read(head: &RequestHeader, tls: bool, empty: bool) -> Request {
+pub(super) fn read(head: &RequestHeader, tls: bool, empty: bool) -> Request {
     let headers = &head.headers;
     let target = match head.uri.path_and_query() {
         Some(target) => target.as_str().to_owned(),

@@ -1,6 +1,7 @@
 //! The file, the command line and reloads, as an operator meets them.
 
 mod commands;
+mod explain;
 mod mistakes;
 mod reload;
 mod start;

@@ -51,8 +51,9 @@ pub trait Plugin: Any + Send + Sync {
         Vec::new()
     }
 
-    /// Says in a line what it would do with a request, and does nothing: no store is asked. `None`: nothing to say.
-    fn explain(&self, _request: &RequestHead<'_>, _route: RouteId, _facts: &Facts) -> Option<String> {
+    /// Says what it would do with a request, and does nothing: no store is asked, nothing is charged. It states the facts
+    /// that it would state, for those further inside. A line, or several. `None`: it would not take part.
+    fn explain(&self, _request: &RequestHead<'_>, _route: RouteId, _facts: &mut Facts) -> Option<String> {
         None
     }
 

@@ -120,10 +120,13 @@ impl RedisRecords {
         self.up.store(answers, Ordering::Relaxed);
         let mut breaker = self.breaker.lock();
         if answers {
-            breaker.succeeded();
-        } else if self.servers.refusal().is_none() {
+            if breaker.succeeded() {
+                tracing::info!(target: "store", kind = self.kind, "the store answers again");
+            }
+        } else if self.servers.refusal().is_none() && breaker.failed(self.clock.now()) {
             // One that is refused is looked at once a second as it is, and says why.
-            breaker.failed(self.clock.now());
+            let cause = answer.as_ref().err().map(ToString::to_string);
+            tracing::warn!(target: "store", kind = self.kind, cause, "the store fails; claims are held back until it answers");
         }
         answer
     }

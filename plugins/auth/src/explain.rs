@@ -4,10 +4,11 @@ use crate::check::{Refused, Step, Turn};
 use crate::config::Mode;
 use crate::credential::{self, Ours};
 use crate::shared::{Shared, Source};
-use vestibule_plugin::{Facts, RequestHead, RouteId};
+use std::sync::Arc;
+use vestibule_plugin::{Facts, Principal, RequestHead, RouteId};
 
 /// Says it. Nothing is fetched: with keys from an address a token is only read.
-pub(crate) fn line(shared: &Shared, request: &RequestHead<'_>, route: RouteId, facts: &Facts) -> String {
+pub(crate) fn line(shared: &Shared, request: &RequestHead<'_>, route: RouteId, facts: &mut Facts) -> String {
     let door = shared.door(route);
     let mode = match door.mode {
         Mode::Off => return "off  no credential is looked at".to_owned(),
@@ -26,10 +27,15 @@ pub(crate) fn line(shared: &Shared, request: &RequestHead<'_>, route: RouteId, f
         parts.push(match (&shared.source, shared.verifier.read(token)) {
             (_, Err(_)) => "token is not acceptable, would answer 401".to_owned(),
             (Source::Remote(_), Ok(token)) => {
-                format!("token unverified, {} under keys from jwks_url", token.algorithm.name())
+                let algorithm = token.algorithm.name();
+                facts.set_principal(Principal::of_token(token.claims).into());
+                format!("token unverified ({algorithm}, keys from jwks_url); what follows holds if it is good")
             }
             (_, Ok(_)) => match shared.check_token(token, facts.address(), Turn::Last) {
-                Step::Done(Ok(_)) => "token ok".to_owned(),
+                Step::Done(Ok(good)) => {
+                    facts.set_principal(Arc::clone(&good.verified.principal));
+                    "token ok".to_owned()
+                }
                 Step::Done(Err(Refused::Bad(outcome))) => {
                     format!("token refused ({}), would answer 401", outcome.as_str())
                 }
@@ -39,7 +45,13 @@ pub(crate) fn line(shared: &Shared, request: &RequestHead<'_>, route: RouteId, f
     }
     if let Some(key) = &presented.api_key {
         parts.push(match shared.check_api_key(key, facts.address()) {
-            Ok(principal) => format!("api key {}", principal.api_key.as_deref().unwrap_or_default()),
+            Ok(principal) => {
+                let said = format!("api key {}", principal.api_key.as_deref().unwrap_or_default());
+                if facts.principal().is_none() {
+                    facts.set_principal(principal);
+                }
+                said
+            }
             Err(_) => "api key unknown, would answer 401".to_owned(),
         });
     }
@@ -47,8 +59,10 @@ pub(crate) fn line(shared: &Shared, request: &RequestHead<'_>, route: RouteId, f
         let refused = door.mode == Mode::Required;
         parts.push(if refused { "no credential, would answer 401" } else { "no credential, anonymous" }.to_owned());
     }
-    if !door.scopes.is_empty() {
-        parts.push(format!("needs scope {}", door.scopes.join(" ")));
+    if let Some(principal) = facts.principal() {
+        parts.push(if door.lets(principal) { "allowed" } else { "not allowed here, would answer 403" }.to_owned());
+    } else if door.asks() {
+        parts.push("asks for scopes or claims, would answer 401".to_owned());
     }
     parts.join("  ")
 }

@@ -203,12 +203,12 @@ impl Judged {
 
 impl Door {
     /// Whether it asks for more than a name.
-    fn asks(&self) -> bool {
+    pub(crate) fn asks(&self) -> bool {
         !(self.scopes.is_empty() && self.claims.is_empty())
     }
 
     /// Whether a caller may pass.
-    fn lets(&self, principal: &Principal) -> bool {
+    pub(crate) fn lets(&self, principal: &Principal) -> bool {
         let has = |scope: &String| principal.scopes.iter().any(|own| **own == **scope);
         let in_claims = |(name, wanted): &(String, Vec<String>)| {
             principal.kind == PrincipalKind::Token && claims::matches(claim(&principal.claims, name), wanted)

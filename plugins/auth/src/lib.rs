@@ -60,7 +60,7 @@ impl Plugin for Auth {
         self.shared.lacks_keys().then_some("auth_keys")
     }
 
-    fn explain(&self, request: &RequestHead<'_>, route: RouteId, facts: &Facts) -> Option<String> {
+    fn explain(&self, request: &RequestHead<'_>, route: RouteId, facts: &mut Facts) -> Option<String> {
         Some(explain::line(&self.shared, request, route, facts))
     }
 

@@ -3,6 +3,7 @@
 mod conditional;
 mod config;
 mod date;
+mod explain;
 mod forward;
 mod hooks;
 mod list;
@@ -19,7 +20,7 @@ use hooks::{Conditional, RequestBody, Shared};
 use http::{Method, header};
 use metrics::Responses;
 use std::sync::Arc;
-use vestibule_plugin::{Build, BuildErrors, Deps, Hooks, Plugin, RequestHead, RouteId, Routes, Stage};
+use vestibule_plugin::{Build, BuildErrors, Deps, Facts, Hooks, Plugin, RequestHead, RouteId, Routes, Stage};
 
 /// The plugin: one row a route, `None` where it is off.
 pub struct ETag {
@@ -58,5 +59,10 @@ impl Plugin for ETag {
         }
         let body = if request.body_length == Some(0) { RequestBody::Absent } else { RequestBody::Present };
         Some(Box::new(Conditional::new(Arc::clone(shared), request.method.clone(), body)))
+    }
+
+    fn explain(&self, request: &RequestHead<'_>, route: RouteId, _: &mut Facts) -> Option<String> {
+        let shared = self.routes.get(route.index())?.as_ref()?;
+        Some(explain::line(&shared.policy, request))
     }
 }

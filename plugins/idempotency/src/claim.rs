@@ -34,6 +34,15 @@ pub(crate) enum Ending {
     Release,
 }
 
+/// Whether an ending has reached the store.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Written {
+    /// It has.
+    Now,
+    /// It goes on being tried.
+    NotYet,
+}
+
 /// A claim of this process.
 pub(crate) struct Claim {
     held: Arc<Held>,
@@ -124,7 +133,7 @@ impl Claim {
     }
 
     /// Writes how it ended. Returns once that is acknowledged, or has failed for good; then it is tried on.
-    pub(crate) async fn end(&mut self, ending: Ending) {
+    pub(crate) async fn end(&mut self, ending: Ending) -> Written {
         self.state = State::Ending(ending.clone());
         if matches!(ending, Ending::Complete(Outcome::Uncertain(_), _)) {
             // A renewal that came after it would make a live claim of it again.
@@ -133,23 +142,24 @@ impl Claim {
         let patience = PATIENCE.min(self.held.lease);
         let began = Instant::now();
         let mut pause = FIRST_PAUSE;
-        loop {
+        let written = loop {
             match self.held.write(&ending).get().await {
                 Ok(()) => {
                     self.state = State::Over;
-                    break;
+                    break Written::Now;
                 }
                 Err(_) if began.elapsed() + pause < patience => sleep(pause).await,
                 Err(outage) => {
                     self.held.complain(&outage);
                     self.write_on(ending.clone());
-                    break;
+                    break Written::NotYet;
                 }
             }
             pause = (pause * 2).min(LONGEST_PAUSE);
-        }
+        };
         self.stop_renewing();
         self.tell(ending);
+        written
     }
 
     /// The process stops: tries once to write how it ended, or else `otherwise`.
@@ -296,6 +306,7 @@ async fn write_late(held: Arc<Held>, ending: Ending, seat: Option<Seat>) {
     let until = Instant::now() + LATE_PATIENCE;
     while Instant::now() < until {
         if held.write(&ending).get().await.is_ok() {
+            held.warn("an outcome that was not stored is stored by now", None);
             return;
         }
         sleep(LATE_PAUSE).await;

@@ -1,7 +1,7 @@
 //! One request with a key, from its head to what is kept of its reply.
 
 use crate::answers;
-use crate::claim::{Claim, Ending};
+use crate::claim::{Claim, Ending, Written};
 use crate::config::{Anonymous, Mode, OnStoreError, OnUncertain};
 use crate::fail::{Point, may_die};
 use crate::fate::{self, Fate, Shape};
@@ -224,9 +224,12 @@ impl Exchange {
                 Fate::Tombstone(why) => note_not_kept(claim, why),
                 Fate::Done | Fate::Released => {}
             }
-            claim.end(ending).await;
+            let written = claim.end(ending).await;
             self.stage = Stage::Over;
-            self.outcome = Some(counted(fate));
+            self.outcome = Some(match (written, fate) {
+                (Written::NotYet, Fate::Done) => Outcome::NotStored,
+                _ => counted(fate),
+            });
         }
     }
 

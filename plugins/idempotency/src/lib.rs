@@ -69,7 +69,7 @@ impl Plugin for Idempotency {
         vec![word::FIELD]
     }
 
-    fn explain(&self, request: &RequestHead<'_>, route: RouteId, facts: &Facts) -> Option<String> {
+    fn explain(&self, request: &RequestHead<'_>, route: RouteId, facts: &mut Facts) -> Option<String> {
         let policy = self.shared.policy(route)?;
         Some(explain::line(&self.shared, policy, request, route, facts))
     }

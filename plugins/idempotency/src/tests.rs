@@ -50,8 +50,8 @@ fn explain(plugin: &Idempotency, route: u16, method: &Method, lines: &[(&str, &s
         fields: &mut fields,
     };
     let trace = TraceContext { trace_id: 1, span_id: 1, flags: 0 };
-    let facts = Facts::new(RouteId(route), ClientAddress::Local, trace);
-    plugin.explain(&request, RouteId(route), &facts).expect("it has something to say")
+    let mut facts = Facts::new(RouteId(route), ClientAddress::Local, trace);
+    plugin.explain(&request, RouteId(route), &mut facts).expect("it has something to say")
 }
 
 #[test]

@@ -30,6 +30,10 @@ impl Plugin for Metrics {
         Some(Box::new(Exchange::new(Arc::clone(shared))))
     }
 
+    fn explain(&self, _: &RequestHead<'_>, _: RouteId, _: &mut Facts) -> Option<String> {
+        self.shared.as_ref().map(|_| "counts and times the request".to_owned())
+    }
+
     /// Here and not where it is built: a reload that fails changes nothing.
     fn on_install(&self, _: Option<&dyn Plugin>) {
         self.meter.set_limits(self.limits);

@@ -3,6 +3,7 @@
 mod admin;
 mod build;
 pub mod config;
+mod explain;
 mod headers;
 mod hidden;
 mod hooks;
@@ -20,7 +21,7 @@ use http::HeaderName;
 use shared::Shared;
 use std::sync::Arc;
 use vestibule_plugin::{
-    AdminCall, AdminReply, Build, BuildErrors, Deps, Hooks, Plugin, RequestHead, RouteId, Routes, Soon, Stage,
+    AdminCall, AdminReply, Build, BuildErrors, Deps, Facts, Hooks, Plugin, RequestHead, RouteId, Routes, Soon, Stage,
 };
 use vestibule_store::Quotas;
 
@@ -39,6 +40,10 @@ impl Plugin for RateLimit {
 
     fn reads(&self) -> Vec<HeaderName> {
         self.shared.policies.values().flat_map(|policy| policy.key.headers()).cloned().collect()
+    }
+
+    fn explain(&self, request: &RequestHead<'_>, route: RouteId, facts: &mut Facts) -> Option<String> {
+        Some(explain::lines(&self.shared, request, route, facts))
     }
 
     fn on_install(&self, _: Option<&dyn Plugin>) {

@@ -87,6 +87,11 @@ impl Plan {
         &texts[self.entries[place].key]
     }
 
+    /// Units that a request costs under the policy at this place.
+    pub(crate) fn cost(&self, place: usize) -> u64 {
+        self.entries[place].cost
+    }
+
     /// What a request with these key texts asks for.
     pub(crate) fn demand<'a>(&'a self, texts: &'a KeyTexts, address: ClientAddress) -> Demand<'a> {
         let charges = self.entries.iter().map(|entry| Charge {

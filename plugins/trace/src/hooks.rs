@@ -42,6 +42,16 @@ impl Exchange {
         Self { shared, tracestate: None, baggage: None }
     }
 
+    /// What would become of the caller's trace.
+    pub(crate) fn explain(&mut self, fields: &HeaderMap, drawn: TraceContext) -> &'static str {
+        match self.place(fields, drawn).1 {
+            Outcome::Continued => "continues the caller's trace",
+            Outcome::Started => "starts a trace",
+            Outcome::Restarted => "starts a trace: the caller's context is not valid",
+            Outcome::Distrusted => "starts a trace: callers are not trusted",
+        }
+    }
+
     /// The trace this exchange belongs to, and what became of the caller's. `drawn` is the host's own.
     fn place(&mut self, fields: &HeaderMap, drawn: TraceContext) -> (TraceContext, Outcome) {
         let sampled = |trace_id| sampled_flag(self.shared.share.takes(trace_id));

@@ -22,7 +22,7 @@ use config::Checked;
 use hooks::{Exchange, Shared, Trust};
 use metrics::Contexts;
 use std::sync::Arc;
-use vestibule_plugin::{Build, BuildErrors, Deps, Hooks, NoRoute, Plugin, RequestHead, RouteId, Routes, Stage};
+use vestibule_plugin::{Build, BuildErrors, Deps, Facts, Hooks, NoRoute, Plugin, RequestHead, RouteId, Routes, Stage};
 
 /// Gives every exchange its place in a trace.
 pub struct Trace {
@@ -34,6 +34,11 @@ impl Plugin for Trace {
     fn attach(&self, _request: &RequestHead<'_>, _route: RouteId) -> Option<Box<dyn Hooks>> {
         let shared = self.shared.as_ref()?;
         Some(Box::new(Exchange::new(Arc::clone(shared))))
+    }
+
+    fn explain(&self, request: &RequestHead<'_>, _: RouteId, facts: &mut Facts) -> Option<String> {
+        let mut exchange = Exchange::new(Arc::clone(self.shared.as_ref()?));
+        Some(exchange.explain(request.fields.map(), *facts.trace()).to_owned())
     }
 }
 

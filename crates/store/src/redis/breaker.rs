@@ -40,17 +40,23 @@ impl Breaker {
         }
     }
 
-    pub(super) fn succeeded(&mut self) {
+    /// Whether that closed it.
+    pub(super) fn succeeded(&mut self) -> bool {
+        let held_back = matches!(self, Self::Open { .. } | Self::Probing { .. });
         *self = Self::Closed;
+        held_back
     }
 
-    pub(super) fn failed(&mut self, now: Monotonic) {
+    /// Whether that opened it.
+    pub(super) fn failed(&mut self, now: Monotonic) -> bool {
+        let held_back = matches!(self, Self::Open { .. } | Self::Probing { .. });
         *self = match *self {
             Self::Closed => Self::Failing { failures: 1 },
             Self::Failing { failures } if failures + 1 < FAILURES => Self::Failing { failures: failures + 1 },
             Self::Failing { .. } => Self::Open { next_probe: after(now) },
             Self::Open { next_probe } | Self::Probing { next_probe } => Self::Open { next_probe },
         };
+        !held_back && matches!(self, Self::Open { .. })
     }
 
     pub(super) fn shown(&self) -> Shown {

@@ -1,0 +1,79 @@
+//! What would become of a request, without anything becoming of it.
+
+use super::judge::judge;
+use super::provenance;
+use super::request;
+use super::wire::{self, RequestFields};
+use crate::pipeline::Pipeline;
+use http::Method;
+use http::header::{self, HeaderName, HeaderValue};
+use pingora::http::RequestHeader;
+use std::net::{IpAddr, Ipv4Addr};
+use vestibule_plugin::{Facts, RouteId, TraceContext};
+
+/// The peer that is meant.
+const PEER: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+/// Width of the column of names.
+const NAMES: usize = 12;
+
+/// Says which route, client, tier and policies apply and what each plugin would do, in order. The peer is 127.0.0.1, and
+/// is believed when it forwards for others.
+pub fn explain(
+    pipeline: &Pipeline,
+    method: &Method,
+    target: &str,
+    fields: Vec<(HeaderName, HeaderValue)>,
+) -> Result<String, String> {
+    let mut head = RequestHeader::build(method.clone(), target.as_bytes(), Some(fields.len() + 1))
+        .map_err(|error| format!("`{target}` is no target: {error}"))?;
+    if !fields.iter().any(|(name, _)| name == header::HOST) {
+        head.insert_header(header::HOST, "localhost").map_err(|error| error.to_string())?;
+    }
+    for (name, value) in fields {
+        head.append_header(name, value).map_err(|error| error.to_string())?;
+    }
+    request::settle_target(&mut head);
+    wire::join_cookies(&mut head);
+    let mut request = request::read(&head, false, true);
+    let route = match judge(pipeline, &mut request, &mut head) {
+        Ok(route) => route,
+        Err(refusal) => {
+            let problem = &refusal.problem;
+            let status = problem.status.as_u16();
+            return Ok(row("edge", &format!("would answer {status} {}: {}", problem.slug, problem.detail)));
+        }
+    };
+    let mut trust = pipeline.trust.clone();
+    trust.proxies.push(PEER.into());
+    let client = trust.key(trust.origin(PEER, &head.headers).client);
+    let forged = provenance::remove_forwarding(&mut head, true, &pipeline.guarded).spoofed;
+    let mut facts = Facts::new(route, client, TraceContext { trace_id: 1, span_id: 1, flags: 0 });
+
+    let named = match route {
+        RouteId::UNMATCHED => "unmatched: no entry of [[routes]]".to_owned(),
+        route => pipeline.route_name(route).to_owned(),
+    };
+    let mut said = row("route", &named);
+    said.push_str(&row("client", &client.to_string()));
+    if forged {
+        said.push_str(&row("edge", "removes fields that only the proxy says"));
+    }
+    let mut fields = RequestFields(&mut head);
+    let request = request.head(&mut fields);
+    for built in &pipeline.plugins {
+        let text = built.plugin.explain(&request, route, &mut facts);
+        said.push_str(&row(built.name, text.as_deref().unwrap_or("takes no part")));
+    }
+    said.push_str(&row("upstream", &pipeline.upstream(route).authority()));
+    Ok(said)
+}
+
+/// A name and what stands beside it; further lines are indented.
+fn row(name: &str, text: &str) -> String {
+    let mut lines = text.lines();
+    let mut row = format!("{name:NAMES$} {}\n", lines.next().unwrap_or_default());
+    for line in lines {
+        row.push_str(&format!("  {line}\n"));
+    }
+    row
+}

@@ -1,0 +1,122 @@
+//! What would become of a request, told without sending it.
+
+use std::process::Command;
+
+const FILE: &str = "\
+[upstream]
+url = \"http://127.0.0.1:1\"
+[auth]
+secret_file = \"SECRET\"
+algorithms = [\"HS256\"]
+max_lifetime = \"0s\"
+[rate_limit]
+default_tier = \"free\"
+[rate_limit.policies.pro-burst]
+limit = \"100/min\"
+[rate_limit.policies.login]
+limit = \"5/15min\"
+algorithm = \"sliding_log\"
+key = \"address\"
+shadow = true
+[rate_limit.policies.free]
+limit = \"10/min\"
+[rate_limit.tiers]
+pro = [\"pro-burst\"]
+free = [\"free\"]
+[idempotency]
+principal = [\"subject\", \"address\"]
+[etag]
+[[routes]]
+name = \"login\"
+path = \"/login\"
+rate_limit = [\"login\"]
+[[routes]]
+name = \"desk\"
+path = \"/desk\"
+auth = { mode = \"required\", scopes = [\"desk\"] }
+";
+
+/// HS256 under `0123456789abcdef0123456789abcdef`: alice of the tier pro, until 2106.
+const TOKEN: &str = "eyJhbGciOiAiSFMyNTYifQ.eyJzdWIiOiAiYWxpY2UiLCAidGllciI6ICJwcm8iLCAiZXhwIjogNDI5NDk2NzI5NX0.zGOnEsSkukl-iLQBYGLH03-YGmY6hw-SQDxapFAeSQQ";
+
+/// What it prints, and how it ends.
+fn explain(args: &[&str]) -> (String, String, Option<i32>) {
+    let dir = tempfile::tempdir().expect("a directory");
+    let secret = dir.path().join("secret");
+    std::fs::write(&secret, "0123456789abcdef0123456789abcdef").expect("a file");
+    let config = dir.path().join("vestibule.toml");
+    std::fs::write(&config, FILE.replace("SECRET", &secret.display().to_string())).expect("a file");
+    let ran = Command::new(crate::bin()).arg("explain").arg("-c").arg(&config).args(args).output().expect("it runs");
+    let text = |bytes| String::from_utf8(bytes).expect("text");
+    (text(ran.stdout), text(ran.stderr), ran.status.code())
+}
+
+/// The line of a plugin, without the space that sets columns apart.
+fn line(said: &str, name: &str) -> String {
+    let found = said.lines().find(|line| line.split_whitespace().next() == Some(name));
+    let found = found.unwrap_or_else(|| panic!("no line of {name}: {said}"));
+    found.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// RL-22
+#[test]
+fn a_request_is_told_from_its_route_to_its_upstream() {
+    let bearer = format!("authorization: Bearer {TOKEN}");
+    let (said, stderr, code) = explain(&["POST", "/login?x=1", "-H", &bearer, "-H", "idempotency-key: k"]);
+    assert_eq!((stderr.lines().filter(|line| line.starts_with("error")).count(), code), (0, Some(0)), "{stderr}");
+    let order: Vec<&str> =
+        said.lines().filter(|line| !line.starts_with(' ')).filter_map(|line| line.split(' ').next()).collect();
+    let expected = ["route", "client", "trace", "metrics", "auth", "rate_limit", "idempotency", "etag", "upstream"];
+    assert_eq!(order, expected, "{said}");
+    assert_eq!(line(&said, "route"), "route login");
+    assert_eq!(line(&said, "client"), "client 127.0.0.1");
+    assert_eq!(line(&said, "auth"), "auth optional token ok allowed");
+    assert_eq!(line(&said, "rate_limit"), "rate_limit tier pro (claim `tier` of the token)");
+    let pro = line(&said, "pro-burst");
+    assert!(pro.starts_with("pro-burst tier gcra 100/min burst 100 leased key sub=alice (h:"), "{pro}");
+    let login = line(&said, "login");
+    assert!(login.starts_with("login route sliding_log 5/15min strict key addr=127.0.0.1 (h:"), "{login}");
+    assert!(login.ends_with("cost 1 shadow"), "{login}");
+    assert!(line(&said, "idempotency").contains("key ok, bare principal subject raw"), "{said}");
+    assert_eq!(line(&said, "etag"), "etag POST passes");
+    assert!(!said.contains(TOKEN), "{said}");
+}
+
+/// RL-22: whoever forwards is believed, and an unknown route is said to be one.
+#[test]
+fn a_forwarded_client_and_an_unknown_route_are_told() {
+    let (said, _, _) =
+        explain(&["GET", "/nowhere", "-H", "X-Forwarded-For: 203.0.113.9", "-H", "x_auth_subject: mallory"]);
+    assert_eq!(line(&said, "route"), "route unmatched: no entry of [[routes]]");
+    assert_eq!(line(&said, "client"), "client 203.0.113.9");
+    assert_eq!(line(&said, "edge"), "edge removes fields that only the proxy says");
+    assert_eq!(line(&said, "auth"), "auth optional no credential, anonymous");
+    assert!(line(&said, "anonymous").contains("key addr=203.0.113.9"), "{said}");
+}
+
+#[test]
+fn a_refusal_is_told_where_it_would_happen() {
+    let bearer = format!("authorization: Bearer {TOKEN}");
+    let (said, _, _) = explain(&["GET", "/desk", "-H", &bearer]);
+    assert_eq!(line(&said, "auth"), "auth required token ok not allowed here, would answer 403");
+    let forged = format!("authorization: Bearer {TOKEN}x");
+    let (said, _, _) = explain(&["GET", "/desk", "-H", &forged]);
+    assert!(line(&said, "auth").contains("would answer 401"), "{said}");
+    let (said, _, _) = explain(&["GET", "/desk"]);
+    assert!(line(&said, "auth").starts_with("auth required no credential, would answer 401"), "{said}");
+    let (said, _, code) = explain(&["BREW", "/desk"]);
+    assert!(line(&said, "edge").starts_with("edge would answer 405 method-not-allowed"), "{said}");
+    assert_eq!(code, Some(0));
+}
+
+#[test]
+fn what_cannot_be_a_request_is_an_error() {
+    for (args, expected) in [
+        (&["GET", "desk"][..], "`desk` is no path"),
+        (&["G T", "/"], "`G T` is no method"),
+        (&["GET", "/", "-H", "secret-without-colon"], "expected a field like"),
+    ] {
+        let (_, stderr, code) = explain(args);
+        assert!(code == Some(1) && stderr.contains(expected) && !stderr.contains("secret-"), "{args:?}: {stderr}");
+    }
+}
