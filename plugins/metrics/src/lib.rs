@@ -14,7 +14,7 @@ use hooks::{Exchange, Shared};
 use series::Series;
 use std::sync::Arc;
 use vestibule_plugin::meter::{Limits, Registry, process};
-use vestibule_plugin::{Build, BuildErrors, Deps, Hooks, NoRoute, Plugin, RequestHead, RouteId, Routes, Stage};
+use vestibule_plugin::{Build, BuildErrors, Deps, Facts, Hooks, NoRoute, Plugin, RequestHead, RouteId, Routes, Stage};
 
 /// Counts and times every exchange.
 pub struct Metrics {
