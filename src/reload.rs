@@ -91,6 +91,13 @@ impl Reloader {
             tracing::warn!(target: "config", key, "this key takes effect at restart only");
         }
         warn(&generation.warnings);
+        for key in current.settings.store.forgets(&generation.settings.store) {
+            tracing::warn!(
+                target: "config",
+                key,
+                "what the store knew under the old value is not found under the new one: keys that were used are free again, and limits begin anew"
+            );
+        }
         let number = current.number() + 1;
         let (log, secret) = (generation.settings.log, generation.settings.store.secret);
         let pipeline = Pipeline::new(number, generation, current.upstreams(), &self.host.lent())

@@ -166,6 +166,18 @@ pub struct Store {
     pub memory_max: u64,
 }
 
+impl Store {
+    /// The keys of `[store]` by whose change what is stored is not found again.
+    pub fn forgets(&self, next: &Self) -> Vec<&'static str> {
+        let changed = [
+            ("store.url", self.place != next.place),
+            ("store.namespace", self.namespace != next.namespace),
+            ("store.secret_file", self.secret != next.secret),
+        ];
+        changed.into_iter().filter_map(|(key, changed)| changed.then_some(key)).collect()
+    }
+}
+
 /// Where what is shared lies.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StorePlace {

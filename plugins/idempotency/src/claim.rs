@@ -162,6 +162,11 @@ impl Claim {
         written
     }
 
+    /// Whether it is known how it ends, and only the store has still to hear of it.
+    pub(crate) fn is_ending(&self) -> bool {
+        matches!(self.state, State::Ending(_))
+    }
+
     /// The process stops: tries once to write how it ended, or else `otherwise`.
     pub(crate) async fn end_now(&mut self, otherwise: Ending) {
         let ending = match std::mem::replace(&mut self.state, State::Over) {

@@ -257,6 +257,7 @@ impl Exchange {
                 record = %claim.hold().name,
                 principal_id = %claim.principal(),
                 trace_id = format_args!("{:032x}", claim.hold().trace_id),
+                expected = "no-store or ttl=SECONDS",
                 "the application's vestibule-idempotency field is malformed"
             );
         }
@@ -295,7 +296,9 @@ impl Exchange {
         let status = failure.head.unwrap_or(StatusCode::BAD_GATEWAY);
         let ending = ending_of(fate, status, claim.keeping());
         if failure.why == WhyFailed::Stopped {
-            if let Fate::Uncertain(why) = fate {
+            if let Fate::Uncertain(why) = fate
+                && !claim.is_ending()
+            {
                 note_unknown(claim, why);
             }
             claim.end_now(ending).await;

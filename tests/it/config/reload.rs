@@ -157,3 +157,20 @@ async fn the_admin_listener_shows_what_check_prints() {
     assert_eq!(shown.text(), printed.stdout);
     assert!(shown.text().contains("secret = \"***\""), "{}", shown.text());
 }
+
+/// What is stored under another name is not found again; whoever changes that by a reload is told.
+#[tokio::test]
+async fn a_reload_that_loses_what_is_stored_says_so() {
+    let origin = Origin::returning(200, "ok");
+    let proxy = Proxy::before(crate::bin(), &origin.url(), "").await;
+    assert_eq!(proxy.reload().await.status, 200);
+    proxy.wait_log("a reload", |line| line["msg"] == "configuration reloaded").await;
+    let told =
+        |line: &serde_json::Value| line["msg"].as_str().is_some_and(|msg| msg.starts_with("what the store knew"));
+    assert!(!proxy.logs().iter().any(told), "nothing has changed");
+    proxy.rewrite("[store]\nnamespace = \"other\"\nsecret = \"another\"\n");
+    assert_eq!(proxy.reload().await.status, 200);
+    for key in ["store.namespace", "store.secret_file"] {
+        proxy.wait_log(key, |line| told(line) && line["key"] == key && line["level"] == "WARN").await;
+    }
+}
