@@ -146,10 +146,11 @@ impl Server {
     }
 
     /// Accepts nothing more and lets what is under way end, at most `drain_timeout` or until `interrupted`; the
-    /// exchanges that were left.
+    /// exchanges and outcomes that were left.
     pub async fn drain(self, interrupted: impl Future<Output = ()>) -> usize {
         self.draining.store(true, Ordering::Relaxed);
         let in_flight = || self.host.in_flight.load(Ordering::Relaxed);
+        let owed = || self.host.pipeline().stores.owed();
         tracing::info!(target: "listener", in_flight = in_flight(), "draining");
         // The listeners hold receivers, so somebody hears it.
         let _ = self.drain.send(true);
@@ -157,8 +158,8 @@ impl Server {
         let patience = self.host.pipeline().settings.server.drain_timeout;
         let ended = async {
             tokio::time::sleep(DRAIN_NOTICE).await;
-            wait_while(|| in_flight() > 0 || self.proxy.open_connections() > 0, patience.saturating_sub(DRAIN_NOTICE))
-                .await;
+            let busy = || in_flight() > 0 || self.proxy.open_connections() > 0 || owed() > 0;
+            wait_while(busy, patience.saturating_sub(DRAIN_NOTICE)).await;
         };
         tokio::select! {
             () = ended => {}
@@ -173,8 +174,12 @@ impl Server {
         } else {
             tracing::info!(target: "listener", in_flight = left, "stopped");
         }
+        let owed = owed();
+        if owed > 0 {
+            tracing::error!(target: "listener", owed, "stopped before all outcomes of keyed requests were stored");
+        }
         self.host.log.flush(LAST_LINES);
-        left
+        left + owed
     }
 
     /// Ends what is left, and waits a moment for its last words.

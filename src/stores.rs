@@ -80,8 +80,23 @@ impl Stores {
         let mut tick = tokio::time::interval(SWEEP);
         loop {
             tick.tick().await;
-            serving().sweep();
+            let stores = serving();
+            stores.sweep();
+            stores.look_again().await;
         }
+    }
+
+    /// Looks whether a store that must not be used may be by now: as long as it must not, nobody is sent here who would
+    /// find out.
+    async fn look_again(&self) {
+        if self.standing().refused.is_some() {
+            self.first_contact().await;
+        }
+    }
+
+    /// Outcomes that are known and not written yet.
+    pub fn owed(&self) -> usize {
+        self.records.ledger.get().map_or(0, |ledger| ledger.owed())
     }
 
     /// Reaches out to a store elsewhere, if a plugin uses it.

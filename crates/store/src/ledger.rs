@@ -15,13 +15,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 pub struct Ledger {
     records: Arc<dyn Records>,
     executing: Arc<AtomicUsize>,
+    owed: Arc<AtomicUsize>,
     lobby: Lobby,
 }
 
 impl Ledger {
     /// On this store, with nobody executing or waiting.
     pub fn new(records: Arc<dyn Records>) -> Self {
-        Self { records, executing: Arc::default(), lobby: Lobby::default() }
+        Self { records, executing: Arc::default(), owed: Arc::default(), lobby: Lobby::default() }
     }
 
     /// The store.
@@ -40,11 +41,32 @@ impl Ledger {
         self.executing.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).ok()?;
         Some(Seat(Arc::clone(&self.executing)))
     }
+
+    /// Something is still to be written that nobody waits for, until what this gives is dropped.
+    pub fn owe(&self) -> Owed {
+        self.owed.fetch_add(1, Ordering::Relaxed);
+        Owed(Arc::clone(&self.owed))
+    }
+
+    /// How much of that there is: a process that stops should wait for it.
+    pub fn owed(&self) -> usize {
+        self.owed.load(Ordering::Relaxed)
+    }
 }
 
 impl fmt::Debug for Ledger {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Ledger({} executing)", self.executing.load(Ordering::Relaxed))
+    }
+}
+
+/// What is still to be written.
+#[derive(Debug)]
+pub struct Owed(Arc<AtomicUsize>);
+
+impl Drop for Owed {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -87,7 +87,7 @@ pub(crate) fn store_unavailable(cause: impl Display) -> Problem {
 
 pub(crate) fn store_full() -> Problem {
     Problem::new("store-full", StatusCode::SERVICE_UNAVAILABLE, "Store full")
-        .detail("there is no room for another key; this request was not sent on. Repeat it later, with the same key")
+        .detail("there is no room to remember this request; it was not sent on. Repeat it later, with the same key")
         .retry_after(SOON)
         .caused_by("no room for another record; raise [store] memory_max (or maxmemory of the Redis), or shorten ttl")
 }

@@ -195,7 +195,11 @@ impl Claim {
     fn write_on(&mut self, ending: Ending) {
         self.state = State::Over;
         if let Ok(runtime) = Handle::try_current() {
-            runtime.spawn(write_late(Arc::clone(&self.held), ending, self.seat.take()));
+            let (late, owed) = (write_late(Arc::clone(&self.held), ending, self.seat.take()), self.held.ledger.owe());
+            runtime.spawn(async move {
+                late.await;
+                drop(owed);
+            });
         }
     }
 

@@ -34,7 +34,11 @@ impl Drop for Undo {
             return;
         }
         if let Ok(runtime) = Handle::try_current() {
-            runtime.spawn(take_back(ledger, hold));
+            let owed = ledger.owe();
+            runtime.spawn(async move {
+                take_back(ledger, hold).await;
+                drop(owed);
+            });
         }
     }
 }

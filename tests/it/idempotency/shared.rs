@@ -144,6 +144,58 @@ async fn what_ends_in_a_drain_is_replayed_by_the_next_process() {
     assert_eq!(stage.hits(), 1);
 }
 
+/// A drain waits for what only the store has still to hear of.
+#[tokio::test]
+async fn a_drain_waits_until_what_is_known_is_stored() {
+    let gate = Gate::closed();
+    let mut stage = Stage::new(On::Redis, slow(&gate)).await;
+    let first = tokio::spawn(stage.order("k").send());
+    stage.origin.wait_hits(1).await;
+    stage.store.redis().stop();
+    gate.open();
+    assert_eq!(first.await.expect("no panic").status, 201, "after a lease of trying");
+    stage.proxy.sigterm();
+    stage.proxy.wait_log("the drain", |line| line["msg"] == "draining").await;
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    stage.store.redis().resume();
+    assert!(stage.proxy.wait_exit().await.success());
+    stage.proxy = stage.another_proxy("").await;
+    assert!(is_replay(&stage.order("k").await));
+    assert_eq!(stage.hits(), 1);
+}
+
+/// A claim that a standing Redis reads after the last request is taken back before the process ends.
+#[tokio::test]
+async fn a_drain_leaves_no_claim_that_nobody_knows_of() {
+    let mut stage = Stage::new(On::Redis, orders()).await;
+    stage.order("warm").await;
+    stage.store.redis().stop();
+    assert_eq!(stage.order("k").await.status, 503);
+    stage.proxy.sigterm();
+    stage.proxy.wait_log("the drain", |line| line["msg"] == "draining").await;
+    stage.store.redis().resume();
+    assert!(stage.proxy.wait_exit().await.success());
+    stage.proxy = stage.another_proxy("").await;
+    assert_eq!(stage.order("k").await.status, 201);
+    assert_eq!(stage.hits(), 2);
+}
+
+/// One that is not waited for any longer is said to be lost.
+#[tokio::test]
+async fn a_drain_that_waits_no_longer_says_what_was_not_stored() {
+    let gate = Gate::closed();
+    let mut stage = Stage::with(On::Redis, slow(&gate), "[server]\ndrain_timeout = \"500ms\"\n").await;
+    let first = tokio::spawn(stage.order("k").send());
+    stage.origin.wait_hits(1).await;
+    stage.store.redis().stop();
+    gate.open();
+    assert_eq!(first.await.expect("no panic").status, 201);
+    stage.proxy.sigterm();
+    assert_eq!(stage.proxy.wait_exit().await.code(), Some(1));
+    let lost = |line: &serde_json::Value| line["level"] == "ERROR" && line["owed"] == 1;
+    stage.proxy.wait_log("what was lost", lost).await;
+}
+
 /// What a drain cut off is an open question for the next process at once, and not only after a lease.
 #[tokio::test]
 async fn what_a_drain_cut_off_is_known_to_be_unknown() {
@@ -277,15 +329,15 @@ async fn a_redis_that_evicts_is_refused_at_start_and_later() {
     assert_eq!(ready.status, 503);
     assert!(ready.text().contains("maxmemory-policy is volatile-ttl"), "{}", ready.text());
     assert_eq!(stage.hits(), 0);
-    // And is put right.
+    // And is put right, which is noticed also where nobody sends requests any more.
     stage.store.redis().command(&["CONFIG", "SET", "maxmemory-policy", "noeviction"]).await;
     within("the store to be used", async {
-        while stage.order("k").await.status != 201 {
+        while stage.proxy.admin("GET", "/readyz").await.status != 200 {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     })
     .await;
-    assert_eq!(stage.proxy.admin("GET", "/readyz").await.status, 200);
+    assert_eq!(stage.order("k").await.status, 201);
 }
 
 /// ID-36.
