@@ -34,7 +34,9 @@ async fn an_ambiguous_path_is_refused_where_it_meets_an_entry() {
     assert_eq!(origin.last().target, "/admin/");
     assert_eq!(proxy.wait_access(8).await.last().map(|line| line["route"].clone()), Some("admin".into()));
     let paths: Vec<_> = proxy.access().iter().map(|line| line["path"].clone()).collect();
-    assert_eq!(paths[1..3], ["/admin", "/admin"], "what was refused is logged normalised, too: {paths:?}");
+    // Lines of different workers may pass each other.
+    let normalised = paths.iter().filter(|path| *path == "/admin").count();
+    assert_eq!(normalised, 4, "what was refused is logged normalised, too: {paths:?}");
 }
 
 /// SEC-12: where no entry is concerned, every byte goes on as it was sent.
