@@ -54,7 +54,7 @@ pub(crate) async fn wait(ledger: &Arc<Ledger>, claim: Claim, patience: Duration)
             },
         };
         match timeout_at(until, follower.news()).await {
-            Err(_) => return Ok(Got::Known(Begun::Busy { trace_id: 0 })),
+            Err(_) => return follower.doubt().map_or(Ok(Got::Known(Begun::Busy { trace_id: 0 })), Err),
             Ok(News::Settled(known)) => return Ok(Got::Known(known)),
             Ok(News::Offered) => {
                 if let Some((lead, hold)) = follower.take() {
@@ -77,8 +77,9 @@ async fn poll(ledger: Arc<Ledger>, mut claim: Claim, lead: Lead) {
         pause = (pause * 2).min(LONGEST_PAUSE);
         claim.hold.owner = Owner::draw();
         match begin(&ledger, claim).await {
-            // A store that fails may be back before those who wait give up.
-            Ok(Begun::Busy { .. }) | Err(_) => {}
+            Ok(Begun::Busy { .. }) => lead.doubt(None),
+            // It may be back before those who wait give up.
+            Err(outage) => lead.doubt(Some(outage)),
             Ok(Begun::Acquired) => {
                 if let Some((lead, hold)) = lead.offer(claim.hold).await {
                     drop(Undo::new(&ledger, hold));

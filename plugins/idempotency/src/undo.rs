@@ -56,4 +56,8 @@ async fn take_back(ledger: Arc<Ledger>, hold: Hold) {
         }
         sleep(PAUSE).await;
     }
+    if heard < 2 {
+        tracing::warn!(target: "idempotency", record = %hold.name,
+            "the store was away for too long: it may hold a claim for a request that was never sent on");
+    }
 }

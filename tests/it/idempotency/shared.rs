@@ -107,6 +107,26 @@ async fn a_released_claim_is_taken_by_one_that_waits_elsewhere() {
     assert_eq!((executed, stage.hits()), (1, 2));
 }
 
+/// Who waits while the store is away is not told that somebody executes, which nobody can know.
+#[tokio::test]
+async fn one_that_waits_for_a_store_that_is_away_is_told_so() {
+    let gate = Gate::closed();
+    let lines = "on_concurrent = \"wait\"\nwait = \"2s\"\n";
+    let stage = Stage::with(On::Redis, slow(&gate), lines).await;
+    let other = stage.another_proxy(lines).await;
+    let first = tokio::spawn(stage.order("k").send());
+    stage.origin.wait_hits(1).await;
+    let waits = tokio::spawn(keyed(other.post("/orders"), "k").body("one").send());
+    other.wait_metrics("one that waits", |scrape| scrape.value("http_server_active_requests", &[]) >= 1.0).await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    stage.store.redis().stop();
+    let answer = waits.await.expect("no panic");
+    stage.store.redis().resume();
+    assert_eq!((answer.status, answer.problem()), (503, "store-unavailable".into()));
+    gate.open();
+    assert_eq!(first.await.expect("no panic").status, 201);
+}
+
 /// ID-28.
 #[tokio::test]
 async fn a_proxy_that_is_killed_leaves_a_claim_and_then_an_open_question() {

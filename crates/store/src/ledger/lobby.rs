@@ -3,7 +3,7 @@
 //! The leader asks the store, executes, or polls; whatever it learns, its followers learn without asking. A name is
 //! here as long as somebody leads it, so there is nothing to clean up.
 
-use crate::records::{Begun, Fingerprint, Hold, Name};
+use crate::records::{Begun, Fingerprint, Hold, Name, Outage};
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::fmt;
@@ -45,6 +45,7 @@ struct Room {
     fingerprint: Fingerprint,
     news: watch::Sender<News>,
     offer: Mutex<Option<(Lead, Hold)>>,
+    doubt: Mutex<Option<Outage>>,
 }
 
 impl Lobby {
@@ -58,7 +59,7 @@ impl Lobby {
             return Entry::Follow(Follower { news: room.news.subscribe(), room: Arc::clone(room) });
         }
         let news = watch::Sender::new(News::None);
-        let room = Arc::new(Room { name, fingerprint, news, offer: Mutex::new(None) });
+        let room = Arc::new(Room { name, fingerprint, news, offer: Mutex::new(None), doubt: Mutex::new(None) });
         rooms.insert(name, Arc::clone(&room));
         Entry::Lead(Lead { room, rooms: Arc::clone(&self.rooms) })
     }
@@ -74,6 +75,11 @@ impl Lead {
     /// Tells the followers what came of it, and leaves.
     pub fn settle(self, found: Begun) {
         self.leave(News::Settled(found));
+    }
+
+    /// Why the leader knows nothing at the moment; `None`: it does.
+    pub fn doubt(&self, why: Option<Outage>) {
+        *self.room.doubt.lock() = why;
     }
 
     /// Whether anybody follows.
@@ -129,6 +135,11 @@ impl Follower {
         let known = self.news.wait_for(|news| !matches!(news, News::None)).await;
         // The room, and the sender in it, is held by this follower itself.
         known.map_or(News::Vacant, |news| news.clone())
+    }
+
+    /// Why the leader knows nothing at the moment.
+    pub fn doubt(&self) -> Option<Outage> {
+        self.room.doubt.lock().clone()
     }
 
     /// Takes the claim that was offered, and the lead; `None`: another follower was faster, and leads now.

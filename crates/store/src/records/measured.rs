@@ -93,7 +93,8 @@ impl Measured {
         let timing =
             self.timings[operation][came].get_or_init(|| self.durations.with(&[OPERATIONS[operation], OUTCOMES[came]]));
         timing.observe(self.clock.now() - started);
-        self.show_up(!matches!(answer, Err(Outage::Timeout | Outage::Unheard(_) | Outage::Unavailable(_))));
+        // One that says no is there.
+        self.show_up(answer.is_ok() || self.inner.standing().up);
     }
 
     fn show_up(&self, up: bool) {
