@@ -13,6 +13,9 @@ const MAX_KEYS: usize = 100_000;
 const LENGTH: std::ops::RangeInclusive<usize> = 16..=512;
 /// Characters of an id.
 const ID: std::ops::RangeInclusive<usize> = 1..=64;
+/// What a file is made of.
+const EXPECTED: &str =
+    "expected TOML of `[[key]]` tables with `id` and `sha256`; `tier`, `subject`, `scopes` may follow";
 
 /// The keys there are.
 pub(crate) struct ApiKeys {
@@ -41,9 +44,9 @@ impl ApiKeys {
     /// Reads a file, or says everything that is wrong with it.
     pub(crate) fn read(text: &str) -> Result<Self, Vec<String>> {
         let file: File = toml::from_str(text).map_err(|error| {
-            // Its own message would quote the line, and with it a hash.
+            // Its own message would quote what stands there, which may be a key that somebody wrote down in plain.
             let line = error.span().map_or(0, |span| text[..span.start].matches('\n').count() + 1);
-            vec![format!("line {line}: {}", error.message())]
+            vec![format!("line {line}: {EXPECTED}")]
         })?;
         if file.key.len() > MAX_KEYS {
             return Err(vec![format!("{} keys; expected at most {MAX_KEYS}", file.key.len())]);
@@ -149,5 +152,21 @@ mod tests {
         }
         assert!(ApiKeys::read(&key("a b", &hex("1"))).is_err());
         assert!(ApiKeys::read("").is_ok());
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_file_is_said_by_its_line_alone() {
+        let hash = hex(KEY);
+        for bad in [
+            "\nkey = \"plainsecret\"".to_owned(),
+            "\nplainsecret = 1".to_owned(),
+            "\nplainsecret".to_owned(),
+            "[[key]]\nplainsecret = 1".to_owned(),
+            "[[key]]\nid = \"a\nsha256 = \"plainsecret\"".to_owned(),
+            format!("[[key]]\nscopes = \"plainsecret\"\nid = \"a\"\nsha256 = \"{hash}\""),
+        ] {
+            let wrong = ApiKeys::read(&bad).err().expect("a bad file").concat();
+            assert_eq!(wrong, format!("line 2: {EXPECTED}"), "{bad}");
+        }
     }
 }
