@@ -1,7 +1,8 @@
 //! Where a credential may be: one `Authorization: Bearer`, one API key field, and nowhere else.
 
-use http::HeaderMap;
-use http::header::{AUTHORIZATION, HeaderName};
+use http::header::{ACCESS_CONTROL_REQUEST_METHOD, AUTHORIZATION, HeaderName, ORIGIN};
+use http::{HeaderMap, Method};
+use vestibule_plugin::RequestHead;
 
 /// What a request brings along.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -21,6 +22,14 @@ pub(crate) struct Ambiguous;
 pub(crate) struct Ours<'a> {
     pub(crate) tokens: bool,
     pub(crate) api_key_field: Option<&'a HeaderName>,
+}
+
+/// A browser's question whether it may ask (Fetch standard, CORS-preflight fetch): it carries no credential by design.
+pub(crate) fn is_preflight(request: &RequestHead<'_>) -> bool {
+    let fields = request.fields.map();
+    *request.method == Method::OPTIONS
+        && fields.contains_key(ORIGIN)
+        && fields.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
 }
 
 /// Finds what a request brings along.

@@ -2,12 +2,14 @@
 
 use crate::check::{Refused, Step, Turn};
 use crate::config::Mode;
-use crate::credential::{self, Ours};
+use crate::credential;
+use crate::door::Entry;
+use crate::judge::{Judged, Judgement, judge};
+use crate::metrics::Outcome;
 use crate::shared::{Shared, Source};
-use std::sync::Arc;
-use vestibule_plugin::{Facts, Principal, RequestHead, RouteId};
+use vestibule_plugin::{Facts, RequestHead, RouteId};
 
-/// Says it. Nothing is fetched: with keys from an address a token is only read.
+/// Says it. Nothing is fetched: with keys from an address a token is only read, and taken for what it says.
 pub(crate) fn line(shared: &Shared, request: &RequestHead<'_>, route: RouteId, facts: &mut Facts) -> String {
     let door = shared.door(route);
     let mode = match door.mode {
@@ -15,54 +17,51 @@ pub(crate) fn line(shared: &Shared, request: &RequestHead<'_>, route: RouteId, f
         Mode::Optional => "optional",
         Mode::Required => "required",
     };
-    let ours = Ours {
-        tokens: shared.verifies_tokens(),
-        api_key_field: shared.api_keys.is_some().then_some(&shared.api_key_field),
-    };
-    let Ok(presented) = credential::read(request.fields.map(), ours) else {
+    if credential::is_preflight(request) {
+        return format!("{mode}  CORS preflight, passes without a credential");
+    }
+    let Ok(presented) = credential::read(request.fields.map(), shared.ours()) else {
         return format!("{mode}  two credentials where one belongs, would answer 400");
     };
+    let address = facts.address();
+    let judgement = judge(shared, &presented, address, |token| match &shared.source {
+        Source::Remote(_) => Step::Done(shared.believe_token(token)),
+        Source::Fixed(_) | Source::None => shared.check_token(token, address, Turn::Last),
+    });
+    let judged = match judgement {
+        Judgement::Now(Ok(judged)) => judged,
+        Judgement::Now(Err(refused)) => return format!("{mode}  {}", refusal(refused)),
+        Judgement::Wait(_) => return format!("{mode}  {}", refusal(Refused::NoKeys)),
+    };
     let mut parts = vec![mode.to_owned()];
-    if let Some(token) = &presented.token {
-        parts.push(match (&shared.source, shared.verifier.read(token)) {
-            (_, Err(_)) => "token is not acceptable, would answer 401".to_owned(),
-            (Source::Remote(_), Ok(token)) => {
-                let algorithm = token.algorithm.name();
-                facts.set_principal(Principal::of_token(token.claims).into());
-                format!("token unverified ({algorithm}, keys from jwks_url); what follows holds if it is good")
-            }
-            (_, Ok(_)) => match shared.check_token(token, facts.address(), Turn::Last) {
-                Step::Done(Ok(good)) => {
-                    facts.set_principal(Arc::clone(&good.verified.principal));
-                    "token ok".to_owned()
-                }
-                Step::Done(Err(Refused::Bad(outcome))) => {
-                    format!("token refused ({}), would answer 401", outcome.as_str())
-                }
-                Step::Done(Err(_)) | Step::Wait(_) => "token cannot be verified, would answer 503".to_owned(),
-            },
-        });
-    }
-    if let Some(key) = &presented.api_key {
-        parts.push(match shared.check_api_key(key, facts.address()) {
-            Ok(principal) => {
-                let said = format!("api key {}", principal.api_key.as_deref().unwrap_or_default());
-                if facts.principal().is_none() {
-                    facts.set_principal(principal);
-                }
-                said
-            }
-            Err(_) => "api key unknown, would answer 401".to_owned(),
-        });
-    }
-    if presented == credential::Presented::default() {
-        let refused = door.mode == Mode::Required;
-        parts.push(if refused { "no credential, would answer 401" } else { "no credential, anonymous" }.to_owned());
-    }
-    if let Some(principal) = facts.principal() {
-        parts.push(if door.lets(principal) { "allowed" } else { "not allowed here, would answer 403" }.to_owned());
-    } else if door.asks() {
-        parts.push("asks for scopes or claims, would answer 401".to_owned());
-    }
+    parts.extend(seen(shared, &judged));
+    parts.push(match door.admit(judged.principal()) {
+        Entry::Known(principal) => {
+            facts.set_principal(principal);
+            "allowed".to_owned()
+        }
+        Entry::Anonymous => "no credential, anonymous".to_owned(),
+        Entry::Missing => "no credential, would answer 401".to_owned(),
+        Entry::Forbidden => "not allowed here, would answer 403".to_owned(),
+    });
     parts.join("  ")
+}
+
+/// What there was.
+fn seen(shared: &Shared, judged: &Judged) -> Vec<String> {
+    let token = judged.token.as_ref().map(|_| match &shared.source {
+        Source::Remote(_) => "token unverified (keys from jwks_url); what follows holds if its signature is good",
+        Source::Fixed(_) | Source::None => "token ok",
+    });
+    let api_key = judged.api_key.as_ref().map(|key| format!("api key {}", key.api_key.as_deref().unwrap_or_default()));
+    token.map(str::to_owned).into_iter().chain(api_key).collect()
+}
+
+fn refusal(refused: Refused) -> String {
+    match refused {
+        Refused::Bad(Outcome::BadApiKey) => "api key unknown, would answer 401".to_owned(),
+        Refused::Bad(outcome) => format!("token refused ({}), would answer 401", outcome.as_str()),
+        Refused::Limited(_) => "too many bad credentials from this address, would answer 429".to_owned(),
+        Refused::NoKeys => "token cannot be verified, would answer 503".to_owned(),
+    }
 }

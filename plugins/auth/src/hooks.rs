@@ -1,20 +1,17 @@
 //! One exchange: lets in or refuses, states who calls, and tells the application.
 
 use crate::answers;
-use crate::check::{Good, Refused, Step, Turn};
-use crate::claims;
+use crate::check::{Refused, Turn};
 use crate::config::Mode;
-use crate::credential::{self, Ours, Presented};
+use crate::credential;
+use crate::door::{Door, Entry};
+use crate::judge::{Judged, Judgement, judge};
 use crate::metrics::Outcome;
-use crate::shared::{Door, Shared};
-use http::Method;
-use http::header::{ACCESS_CONTROL_REQUEST_METHOD, AUTHORIZATION, HeaderName, HeaderValue, ORIGIN};
+use crate::shared::Shared;
+use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use std::borrow::Cow;
 use std::sync::Arc;
-use vestibule_plugin::{
-    AccessLine, ClientAddress, End, Facts, Field, Fields, Flow, Hooks, Principal, PrincipalKind, Problem, RequestHead,
-    Soon, claim,
-};
+use vestibule_plugin::{AccessLine, End, Facts, Field, Fields, Flow, Hooks, Problem, RequestHead, Soon};
 
 /// The hooks of one exchange.
 pub(crate) struct Exchange {
@@ -40,6 +37,21 @@ enum Told {
 }
 
 impl Tells {
+    fn of(judged: Judged, shared: &Shared) -> Self {
+        let mut removed = Vec::new();
+        if !shared.config.forward_token {
+            removed.extend(judged.token.is_some().then_some(AUTHORIZATION));
+            removed.extend(judged.api_key.is_some().then(|| shared.api_key_field.clone()));
+        }
+        let subject = judged.api_key.and_then(|key| key.subject.clone());
+        let fields = match (judged.token, subject) {
+            (Some(good), _) => Some(Told::Verified(good.verified)),
+            (None, Some(subject)) => Some(Told::Subject(shared.verifier.told_of_subject(&subject))),
+            (None, None) => None,
+        };
+        Self { fields, removed }
+    }
+
     fn fields(&self) -> &[(HeaderName, HeaderValue)] {
         match &self.fields {
             Some(Told::Verified(verified)) => &verified.fields,
@@ -66,18 +78,17 @@ impl Exchange {
     }
 
     fn admit(&mut self, shared: &Shared, door: &Door, judged: Judged, facts: &mut Facts) -> (Outcome, Option<Problem>) {
-        let outcome = judged.outcome();
-        let Some(principal) = judged.principal() else {
-            let needed = door.mode == Mode::Required || door.asks();
-            let missing = needed.then(|| answers::missing(shared));
-            return (if needed { Outcome::Missing } else { Outcome::Anonymous }, missing);
-        };
-        if !door.lets(&principal) {
-            return (Outcome::Forbidden, Some(answers::forbidden(shared, &door.scopes)));
+        match door.admit(judged.principal()) {
+            Entry::Known(principal) => {
+                facts.set_principal(principal);
+                let outcome = judged.outcome();
+                self.tells = Tells::of(judged, shared);
+                (outcome, None)
+            }
+            Entry::Anonymous => (Outcome::Anonymous, None),
+            Entry::Missing => (Outcome::Missing, Some(answers::missing(shared))),
+            Entry::Forbidden => (Outcome::Forbidden, Some(answers::forbidden(shared, &door.scopes))),
         }
-        facts.set_principal(principal);
-        self.tells = judged.tells(shared);
-        (outcome, None)
     }
 
     fn conclude(&mut self, outcome: Outcome, refusal: Option<Problem>) -> Flow {
@@ -93,23 +104,20 @@ impl Hooks for Exchange {
         if shared.door(facts.route()).mode == Mode::Off {
             return Soon::Now(self.conclude(Outcome::Off, None));
         }
-        if is_preflight(request) {
+        if credential::is_preflight(request) {
             return Soon::Now(self.conclude(Outcome::Anonymous, None));
         }
-        let ours = Ours {
-            tokens: shared.verifies_tokens(),
-            api_key_field: shared.api_keys.is_some().then_some(&shared.api_key_field),
-        };
-        let Ok(presented) = credential::read(request.fields.map(), ours) else {
+        let Ok(presented) = credential::read(request.fields.map(), shared.ours()) else {
             let refusal = answers::ambiguous(&shared);
             return Soon::Now(self.conclude(Outcome::Malformed, Some(refusal)));
         };
         let address = facts.address();
-        match judge(&shared, &presented, address, Turn::First) {
+        match judge(&shared, &presented, address, |token| shared.check_token(token, address, Turn::First)) {
             Judgement::Now(judged) => Soon::Now(self.decide(judged, facts)),
             Judgement::Wait(waiting) => Soon::later(async move {
                 waiting.end().await;
-                let judged = match judge(&shared, &presented, address, Turn::Last) {
+                let again = judge(&shared, &presented, address, |token| shared.check_token(token, address, Turn::Last));
+                let judged = match again {
                     Judgement::Now(judged) => judged,
                     Judgement::Wait(_) => Err(Refused::NoKeys),
                 };
@@ -133,96 +141,6 @@ impl Hooks for Exchange {
         }
         Soon::Now(())
     }
-}
-
-/// What was presented, and is good.
-#[derive(Default)]
-struct Judged {
-    token: Option<Good>,
-    api_key: Option<Arc<Principal>>,
-}
-
-enum Judgement {
-    Now(Result<Judged, Refused>),
-    Wait(crate::remote::Waiting),
-}
-
-/// Both must be good.
-fn judge(shared: &Shared, presented: &Presented, address: ClientAddress, turn: Turn) -> Judgement {
-    let token = match presented.token.as_deref().map(|token| shared.check_token(token, address, turn)) {
-        None => None,
-        Some(Step::Done(Ok(good))) => Some(good),
-        Some(Step::Done(Err(refused))) => return Judgement::Now(Err(refused)),
-        Some(Step::Wait(waiting)) => return Judgement::Wait(waiting),
-    };
-    let api_key = match presented.api_key.as_deref().map(|key| shared.check_api_key(key, address)) {
-        None => None,
-        Some(Ok(principal)) => Some(principal),
-        Some(Err(refused)) => return Judgement::Now(Err(refused)),
-    };
-    Judgement::Now(Ok(Judged { token, api_key }))
-}
-
-impl Judged {
-    fn outcome(&self) -> Outcome {
-        match (&self.token, &self.api_key) {
-            (Some(good), _) => good.outcome,
-            (None, Some(_)) => Outcome::ApiKey,
-            (None, None) => Outcome::Anonymous,
-        }
-    }
-
-    /// The token's, and the API key's id with it.
-    fn principal(&self) -> Option<Arc<Principal>> {
-        match (&self.token, &self.api_key) {
-            (Some(good), None) => Some(Arc::clone(&good.verified.principal)),
-            (Some(good), Some(key)) => {
-                let principal = Principal { api_key: key.api_key.clone(), ..(*good.verified.principal).clone() };
-                Some(Arc::new(principal))
-            }
-            (None, Some(key)) => Some(Arc::clone(key)),
-            (None, None) => None,
-        }
-    }
-
-    fn tells(self, shared: &Shared) -> Tells {
-        let mut removed = Vec::new();
-        if !shared.config.forward_token {
-            removed.extend(self.token.is_some().then_some(AUTHORIZATION));
-            removed.extend(self.api_key.is_some().then(|| shared.api_key_field.clone()));
-        }
-        let subject = self.api_key.and_then(|key| key.subject.clone());
-        let fields = match (self.token, subject) {
-            (Some(good), _) => Some(Told::Verified(good.verified)),
-            (None, Some(subject)) => Some(Told::Subject(shared.verifier.told_of_subject(&subject))),
-            (None, None) => None,
-        };
-        Tells { fields, removed }
-    }
-}
-
-impl Door {
-    /// Whether it asks for more than a name.
-    pub(crate) fn asks(&self) -> bool {
-        !(self.scopes.is_empty() && self.claims.is_empty())
-    }
-
-    /// Whether a caller may pass.
-    pub(crate) fn lets(&self, principal: &Principal) -> bool {
-        let has = |scope: &String| principal.scopes.iter().any(|own| **own == **scope);
-        let in_claims = |(name, wanted): &(String, Vec<String>)| {
-            principal.kind == PrincipalKind::Token && claims::matches(claim(&principal.claims, name), wanted)
-        };
-        self.scopes.iter().all(has) && self.claims.iter().all(in_claims)
-    }
-}
-
-/// A browser's question whether it may ask (Fetch standard, CORS-preflight fetch): it carries no credential by design.
-fn is_preflight(request: &RequestHead<'_>) -> bool {
-    let fields = request.fields.map();
-    *request.method == Method::OPTIONS
-        && fields.contains_key(ORIGIN)
-        && fields.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
 }
 
 fn outcome_of(refused: Refused) -> Outcome {

@@ -2,6 +2,8 @@
 
 use crate::api_keys::ApiKeys;
 use crate::config::{Config, Mode};
+use crate::credential::Ours;
+use crate::door::Door;
 use crate::failures::Failures;
 use crate::jwk::KeySet;
 use crate::memory::Memory;
@@ -42,15 +44,6 @@ pub(crate) enum Source {
     Fixed(Arc<KeySet>),
     /// An address.
     Remote(Terms),
-}
-
-/// What a route asks of its callers.
-pub(crate) struct Door {
-    pub(crate) mode: Mode,
-    /// All of them.
-    pub(crate) scopes: Vec<String>,
-    /// Of each claim one of these values.
-    pub(crate) claims: Vec<(String, Vec<String>)>,
 }
 
 /// What outlives a reload that changes nothing about it.
@@ -115,6 +108,11 @@ impl Shared {
     /// Whether bearer tokens are ours to look at.
     pub(crate) fn verifies_tokens(&self) -> bool {
         !matches!(self.source, Source::None)
+    }
+
+    /// Which credentials are ours to look at.
+    pub(crate) fn ours(&self) -> Ours<'_> {
+        Ours { tokens: self.verifies_tokens(), api_key_field: self.api_keys.is_some().then_some(&self.api_key_field) }
     }
 
     /// The keys of this moment.

@@ -8,7 +8,7 @@ use crate::tell;
 use crate::token::{BadShape, Token};
 use http::{HeaderName, HeaderValue};
 use std::sync::Arc;
-use vestibule_plugin::{Principal, claim};
+use vestibule_plugin::{Claims, Principal, claim};
 
 /// A good token, and what is made of it.
 #[derive(Debug)]
@@ -59,16 +59,12 @@ impl Verifier {
             let known = named && token.key_id.is_some();
             return Err(if known { BadToken::Signature } else { BadToken::UnknownKey });
         };
-        let end = self.rules.check(&token.claims, now).map_err(BadToken::Claims)?;
-        Ok((self.verified(token.claims, end), key.print()))
+        Ok((self.believe(token.claims, now)?, key.print()))
     }
 
-    /// Whether new keys could make a good token of it.
-    pub(crate) fn is_worth_a_fetch(&self, token: &Token<'_>, now: f64) -> bool {
-        token.algorithm != Algorithm::Hs256 && self.rules.look_right(&token.claims, now)
-    }
-
-    fn verified(&self, claims: vestibule_plugin::Claims, end: f64) -> Verified {
+    /// Who calls, if the signature is good.
+    pub(crate) fn believe(&self, claims: Claims, now: f64) -> Result<Verified, BadToken> {
+        let end = self.rules.check(&claims, now).map_err(BadToken::Claims)?;
         let fields = self.told.iter().filter_map(|(name, field)| {
             let value = tell::value(claim(&claims, name)?)?;
             Some((field.clone(), value))
@@ -76,7 +72,12 @@ impl Verifier {
         let fields = fields.collect();
         let scopes = claims::scopes(&claims).into();
         let principal = Principal { scopes, ..Principal::of_token(claims) };
-        Verified { principal: Arc::new(principal), fields, end }
+        Ok(Verified { principal: Arc::new(principal), fields, end })
+    }
+
+    /// Whether new keys could make a good token of it.
+    pub(crate) fn is_worth_a_fetch(&self, token: &Token<'_>, now: f64) -> bool {
+        token.algorithm != Algorithm::Hs256 && self.rules.look_right(&token.claims, now)
     }
 
     /// Of an API key: its subject alone is told.

@@ -1,5 +1,7 @@
 //! What would become of a request, told without sending it.
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use std::process::Command;
 
 const FILE: &str = "\
@@ -39,13 +41,26 @@ auth = { mode = \"required\", scopes = [\"desk\"] }
 /// HS256 under `0123456789abcdef0123456789abcdef`: alice of the tier pro, until 2106.
 const TOKEN: &str = "eyJhbGciOiAiSFMyNTYifQ.eyJzdWIiOiAiYWxpY2UiLCAidGllciI6ICJwcm8iLCAiZXhwIjogNDI5NDk2NzI5NX0.zGOnEsSkukl-iLQBYGLH03-YGmY6hw-SQDxapFAeSQQ";
 
+/// The API key `0123456789abcdef`.
+const API_KEYS: &str =
+    "[[key]]\nid = \"ci\"\nsha256 = \"9f9f5111f7b27a781f1f1ddde5ebc2dd2b796bfc7365c9c28b548e564176929f\"\n";
+
 /// What it prints, and how it ends.
 fn explain(args: &[&str]) -> (String, String, Option<i32>) {
+    explain_by(FILE, args)
+}
+
+/// The same with another file.
+fn explain_by(file: &str, args: &[&str]) -> (String, String, Option<i32>) {
     let dir = tempfile::tempdir().expect("a directory");
-    let secret = dir.path().join("secret");
-    std::fs::write(&secret, "0123456789abcdef0123456789abcdef").expect("a file");
-    let config = dir.path().join("vestibule.toml");
-    std::fs::write(&config, FILE.replace("SECRET", &secret.display().to_string())).expect("a file");
+    let write = |name: &str, text: &str| {
+        let path = dir.path().join(name);
+        std::fs::write(&path, text).expect("a file");
+        path.display().to_string()
+    };
+    let file = file.replace("SECRET", &write("secret", "0123456789abcdef0123456789abcdef"));
+    let file = file.replace("API_KEYS", &write("keys.toml", API_KEYS));
+    let config = write("vestibule.toml", &file);
     let ran = Command::new(crate::bin()).arg("explain").arg("-c").arg(&config).args(args).output().expect("it runs");
     let text = |bytes| String::from_utf8(bytes).expect("text");
     (text(ran.stdout), text(ran.stderr), ran.status.code())
@@ -107,6 +122,47 @@ fn a_refusal_is_told_where_it_would_happen() {
     let (said, _, code) = explain(&["BREW", "/desk"]);
     assert!(line(&said, "edge").starts_with("edge would answer 405 method-not-allowed"), "{said}");
     assert_eq!(code, Some(0));
+}
+
+/// Keys behind an address are not fetched, so a token is taken for what it says, and nobody is told that it is good.
+#[test]
+fn a_token_that_cannot_be_verified_here_is_told_as_one() {
+    let file = FILE
+        .replace("secret_file = \"SECRET\"", "jwks_url = \"https://127.0.0.1:1/keys\"")
+        .replace("\"HS256\"", "\"ES256\"");
+    let said_of = |claims: &str| {
+        let [header, claims, signature] =
+            ["{\"alg\":\"ES256\"}", claims, "none"].map(|part| URL_SAFE_NO_PAD.encode(part));
+        let bearer = format!("authorization: Bearer {header}.{claims}.{signature}");
+        line(&explain_by(&file, &["GET", "/desk", "-H", &bearer]).0, "auth")
+    };
+    let unverified = "auth required token unverified (keys from jwks_url); what follows holds if its signature is good";
+    assert_eq!(said_of("{\"exp\":4294967295,\"scope\":\"desk\"}"), format!("{unverified} allowed"));
+    let lacking = said_of("{\"exp\":4294967295,\"scope\":\"chair\"}");
+    assert_eq!(lacking, format!("{unverified} not allowed here, would answer 403"));
+    assert_eq!(said_of("{\"exp\":1,\"scope\":\"desk\"}"), "auth required token refused (expired), would answer 401");
+}
+
+#[test]
+fn nothing_is_told_beyond_the_first_refusal() {
+    let file = FILE.replace("[rate_limit]", "api_keys_file = \"API_KEYS\"\n[rate_limit]");
+    let said_of = |token: &str, key: &str| {
+        let (bearer, key) = (format!("authorization: Bearer {token}"), format!("x-api-key: {key}"));
+        line(&explain_by(&file, &["GET", "/", "-H", &bearer, "-H", &key]).0, "auth")
+    };
+    assert_eq!(said_of(TOKEN, "0123456789abcdef"), "auth optional token ok api key ci allowed");
+    let forged = TOKEN.replace(".zGO", ".zGP");
+    assert_eq!(said_of(&forged, "0123456789abcdef"), "auth optional token refused (unknown_key), would answer 401");
+    assert_eq!(said_of(TOKEN, "0123456789abcdeF"), "auth optional api key unknown, would answer 401");
+}
+
+#[test]
+fn a_preflight_passes_as_it_would() {
+    let question = ["-H", "origin: https://shop.example", "-H", "access-control-request-method: POST"];
+    let (said, _, _) = explain(&[&["OPTIONS", "/desk"][..], &question].concat());
+    assert_eq!(line(&said, "auth"), "auth required CORS preflight, passes without a credential");
+    let (said, _, _) = explain(&[&["GET", "/desk"][..], &question].concat());
+    assert_eq!(line(&said, "auth"), "auth required no credential, would answer 401");
 }
 
 #[test]

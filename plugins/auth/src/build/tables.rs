@@ -2,7 +2,7 @@
 
 use crate::algorithm::Algorithm;
 use crate::config::{Config, Mode, Route};
-use crate::shared::Door;
+use crate::door::Door;
 use http::{HeaderName, Uri};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
