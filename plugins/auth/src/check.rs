@@ -63,7 +63,7 @@ impl Shared {
             Ok(token) => token,
             Err(bad) => return Step::Done(Err(self.charged(address, outcome(bad)))),
         };
-        let Keys::Here(set) = keys else { return self.await_keys(turn) };
+        let Keys::Here(set) = keys else { return self.await_keys(text, address, turn) };
         if let Err(wait) = self.charge(address) {
             return Step::Done(Err(Refused::Limited(wait)));
         }
@@ -126,10 +126,11 @@ impl Shared {
         Refused::Bad(Outcome::Expired)
     }
 
-    fn await_keys(&self, turn: Turn) -> Step {
+    fn await_keys(&self, text: &str, address: ClientAddress, turn: Turn) -> Step {
         match self.remote().filter(|_| turn == Turn::First).map(Remote::await_first) {
             Some(Asked::Wait(waiting)) => Step::Wait(waiting),
-            Some(Asked::Changed | Asked::Suppressed | Asked::Unavailable) | None => Step::Done(Err(Refused::NoKeys)),
+            Some(Asked::Changed) => self.check_token(text, address, Turn::Last),
+            Some(Asked::Suppressed | Asked::Unavailable) | None => Step::Done(Err(Refused::NoKeys)),
         }
     }
 

@@ -50,10 +50,10 @@ struct Fetching {
     under_way: bool,
     ended_at: Option<Monotonic>,
     succeeded_at: Option<Monotonic>,
+    /// Since the last success.
     failures: u32,
     waiting: usize,
     skipped: Vec<Skipped>,
-    was_down: bool,
 }
 
 /// What a request for new keys comes to.
@@ -94,6 +94,17 @@ impl Remote {
         let client = fetch::client(terms.authorities.as_deref())?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| error.to_string())?;
+        let (remote, asks) = Self::new(terms, clock, metrics);
+        let weak = Arc::downgrade(&remote);
+        std::thread::Builder::new()
+            .name("jwks".to_owned())
+            .spawn(move || runtime.block_on(keep_fetching(weak, client, asks)))
+            .map_err(|error| error.to_string())?;
+        Ok(remote)
+    }
+
+    /// Without its thread, which hears there what is asked for.
+    fn new(terms: Terms, clock: &Arc<dyn Clock>, metrics: &Arc<Metrics>) -> (Arc<Self>, mpsc::Receiver<()>) {
         let (wanted, asks) = mpsc::channel(1);
         let remote = Arc::new(Self {
             terms,
@@ -105,12 +116,7 @@ impl Remote {
             ended: watch::Sender::new(0),
             wanted,
         });
-        let weak = Arc::downgrade(&remote);
-        std::thread::Builder::new()
-            .name("jwks".to_owned())
-            .spawn(move || runtime.block_on(keep_fetching(weak, client, asks)))
-            .map_err(|error| error.to_string())?;
-        Ok(remote)
+        (remote, asks)
     }
 
     /// Whether these are the keys that `terms` mean.
@@ -147,9 +153,13 @@ impl Remote {
         self.wait(&mut fetching)
     }
 
-    /// Waits for the fetch that is under way.
+    /// Waits for the fetch that is under way, because there were no keys.
     pub(crate) fn await_first(self: &Arc<Self>) -> Asked {
         let mut fetching = self.fetching.lock();
+        // They may have come after the caller looked and before the lock was free.
+        if self.set.load().is_some() {
+            return Asked::Changed;
+        }
         // Of those that come after a failure, nobody knows how many will fail.
         let first = fetching.under_way && fetching.ended_at.is_none();
         if first { self.wait(&mut fetching) } else { Asked::Unavailable }
@@ -203,7 +213,7 @@ impl Remote {
             tracing::error!(target: "auth", max_stale = ?self.terms.max_stale,
                 "no keys: the last ones are too old, and no others came");
         }
-        if !std::mem::replace(&mut fetching.was_down, true) {
+        if fetching.failures == 0 {
             let keys = self.set.load().as_ref().map_or(0, |set| set.len());
             tracing::warn!(target: "auth", cause = failed.why(), keys, "keys were not fetched; tried again");
         }
@@ -217,7 +227,7 @@ impl Remote {
 
     /// Says what changed for the worse or the better.
     fn report(&self, fetching: &mut Fetching, skipped: Vec<Skipped>) {
-        if std::mem::take(&mut fetching.was_down) {
+        if fetching.failures > 0 {
             tracing::info!(target: "auth", "keys were fetched again");
         }
         if skipped == fetching.skipped {
@@ -248,5 +258,48 @@ async fn keep_fetching(remote: Weak<Remote>, client: Client, mut asks: mpsc::Rec
             () = tokio::time::sleep(next) => {}
             asked = asks.recv() => if asked.is_none() { return },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::jwk::ReadSet;
+    use crate::key::Material;
+    use vestibule_plugin::SystemClock;
+    use vestibule_plugin::meter::Registry;
+
+    fn remote() -> Arc<Remote> {
+        let second = Duration::from_secs(1);
+        let terms = Terms {
+            url: "https://127.0.0.1:1/keys".to_owned(),
+            refresh: second,
+            cooldown: second,
+            timeout: second,
+            max_stale: second,
+            authorities: None,
+        };
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
+        Remote::new(terms, &clock, &Arc::new(Metrics::new(&Registry::default()))).0
+    }
+
+    fn keys() -> ReadSet {
+        let set = KeySet::of(Material::secret(&[7; 32]).expect("a secret"));
+        ReadSet { set, skipped: Vec::new() }
+    }
+
+    #[test]
+    fn who_comes_with_the_first_keys_is_sent_to_look_again() {
+        let remote = remote();
+        assert!(matches!(remote.await_first(), Asked::Wait(_)));
+        remote.end(Ok((keys(), None)));
+        assert!(matches!(remote.await_first(), Asked::Changed));
+    }
+
+    #[test]
+    fn nobody_waits_for_keys_that_failed_to_come() {
+        let remote = remote();
+        remote.end(Err(Failed::Error("nobody there".to_owned())));
+        assert!(matches!(remote.await_first(), Asked::Unavailable));
     }
 }
