@@ -13,7 +13,8 @@ macro_rules! outcomes {
             }
 
             impl $name {
-                const ALL: &'static [(Self, &'static str)] = &[$((Self::$word, $text),)+];
+                /// In the order of the variants.
+                const WORDS: &'static [&'static str] = &[$($text,)+];
             }
         )+
     };
@@ -79,7 +80,7 @@ outcomes! {
 impl Outcome {
     /// As written in metrics and log lines.
     pub(crate) fn as_str(self) -> &'static str {
-        Self::ALL[self as usize].1
+        Self::WORDS[self as usize]
     }
 }
 
@@ -94,24 +95,22 @@ pub(crate) struct Metrics {
 
 impl Metrics {
     pub(crate) fn new(meter: &Registry) -> Self {
-        let decided: Vec<&str> = Outcome::ALL.iter().map(|(_, text)| *text).collect();
-        let refreshed: Vec<&str> = Refresh::ALL.iter().map(|(_, text)| *text).collect();
         let decisions = meter.counter(Desc {
             name: "vestibule_auth_decisions_total",
             help: "Requests by what became of their credential.",
             labels: &["outcome"],
         });
-        let decisions = decisions.closed("outcome", &decided);
+        let decisions = decisions.closed("outcome", Outcome::WORDS);
         let refreshes = meter.counter(Desc {
             name: "vestibule_auth_jwks_refreshes_total",
             help: "Fetches of the key set, by outcome.",
             labels: &["outcome"],
         });
-        let refreshes = refreshes.closed("outcome", &refreshed);
+        let refreshes = refreshes.closed("outcome", Refresh::WORDS);
         let gauge = |name, help| meter.gauge(Desc { name, help, labels: &[] }).with(&[]);
         Self {
-            decisions: decided.iter().map(|word| decisions.with(&[word])).collect(),
-            refreshes: refreshed.iter().map(|word| refreshes.with(&[word])).collect(),
+            decisions: Outcome::WORDS.iter().map(|word| decisions.with(&[word])).collect(),
+            refreshes: Refresh::WORDS.iter().map(|word| refreshes.with(&[word])).collect(),
             keys: gauge("vestibule_auth_jwks_keys", "Keys that tokens are verified with."),
             last_success: gauge(
                 "vestibule_auth_jwks_last_success_timestamp_seconds",
