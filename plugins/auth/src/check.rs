@@ -50,14 +50,14 @@ impl Shared {
     pub(crate) fn check_token(&self, text: &str, address: ClientAddress, turn: Turn) -> Step {
         let now = claims::seconds(self.clock.wall());
         let keys = self.keys();
-        if let (Some(learned), Keys::Here(set)) = (self.learned.get(), &keys) {
-            let known = learned.memory.get(TokenHash::of(text), now, &|print| set.holds(print));
-            if let Some(verified) = known {
-                return Step::Done(match now < verified.end {
-                    true => Ok(Good { verified, outcome: Outcome::TokenCached }),
-                    false => Err(self.forgotten()),
-                });
-            }
+        let hash = TokenHash::of(text);
+        if let (Some(learned), Keys::Here(set)) = (self.learned.get(), &keys)
+            && let Some(verified) = learned.memory.get(hash, now, &|print| set.holds(print))
+        {
+            return Step::Done(match now < verified.end {
+                true => Ok(Good { verified, outcome: Outcome::TokenCached }),
+                false => Err(Refused::Bad(Outcome::Expired)),
+            });
         }
         let token = match self.verifier.read(text) {
             Ok(token) => token,
@@ -73,8 +73,7 @@ impl Shared {
                 self.give_back(address);
                 let verified = Arc::new(verified);
                 if let Some(learned) = self.learned.get() {
-                    learned.memory.put(TokenHash::of(text), &verified, key);
-                    self.metrics.show_remembered(learned.memory.len());
+                    learned.memory.put(hash, &verified, key);
                 }
                 Ok(Good { verified, outcome: Outcome::Token })
             }
@@ -117,13 +116,6 @@ impl Shared {
     pub(crate) fn check_api_key(&self, presented: &[u8], address: ClientAddress) -> Result<Arc<Principal>, Refused> {
         let known = self.api_keys.as_ref().and_then(|keys| keys.find(presented));
         known.map(Arc::clone).ok_or_else(|| self.charged(address, Outcome::BadApiKey))
-    }
-
-    fn forgotten(&self) -> Refused {
-        if let Some(learned) = self.learned.get() {
-            self.metrics.show_remembered(learned.memory.len());
-        }
-        Refused::Bad(Outcome::Expired)
     }
 
     fn await_keys(&self, text: &str, address: ClientAddress, turn: Turn) -> Step {

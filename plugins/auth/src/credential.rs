@@ -5,12 +5,12 @@ use http::{HeaderMap, Method};
 use vestibule_plugin::RequestHead;
 
 /// What a request brings along.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub(crate) struct Presented {
-    /// A bearer token (RFC 6750 section 2.1); bytes that are no text make no token.
-    pub(crate) token: Option<String>,
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Presented<'a> {
+    /// A bearer token (RFC 6750 section 2.1); bytes that are no text make an empty one, which is malformed.
+    pub(crate) token: Option<&'a str>,
     /// An API key.
-    pub(crate) api_key: Option<Vec<u8>>,
+    pub(crate) api_key: Option<&'a [u8]>,
 }
 
 /// Two credentials where one belongs, or an empty one: nobody can tell which was meant.
@@ -33,7 +33,7 @@ pub(crate) fn is_preflight(request: &RequestHead<'_>) -> bool {
 }
 
 /// Finds what a request brings along.
-pub(crate) fn read(fields: &HeaderMap, ours: Ours<'_>) -> Result<Presented, Ambiguous> {
+pub(crate) fn read<'a>(fields: &'a HeaderMap, ours: Ours<'_>) -> Result<Presented<'a>, Ambiguous> {
     let mut presented = Presented::default();
     if ours.tokens {
         presented.token = match one(fields, &AUTHORIZATION)? {
@@ -42,7 +42,7 @@ pub(crate) fn read(fields: &HeaderMap, ours: Ours<'_>) -> Result<Presented, Ambi
         };
     }
     if let Some(field) = ours.api_key_field {
-        presented.api_key = one(fields, field)?.map(<[u8]>::to_vec);
+        presented.api_key = one(fields, field)?;
     }
     Ok(presented)
 }
@@ -56,7 +56,7 @@ fn one<'a>(fields: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a [u8]>,
 }
 
 /// The token of a line; `None` when it has another scheme.
-fn bearer(line: &[u8]) -> Result<Option<String>, Ambiguous> {
+fn bearer(line: &[u8]) -> Result<Option<&str>, Ambiguous> {
     const SCHEME: &[u8] = b"bearer";
     let (scheme, rest) = line.split_at(line.len().min(SCHEME.len()));
     if !scheme.eq_ignore_ascii_case(SCHEME) {
@@ -70,7 +70,7 @@ fn bearer(line: &[u8]) -> Result<Option<String>, Ambiguous> {
     if token.is_empty() || token.contains(&b',') {
         return Err(Ambiguous);
     }
-    Ok(Some(String::from_utf8_lossy(token).into_owned()))
+    Ok(Some(std::str::from_utf8(token).unwrap_or_default()))
 }
 
 #[cfg(test)]
@@ -78,18 +78,20 @@ mod tests {
     use super::*;
     use http::HeaderValue;
 
-    const KEY: HeaderName = HeaderName::from_static("x-api-key");
+    static KEY: HeaderName = HeaderName::from_static("x-api-key");
 
-    fn of(lines: &[(&HeaderName, &str)]) -> Result<Presented, Ambiguous> {
+    const OURS: Ours<'static> = Ours { tokens: true, api_key_field: Some(&KEY) };
+
+    fn of(lines: &[(&HeaderName, &str)]) -> HeaderMap {
         let mut fields = HeaderMap::new();
         for (name, value) in lines {
             fields.append(*name, HeaderValue::from_str(value).expect("a value"));
         }
-        read(&fields, Ours { tokens: true, api_key_field: Some(&KEY) })
+        fields
     }
 
     fn token(line: &str) -> Result<Option<String>, Ambiguous> {
-        of(&[(&AUTHORIZATION, line)]).map(|presented| presented.token)
+        read(&of(&[(&AUTHORIZATION, line)]), OURS).map(|presented| presented.token.map(str::to_owned))
     }
 
     /// AU-14 and AU-15
@@ -109,11 +111,22 @@ mod tests {
 
     #[test]
     fn of_two_lines_none_is_taken() {
-        assert_eq!(of(&[(&AUTHORIZATION, "Bearer a"), (&AUTHORIZATION, "Bearer a")]), Err(Ambiguous));
-        assert_eq!(of(&[(&AUTHORIZATION, "Basic a"), (&AUTHORIZATION, "Bearer a")]), Err(Ambiguous));
-        assert_eq!(of(&[(&KEY, "a"), (&KEY, "b")]), Err(Ambiguous));
-        let both = of(&[(&AUTHORIZATION, "Bearer a"), (&KEY, "b")]).expect("two kinds");
-        assert_eq!((both.token.as_deref(), both.api_key.as_deref()), (Some("a"), Some(&b"b"[..])));
+        for two in [
+            [(&AUTHORIZATION, "Bearer a"), (&AUTHORIZATION, "Bearer a")],
+            [(&AUTHORIZATION, "Basic a"), (&AUTHORIZATION, "Bearer a")],
+            [(&KEY, "a"), (&KEY, "b")],
+        ] {
+            assert_eq!(read(&of(&two), OURS), Err(Ambiguous), "{two:?}");
+        }
+        let both = of(&[(&AUTHORIZATION, "Bearer a"), (&KEY, "b")]);
+        assert_eq!(read(&both, OURS), Ok(Presented { token: Some("a"), api_key: Some(b"b") }), "two kinds");
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_are_no_absent_token() {
+        let mut fields = HeaderMap::new();
+        fields.append(AUTHORIZATION, HeaderValue::from_bytes(b"Bearer a.\xff.c").expect("a value"));
+        assert_eq!(read(&fields, OURS).map(|presented| presented.token), Ok(Some("")));
     }
 
     #[test]
@@ -121,7 +134,7 @@ mod tests {
         let mut fields = HeaderMap::new();
         for _ in 0..2 {
             fields.append(AUTHORIZATION, HeaderValue::from_static("Bearer a"));
-            fields.append(KEY, HeaderValue::from_static("b"));
+            fields.append(&KEY, HeaderValue::from_static("b"));
         }
         assert_eq!(read(&fields, Ours { tokens: false, api_key_field: None }), Ok(Presented::default()));
     }

@@ -24,7 +24,7 @@ pub(crate) fn line(shared: &Shared, request: &RequestHead<'_>, route: RouteId, f
         return format!("{mode}  two credentials where one belongs, would answer 400");
     };
     let address = facts.address();
-    let judgement = judge(shared, &presented, address, |token| match &shared.source {
+    let judgement = judge(shared, presented, address, |token| match &shared.source {
         Source::Remote(_) => Step::Done(shared.believe_token(token)),
         Source::Fixed(_) | Source::None => shared.check_token(token, address, Turn::Last),
     });

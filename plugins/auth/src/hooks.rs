@@ -100,6 +100,8 @@ impl Exchange {
 
 impl Hooks for Exchange {
     fn on_request<'a>(&'a mut self, request: &'a mut RequestHead<'_>, facts: &'a mut Facts) -> Soon<'a, Flow> {
+        // Shared from here on: what was presented stays where it is, however long keys take.
+        let request: &'a RequestHead<'_> = request;
         let shared = Arc::clone(&self.shared);
         if shared.door(facts.route()).mode == Mode::Off {
             return Soon::Now(self.conclude(Outcome::Off, None));
@@ -112,11 +114,11 @@ impl Hooks for Exchange {
             return Soon::Now(self.conclude(Outcome::Malformed, Some(refusal)));
         };
         let address = facts.address();
-        match judge(&shared, &presented, address, |token| shared.check_token(token, address, Turn::First)) {
+        match judge(&shared, presented, address, |token| shared.check_token(token, address, Turn::First)) {
             Judgement::Now(judged) => Soon::Now(self.decide(judged, facts)),
             Judgement::Wait(waiting) => Soon::later(async move {
                 waiting.end().await;
-                let again = judge(&shared, &presented, address, |token| shared.check_token(token, address, Turn::Last));
+                let again = judge(&shared, presented, address, |token| shared.check_token(token, address, Turn::Last));
                 let judged = match again {
                     Judgement::Now(judged) => judged,
                     Judgement::Wait(_) => Err(Refused::NoKeys),

@@ -26,17 +26,17 @@ pub(crate) enum Judgement {
 /// Both must be good; `look` looks at a token.
 pub(crate) fn judge(
     shared: &Shared,
-    presented: &Presented,
+    presented: Presented<'_>,
     address: ClientAddress,
     look: impl FnOnce(&str) -> Step,
 ) -> Judgement {
-    let token = match presented.token.as_deref().map(look) {
+    let token = match presented.token.map(look) {
         None => None,
         Some(Step::Done(Ok(good))) => Some(good),
         Some(Step::Done(Err(refused))) => return Judgement::Now(Err(refused)),
         Some(Step::Wait(waiting)) => return Judgement::Wait(waiting),
     };
-    let api_key = match presented.api_key.as_deref().map(|key| shared.check_api_key(key, address)) {
+    let api_key = match presented.api_key.map(|key| shared.check_api_key(key, address)) {
         None => None,
         Some(Ok(principal)) => Some(principal),
         Some(Err(refused)) => return Judgement::Now(Err(refused)),

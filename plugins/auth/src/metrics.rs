@@ -1,7 +1,9 @@
 //! What is counted.
 
+use crate::memory::Memory;
+use std::sync::Arc;
 use std::time::SystemTime;
-use vestibule_plugin::meter::{Counter, Desc, Gauge, Registry};
+use vestibule_plugin::meter::{Counter, Desc, Gauge, GaugeFamily, Registry};
 
 macro_rules! outcomes {
     ($(#[doc = $doc:literal] $name:ident { $(#[doc = $word_doc:literal] $word:ident = $text:literal,)+ })+) => {
@@ -90,7 +92,7 @@ pub(crate) struct Metrics {
     refreshes: Vec<Counter>,
     keys: Gauge,
     last_success: Gauge,
-    remembered: Gauge,
+    remembered: GaugeFamily,
 }
 
 impl Metrics {
@@ -107,7 +109,11 @@ impl Metrics {
             labels: &["outcome"],
         });
         let refreshes = refreshes.closed("outcome", Refresh::WORDS);
-        let gauge = |name, help| meter.gauge(Desc { name, help, labels: &[] }).with(&[]);
+        let family = |name, help| meter.gauge(Desc { name, help, labels: &[] });
+        let gauge = |name, help| family(name, help).with(&[]);
+        let remembered = family("vestibule_auth_token_cache_entries", "Verified tokens that are remembered.");
+        // There from the start, and 0 until this serves.
+        let _ = remembered.with(&[]);
         Self {
             decisions: Outcome::WORDS.iter().map(|word| decisions.with(&[word])).collect(),
             refreshes: Refresh::WORDS.iter().map(|word| refreshes.with(&[word])).collect(),
@@ -116,7 +122,7 @@ impl Metrics {
                 "vestibule_auth_jwks_last_success_timestamp_seconds",
                 "When the key set was last fetched, in seconds since 1970; 0 when it never was.",
             ),
-            remembered: gauge("vestibule_auth_token_cache_entries", "Verified tokens that are remembered."),
+            remembered,
         }
     }
 
@@ -142,11 +148,10 @@ impl Metrics {
         }
     }
 
-    /// So many tokens are remembered.
-    pub(crate) fn show_remembered(&self, entries: u64) {
-        let entries = i64::try_from(entries).unwrap_or(i64::MAX);
-        if self.remembered.get() != entries {
-            self.remembered.set(entries);
-        }
+    /// So many tokens are remembered as are here when somebody scrapes.
+    pub(crate) fn show_remembered(&self, memory: &Arc<Memory>) {
+        let memory = Arc::downgrade(memory);
+        let entries = move || memory.upgrade().map_or(0, |memory| memory.len());
+        self.remembered.with_fn(&[], move || Some(f64::from(u32::try_from(entries()).unwrap_or(u32::MAX))));
     }
 }

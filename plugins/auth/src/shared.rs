@@ -89,7 +89,7 @@ impl Shared {
             }
         };
         let memory = memory.unwrap_or_else(|| Arc::new(Memory::new(self.config.token_cache)));
-        self.metrics.show_remembered(memory.len());
+        self.metrics.show_remembered(&memory);
         // Once: whoever installs twice keeps the first.
         let _ = self.learned.set(Learned { memory, failures, remote });
     }
