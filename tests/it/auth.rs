@@ -10,6 +10,9 @@ mod tokens;
 use issuer::{Issuer, Pen, claims};
 use vestibule_testkit::{Answer, Origin, Proxy, Request, Setup};
 
+/// Fetches of the key set.
+const REFRESHES: &str = "vestibule_auth_jwks_refreshes_total";
+
 /// An application, and a proxy that verifies what the issuer signs.
 struct Stage {
     origin: Origin,

@@ -3,7 +3,6 @@
 use super::issuer::now;
 use super::*;
 use serde_json::json;
-use std::time::Duration;
 
 /// AU-19
 #[tokio::test]
@@ -89,8 +88,7 @@ async fn without_keys_grpc_is_told_that_it_is_unavailable() {
     let issuer = Issuer::saying(vestibule_testkit::Reply::new(500));
     let origin = Origin::returning(200, "ok");
     let proxy = before(&origin, &issuer.toml()).await;
-    issuer.endpoint.wait_hits(1).await;
-    tokio::time::sleep(Duration::from_millis(200)).await;
+    proxy.wait_metrics("a failed fetch", |scrape| scrape.value(REFRESHES, &[("outcome", "error")]) > 0.0).await;
     let token = format!("Bearer {}", Pen::es256("one").token());
     let request = proxy.post("/").header("content-type", "application/grpc").header("authorization", token);
     assert_eq!(request.await.field("grpc-status"), "14");
