@@ -6,6 +6,7 @@ mod concurrent;
 mod configured;
 #[cfg(feature = "fail-points")]
 mod deaths;
+mod drains;
 mod failures;
 mod identity;
 mod keys;

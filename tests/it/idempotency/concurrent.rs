@@ -1,6 +1,6 @@
 //! Callers with one key at the same time.
 
-use super::stage::{On, Stage, is_replay, on_every_store, order, orders};
+use super::stage::{On, Stage, is_replay, on_every_store, order, orders, slow};
 use std::time::Duration;
 use vestibule_testkit::{Answer, Gate, Origin, Reply};
 
@@ -12,11 +12,6 @@ on_every_store! {
     another_request_does_not_wait,
     what_is_known_at_the_first_byte_is_known_to_all,
     waiters_learn_of_every_outcome,
-}
-
-fn slow(gate: &Gate) -> Origin {
-    let gate = gate.clone();
-    Origin::replying(move |request| order(request).once(&gate))
 }
 
 async fn all(stage: &Stage, key: &str, count: usize) -> Vec<Answer> {

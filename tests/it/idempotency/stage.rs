@@ -1,6 +1,6 @@
 //! A proxy with keys on, its store, and an application that counts.
 
-use vestibule_testkit::{Answer, Origin, Proxy, Received, Redis, Reply, Request, Setup};
+use vestibule_testkit::{Answer, Gate, Origin, Proxy, Received, Redis, Reply, Request, Setup};
 
 /// Where records are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,6 +121,12 @@ pub fn order(request: &Received) -> Reply {
         .field("location", format!("/orders/{number}"))
         .field("content-type", "application/json")
         .body(format!("{{\"order\":{number}}}"))
+}
+
+/// A new order each time, once the gate is open.
+pub fn slow(gate: &Gate) -> Origin {
+    let gate = gate.clone();
+    Origin::replying(move |request| order(request).once(&gate))
 }
 
 /// Whether this is a stored reply.
