@@ -4,12 +4,11 @@ use crate::config::report::Report;
 use crate::config::section::Section;
 use crate::config::settings::SecretText;
 use crate::config::tree::Place;
-use std::fs::File;
-use std::io::Read;
-use std::path::Path;
+use vestibule_plugin::files;
+use vestibule_plugin::units::Size;
 
-/// Most bytes of a file that a key names.
-const MAX_BYTES: u64 = 64 << 10;
+/// Largest file that a key names.
+const MOST: Size = Size(64 << 10);
 
 /// A secret that is written as `key` or named by `key_file`, never both; `None` when it is neither.
 pub(super) fn secret(
@@ -47,11 +46,10 @@ pub(super) enum Privacy {
 
 /// The text of a file without one line end at its end; says what is wrong when it is empty, too large or unreadable.
 pub(super) fn read(path: &str, at: &Place, privacy: Privacy, report: &mut Report<'_>) -> Option<String> {
-    match read_bounded(Path::new(path)) {
-        Ok((text, mode)) => {
-            if privacy == Privacy::Secret && mode & 0o004 != 0 {
-                let label = format!("its mode is {:03o}; expected 600 or 640", mode & 0o777);
-                report.warning(at, format!("everybody can read `{path}`"), label);
+    match read_text(path) {
+        Ok(text) => {
+            if let Some((message, label)) = files::readable_by_all(path).filter(|_| privacy == Privacy::Secret) {
+                report.warning(at, message, label);
             }
             Some(text)
         }
@@ -62,37 +60,10 @@ pub(super) fn read(path: &str, at: &Place, privacy: Privacy, report: &mut Report
     }
 }
 
-fn read_bounded(path: &Path) -> Result<(String, u32), String> {
-    // A pipe or device could make the read wait for ever.
-    let metadata = std::fs::metadata(path).map_err(|error| error.to_string())?;
-    if !metadata.is_file() {
-        return Err("this is no file".to_owned());
+fn read_text(path: &str) -> Result<String, String> {
+    let bytes = files::read(path, MOST)?;
+    match files::without_line_end(&bytes) {
+        [] => Err("this file is empty".to_owned()),
+        rest => files::text(rest.to_vec()),
     }
-    let mut bytes = Vec::new();
-    let opened = File::open(path).and_then(|file| file.take(MAX_BYTES + 1).read_to_end(&mut bytes));
-    opened.map_err(|error| error.to_string())?;
-    if bytes.len() as u64 > MAX_BYTES {
-        return Err("expected at most 64KiB".to_owned());
-    }
-    let mut text = String::from_utf8(bytes).map_err(|_| "expected text in UTF-8".to_owned())?;
-    if text.ends_with('\n') {
-        text.pop();
-        if text.ends_with('\r') {
-            text.pop();
-        }
-    }
-    if text.is_empty() {
-        return Err("this file is empty".to_owned());
-    }
-    Ok((text, mode(&metadata)))
-}
-
-#[cfg(unix)]
-fn mode(metadata: &std::fs::Metadata) -> u32 {
-    std::os::unix::fs::PermissionsExt::mode(&metadata.permissions())
-}
-
-#[cfg(not(unix))]
-fn mode(_: &std::fs::Metadata) -> u32 {
-    0o600
 }

@@ -10,6 +10,7 @@ mod build;
 mod clock;
 mod end;
 mod facts;
+pub mod files;
 mod flow;
 mod head;
 mod hooks;

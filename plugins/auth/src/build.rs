@@ -18,6 +18,7 @@ use crate::verify::Verifier;
 use files::{read, shown_errors};
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
+use vestibule_plugin::files::without_line_end;
 use vestibule_plugin::{BuildErrors, Deps, KeyPath, Routes};
 
 /// Builds a configuration.
@@ -104,10 +105,8 @@ fn source(config: &Config, algorithms: &[Algorithm], errors: &mut BuildErrors) -
     }
 }
 
-/// A line end at its end is the editor's.
 fn secret(text: &[u8]) -> Result<Material, String> {
-    let text = text.strip_suffix(b"\n").unwrap_or(text);
-    Material::secret(text.strip_suffix(b"\r").unwrap_or(text)).map_err(str::to_owned)
+    Material::secret(without_line_end(text)).map_err(str::to_owned)
 }
 
 fn remote(config: &Config, errors: &mut BuildErrors) -> Source {

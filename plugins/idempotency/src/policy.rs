@@ -7,11 +7,10 @@ use crate::principal::Kind;
 use crate::seal::Keyring;
 use http::header::HeaderName;
 use http::{HeaderValue, Method};
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use vestibule_plugin::units::{Size, Span};
-use vestibule_plugin::{BuildErrors, Deps, KeyPath, StoreKind};
+use vestibule_plugin::{BuildErrors, Deps, KeyPath, StoreKind, files};
 
 /// Methods that can be protected: those that write.
 const METHODS: [Method; 4] = [Method::POST, Method::PATCH, Method::PUT, Method::DELETE];
@@ -123,7 +122,7 @@ pub(crate) fn check(
         );
     }
     let path = written.encryption_keys_file.as_deref().filter(|path| !path.is_empty())?;
-    match Keyring::read(Path::new(path)) {
+    match Keyring::read(path) {
         Ok(keys) => Some(Arc::new(keys)),
         Err(why) => {
             errors.error(at(&["encryption_keys_file"]), format!("cannot use `{path}`"), why);
@@ -135,16 +134,9 @@ pub(crate) fn check(
 /// What is valid and probably not meant: keys that everybody on the machine can read.
 pub(crate) fn warn(written: &Overrides, at: &dyn Fn(&[&str]) -> KeyPath, warnings: &mut BuildErrors) {
     let Some(path) = written.encryption_keys_file.as_deref().filter(|path| !path.is_empty()) else { return };
-    if let Some(mode) = readable_by_all(Path::new(path)) {
-        let label = format!("its mode is {mode:03o}; expected 600 or 640");
-        warnings.error(at(&["encryption_keys_file"]), format!("everybody can read `{path}`"), label);
+    if let Some((message, label)) = files::readable_by_all(path) {
+        warnings.error(at(&["encryption_keys_file"]), message, label);
     }
-}
-
-/// The mode of a file, if others than its owner and group can read it.
-fn readable_by_all(path: &Path) -> Option<u32> {
-    let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(path).ok()?.permissions()) & 0o777;
-    (mode & 0o004 != 0).then_some(mode)
 }
 
 fn check_header(header: &str, at: &dyn Fn(&[&str]) -> KeyPath, errors: &mut BuildErrors) {

@@ -5,13 +5,12 @@ use aes_gcm::{Aes256Gcm, KeyInit, Nonce};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use std::fmt;
-use std::fs::File;
-use std::io::Read;
-use std::path::Path;
+use vestibule_plugin::files;
+use vestibule_plugin::units::Size;
 use vestibule_store::records::{Fingerprint, Name};
 
-/// Most bytes of a file of keys.
-const MAX_FILE: u64 = 64 << 10;
+/// Largest file of keys.
+const MOST: Size = Size(64 << 10);
 /// Most characters of a key's id, which stands in front of every reply.
 const MAX_KID: usize = 64;
 /// Bytes of a nonce (NIST SP 800-38D section 8.2.2).
@@ -43,18 +42,8 @@ impl Belongs {
 
 impl Keyring {
     /// Reads a file of lines `KID BASE64-of-32-bytes`; says what is wrong with it, without quoting a key.
-    pub(crate) fn read(path: &Path) -> Result<Self, String> {
-        let metadata = std::fs::metadata(path).map_err(|error| error.to_string())?;
-        if !metadata.is_file() {
-            return Err("this is no file".to_owned());
-        }
-        let mut text = String::new();
-        let read = File::open(path).and_then(|file| file.take(MAX_FILE + 1).read_to_string(&mut text));
-        read.map_err(|error| error.to_string())?;
-        if text.len() as u64 > MAX_FILE {
-            return Err("expected at most 64KiB".to_owned());
-        }
-        Self::parse(&text)
+    pub(crate) fn read(path: &str) -> Result<Self, String> {
+        Self::parse(&files::text(files::read(path, MOST)?)?)
     }
 
     fn parse(text: &str) -> Result<Self, String> {

@@ -258,7 +258,7 @@ mod tests {
     fn a_sealed_reply_shows_nothing() {
         let keys_file = tempfile::NamedTempFile::new().expect("a file");
         std::fs::write(keys_file.path(), "k1 AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=\n").expect("written");
-        let keys = Keyring::read(keys_file.path()).expect("keys");
+        let keys = Keyring::read(keys_file.path().to_str().expect("a path")).expect("keys");
         let kept = fields(&[("location", b"/orders/7")]);
         let stored = encode(StatusCode::CREATED, &kept, b"secret text", Some(&keys), &HOLD).expect("stored");
         let holds = |needle: &[u8]| stored.windows(needle.len()).any(|window| window == needle);
