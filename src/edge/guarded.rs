@@ -5,8 +5,13 @@ use http::header::HeaderName;
 use std::collections::{BTreeMap, BTreeSet};
 use vestibule_plugin::Guard;
 
+/// What applications read themselves: a client says it under these names alone, whatever plugins are on.
+const FIXED: [HeaderName; 2] = [HeaderName::from_static("idempotency-key"), HeaderName::from_static("x-api-key")];
+/// So it is with every name that begins like this.
+const FIXED_START: &str = "x-auth-";
+
 /// The fields that plugins guard, with the fixed ones.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Guarded {
     /// By name, as a client could send it in one spelling or another.
     names: BTreeMap<String, Guard>,
@@ -15,10 +20,10 @@ pub struct Guarded {
 }
 
 impl Guarded {
-    /// Of these fields; of two guards of one field the stricter holds.
+    /// Of these fields and the fixed ones; of two guards of one field the stricter holds.
     pub fn new(fields: impl IntoIterator<Item = (HeaderName, Guard)>) -> Self {
-        let mut guarded = Self::default();
-        for (name, guard) in fields {
+        let mut guarded = Self { names: BTreeMap::new(), starts: BTreeSet::from([FIXED_START.as_bytes()[0]]) };
+        for (name, guard) in FIXED.map(|name| (name, Guard::Exact)).into_iter().chain(fields) {
             // A name of ours may itself be written with `_`: it counts as the same name.
             let name = name.as_str().replace('_', "-");
             guarded.starts.insert(name.as_bytes()[0]);
@@ -36,7 +41,7 @@ impl Guarded {
             return false;
         }
         match dashed_twin(sent) {
-            Some(twin) => self.names.contains_key(&twin),
+            Some(twin) => twin.starts_with(FIXED_START) || self.names.contains_key(&twin),
             None => self.names.get(sent.as_str()) == Some(&Guard::Ours),
         }
     }
@@ -55,14 +60,23 @@ mod tests {
         let guarded = Guarded::new([
             (name("x-auth-subject"), Guard::Ours),
             (name("x_tenant"), Guard::Ours),
-            (name("x-api-key"), Guard::Exact),
+            (name("x-key"), Guard::Exact),
         ]);
-        for sent in
-            ["x-auth-subject", "x_auth_subject", "x_auth-subject", "x_api_key", "x-api_key", "x-tenant", "x_tenant"]
-        {
+        for sent in ["x-auth-subject", "x_auth_subject", "x_auth-subject", "x_key", "x-tenant", "x_tenant"] {
             assert!(guarded.forbids(&name(sent)), "{sent}");
         }
-        for sent in ["x-api-key", "x-auth", "x_auth_sub", "authorization", "x-other"] {
+        for sent in ["x-key", "x-auth", "x_auth", "x_keys", "authorization", "x-other"] {
+            assert!(!guarded.forbids(&name(sent)), "{sent}");
+        }
+    }
+
+    #[test]
+    fn a_credential_has_one_spelling_though_no_plugin_looks_for_it() {
+        let guarded = Guarded::new([]);
+        for sent in ["idempotency_key", "x_api_key", "x-api_key", "x_auth_user", "x-auth_user"] {
+            assert!(guarded.forbids(&name(sent)), "{sent}");
+        }
+        for sent in ["idempotency-key", "x-api-key", "x-auth-user", "x_authority"] {
             assert!(!guarded.forbids(&name(sent)), "{sent}");
         }
     }

@@ -104,7 +104,7 @@ pub(super) fn remove_forwarding(head: &mut RequestHeader, trusted: bool, guarded
             removed.spoofed = true;
             doomed.push(name.clone());
         } else if let Some(twin) = rules::dashed_twin(name)
-            && (REBUILT.iter().chain(&TRUSTED_ONLY).any(|n| n.as_str() == twin) || is_credential(&twin))
+            && REBUILT.iter().chain(&TRUSTED_ONLY).any(|n| n.as_str() == twin)
         {
             removed.spoofed = true;
             doomed.push(name.clone());
@@ -114,10 +114,6 @@ pub(super) fn remove_forwarding(head: &mut RequestHeader, trusted: bool, guarded
         head.remove_header(name);
     }
     removed
-}
-
-fn is_credential(dashed: &str) -> bool {
-    matches!(dashed, "idempotency-key" | "x-api-key") || dashed.starts_with("x-auth-")
 }
 
 fn describe(origin: &Origin, connection: &Connection, host: Option<HeaderValue>, scheme: &str) -> Provenance {
