@@ -1,14 +1,17 @@
 //! What outlives a reload: the stores, owned by the host and lent to plugins.
 
 use crate::config::settings;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
-use vestibule_plugin::Clock;
-use vestibule_plugin::meter::Registry;
+use vestibule_plugin::meter::{Desc, Registry};
+use vestibule_plugin::{Clock, Secret};
 use vestibule_store::records::Standing;
 use vestibule_store::{
-    Contact, Ledger, Measured, MemoryQuotas, MemoryRecords, Quotas, Records, RedisRecords, RedisSettings,
+    Contact, FleetQuotas, Ledger, Measured, MemoryQuotas, MemoryRecords, Quotas, Records, RedisRecords, RedisSettings,
 };
+
+const UP: Desc = Desc { name: "vestibule_store_up", help: "Whether the store answered last time.", labels: &[] };
 
 /// How often expired records are looked for; until then they take room.
 const SWEEP: Duration = Duration::from_secs(1);
@@ -17,8 +20,16 @@ const SWEEP: Duration = Duration::from_secs(1);
 #[derive(Clone)]
 pub struct Stores {
     /// Debts of rate-limit policies.
-    pub quotas: Arc<dyn Quotas>,
+    quotas: Arc<Counted>,
     records: Arc<Kept>,
+}
+
+/// Debts, and whether a plugin asked for them.
+struct Counted {
+    quotas: Arc<dyn Quotas>,
+    /// What of them is in this process.
+    memory: Arc<MemoryQuotas>,
+    used: AtomicBool,
 }
 
 /// Records, and what a process does with them once a plugin asks for it.
@@ -37,22 +48,26 @@ enum Place {
 impl Stores {
     /// In this process alone, without room for records until [`Self::bound`] gives them some.
     pub fn memory(clock: &Arc<dyn Clock>, meter: &Arc<Registry>) -> Self {
-        let quotas = Arc::new(MemoryQuotas::new(Arc::clone(clock)));
+        let memory = Arc::new(MemoryQuotas::new(Arc::clone(clock)));
+        let quotas = Counted::new(Arc::clone(&memory) as _, memory);
         let records = Arc::new(MemoryRecords::new(Arc::clone(clock), 0));
         Self { quotas, records: Kept::new(Place::Memory(records), clock, meter) }
     }
 
-    /// As these, with records in a Redis. Connects to nothing yet.
+    /// As these, with everything that proxies share in a Redis. Connects to nothing yet.
     pub fn with_redis(&self, redis: &settings::Redis, store: &settings::Store) -> Result<Self, String> {
-        let records = RedisRecords::new(RedisSettings {
+        let settings = RedisSettings {
             url: redis.url.clone(),
             namespace: store.namespace.to_string(),
             timeout: store.timeout,
             authorities: redis.authorities.clone(),
-        });
-        let records = Arc::new(records.map_err(|error| error.to_string())?);
-        let records = Kept::new(Place::Redis(records), &self.records.clock, &self.records.meter);
-        Ok(Self { quotas: Arc::clone(&self.quotas), records })
+        };
+        let (clock, meter, memory) = (&self.records.clock, &self.records.meter, &self.quotas.memory);
+        let secret = Secret::new(store.secret);
+        let fleet = FleetQuotas::new(&settings, secret, Arc::clone(memory), Arc::clone(clock), meter);
+        let quotas = Counted::new(Arc::new(fleet.map_err(|error| error.to_string())?), Arc::clone(memory));
+        let records = Arc::new(RedisRecords::new(settings).map_err(|error| error.to_string())?);
+        Ok(Self { quotas, records: Kept::new(Place::Redis(records), clock, meter) })
     }
 
     /// Bounds what is held here of keyed requests, in bytes. What is over a smaller bound stays until it expires.
@@ -62,9 +77,30 @@ impl Stores {
         }
     }
 
-    /// What is known of the store of records, without asking it.
+    /// What is known of the store, without asking it: the worse of what its users see.
     pub fn standing(&self) -> Standing {
-        self.records.place.records().standing()
+        let mut standing = self.records.place.records().standing();
+        if self.quotas.used.load(Ordering::Relaxed) {
+            let counted = self.quotas.quotas.standing();
+            // Who never asked it has not seen it.
+            standing.up = counted.up && (standing.up || self.records.ledger.get().is_none());
+            standing.breaker = standing.breaker.max(counted.breaker);
+        }
+        standing
+    }
+
+    /// Shows whether the store is up, now that a plugin uses it.
+    fn show_up(&self) {
+        let (quotas, records) = (Arc::downgrade(&self.quotas), Arc::downgrade(&self.records));
+        self.records.meter.gauge(UP).with_fn(&[], move || {
+            let stores = Self { quotas: quotas.upgrade()?, records: records.upgrade()? };
+            Some(f64::from(u8::from(stores.standing().up)))
+        });
+    }
+
+    /// Proxies that share the store, this one included, as last counted.
+    pub fn proxies(&self) -> u64 {
+        self.quotas.quotas.standing().proxies
     }
 
     /// Makes room of what has expired.
@@ -82,7 +118,7 @@ impl Stores {
             tick.tick().await;
             let stores = serving();
             stores.sweep();
-            stores.look_again().await;
+            tokio::join!(stores.look_again(), stores.beat());
         }
     }
 
@@ -91,6 +127,13 @@ impl Stores {
     async fn look_again(&self) {
         if self.standing().refused.is_some() {
             self.first_contact().await;
+        }
+    }
+
+    /// Tells other proxies that this one lives, if it shares anything with them.
+    async fn beat(&self) {
+        if self.quotas.used.load(Ordering::Relaxed) {
+            self.quotas.quotas.beat().get().await;
         }
     }
 
@@ -105,6 +148,12 @@ impl Stores {
             Place::Redis(records) if self.records.ledger.get().is_some() => records.first_contact().await,
             Place::Redis(_) | Place::Memory(_) => Contact::Made,
         }
+    }
+}
+
+impl Counted {
+    fn new(quotas: Arc<dyn Quotas>, memory: Arc<MemoryQuotas>) -> Arc<Self> {
+        Arc::new(Self { quotas, memory, used: AtomicBool::new(false) })
     }
 }
 
@@ -135,13 +184,16 @@ impl Provide<()> for Stores {
 
 impl Provide<Arc<dyn Quotas>> for Stores {
     fn provide(&self) -> Arc<dyn Quotas> {
-        Arc::clone(&self.quotas)
+        self.quotas.used.store(true, Ordering::Relaxed);
+        self.show_up();
+        Arc::clone(&self.quotas.quotas)
     }
 }
 
 impl Provide<Arc<Ledger>> for Stores {
     fn provide(&self) -> Arc<Ledger> {
         let Kept { place, clock, meter, ledger } = &*self.records;
+        self.show_up();
         let measured = || Measured::new(place.records(), meter, Arc::clone(clock));
         Arc::clone(ledger.get_or_init(|| Arc::new(Ledger::new(Arc::new(measured())))))
     }

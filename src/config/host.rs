@@ -20,8 +20,8 @@ pub struct HostDeps {
     redis: Mutex<Option<(RedisKey, Stores)>>,
 }
 
-/// What makes it another Redis: where it is, the namespace in it, and the timeout.
-type RedisKey = (settings::Redis, Arc<str>, Duration);
+/// What makes it another Redis: where it is, the namespace and the secret names in it, and the timeout.
+type RedisKey = (settings::Redis, Arc<str>, [u8; 32], Duration);
 
 impl HostDeps {
     /// With these, a secret drawn at random and stores that are opened by the first load.
@@ -44,7 +44,7 @@ impl HostDeps {
     pub fn stores(&self, wanted: &settings::Store) -> Result<Stores, String> {
         let memory = self.memory();
         let settings::StorePlace::Redis(redis) = &wanted.place else { return Ok(memory.clone()) };
-        let key = (redis.clone(), Arc::clone(&wanted.namespace), wanted.timeout);
+        let key = (redis.clone(), Arc::clone(&wanted.namespace), wanted.secret, wanted.timeout);
         let mut known = self.redis.lock();
         if let Some((known, stores)) = &*known
             && *known == key

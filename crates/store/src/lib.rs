@@ -7,8 +7,9 @@ pub mod ledger;
 pub mod quotas;
 pub mod records;
 mod redis;
+mod timings;
 
 pub use ledger::Ledger;
-pub use quotas::{MemoryQuotas, Quotas};
+pub use quotas::{FleetQuotas, MemoryQuotas, Quotas};
 pub use records::{Measured, MemoryRecords, Records};
 pub use redis::{BadUrl, Contact, RedisRecords, RedisUrl, Settings as RedisSettings};

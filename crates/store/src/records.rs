@@ -343,15 +343,15 @@ pub struct Standing {
     pub refused: Option<String>,
 }
 
-/// Whether claims are asked for after failures.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+/// Whether claims are asked for after failures; the later, the worse.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Breaker {
     /// All are.
     Closed,
-    /// None is.
-    Open,
     /// One is, to see whether the store is back.
     HalfOpen,
+    /// None is.
+    Open,
 }
 
 impl Breaker {

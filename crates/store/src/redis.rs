@@ -5,12 +5,15 @@
 
 mod bounded;
 mod breaker;
+pub(crate) mod buckets;
 mod cluster;
 mod connection;
 mod failure;
 mod lane;
 mod node;
 mod policy;
+mod pulse;
+mod question;
 mod record;
 mod script;
 mod sentinel;
@@ -27,7 +30,9 @@ use crate::records::{
 };
 use breaker::Breaker;
 use connection::Answer;
-use failure::Failure;
+pub(crate) use failure::Failure;
+use node::Vetting;
+pub(crate) use question::{Asks, Question};
 use parking_lot::Mutex;
 use redis::Value;
 use rustls::pki_types::CertificateDer;
@@ -84,7 +89,7 @@ impl RedisRecords {
             kind: url.kind(),
             namespace,
             timeout,
-            servers: Servers::new(&url, tls.as_ref(), timeout),
+            servers: Servers::new(&url, tls.as_ref(), timeout, Vetting::Keeps),
             clock: SystemClock::default(),
             breaker: Mutex::default(),
             up: AtomicBool::new(false),

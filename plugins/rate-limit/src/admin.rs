@@ -1,12 +1,13 @@
 //! `/rate-limit/{policy}` and `/rate-limit/{policy}/{key}` on the admin listener.
 
+use crate::metrics::Decided;
 use crate::policy::Policy;
 use crate::shared::Shared;
 use crate::stamp::rfc3339;
 use http::Method;
 use serde_json::json;
 use vestibule_plugin::{AdminCall, AdminReply, Soon};
-use vestibule_store::quotas::{Balance, Outage};
+use vestibule_store::quotas::{Balance, Named, Outage, Scope};
 
 /// Refused buckets in a report.
 const REPORTED: usize = 20;
@@ -24,12 +25,18 @@ pub(crate) fn answer<'a>(shared: &'a Shared, call: &'a AdminCall<'a>) -> Option<
     let Some(policy) = shared.policies.get(name) else {
         return Some(Soon::Now(AdminReply::NotFound(format!("there is no policy `{name}`"))));
     };
-    if key.is_some_and(|key| key.starts_with(HIDDEN)) {
+    let hidden = key.and_then(|key| key.strip_prefix(HIDDEN));
+    let scope = shared.store.scope(&policy.limit);
+    if hidden.is_some() && scope == Scope::Process {
         let why = "this process knows its buckets by key text, such as addr=203.0.113.7, not by hash";
         return Some(Soon::Now(AdminReply::NotFound(why.to_owned())));
     }
     // A bucket nobody can have would look like a full one.
-    if key.is_some_and(|key| !policy.key.fits(key)) {
+    if hidden.is_some_and(|h| !is_hash(h)) {
+        let why = "expected h: and the 22 letters of a logged hash".to_owned();
+        return Some(Soon::Now(AdminReply::BadRequest(why)));
+    }
+    if hidden.is_none() && key.is_some_and(|key| !policy.key.fits(key)) {
         let why = format!("no key of policy `{name}` looks like this; expected {}", policy.key.form());
         return Some(Soon::Now(AdminReply::BadRequest(why)));
     }
@@ -40,6 +47,16 @@ pub(crate) fn answer<'a>(shared: &'a Shared, call: &'a AdminCall<'a>) -> Option<
         (None, _) => Soon::Now(AdminReply::MethodNotAllowed("GET, HEAD")),
         (Some(_), _) => Soon::Now(AdminReply::MethodNotAllowed("GET, HEAD, DELETE")),
     })
+}
+
+/// Whether `h` may be what [`hidden`](vestibule_store::quotas::hidden) gives: 16 bytes in base64url.
+fn is_hash(h: &str) -> bool {
+    h.len() == 22 && h.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+}
+
+/// Whose bucket is meant.
+fn named(key: &str) -> Named<'_> {
+    key.strip_prefix(HIDDEN).map_or(Named::Text(key), Named::Hidden)
 }
 
 /// What this process decided by `policy` since it started, and whom it refused most.
@@ -57,9 +74,10 @@ fn report(policy: &Policy) -> serde_json::Value {
         "burst": policy.limit.burst(),
         "shadow": !policy.is_enforced(),
         "decisions": {
-            "allowed": decided.allowed.get(),
-            "denied": decided.denied.get(),
-            "shadow_denied": decided.shadow_denied.get(),
+            "allowed": decided.total(Decided::Allowed),
+            "denied": decided.total(Decided::Denied),
+            "shadow_denied": decided.total(Decided::ShadowDenied),
+            "error": decided.total(Decided::Error),
         },
         "refused": refused,
     })
@@ -76,10 +94,13 @@ fn look<'a>(shared: &'a Shared, policy: &'a Policy, key: &'a str) -> Soon<'a, Ad
             "remaining": remaining,
             "debt_ms": debt_ns.div_ceil(1_000_000),
             "retry_after_ms": wait_ns.div_ceil(1_000_000),
-            "scope": "process",
+            "scope": match shared.store.scope(&policy.limit) {
+                Scope::Process => "process",
+                Scope::Fleet => "fleet",
+            },
         })),
     };
-    match shared.store.look(&policy.limit, key) {
+    match shared.store.look(&policy.limit, named(key)) {
         Soon::Now(balance) => Soon::Now(reply(balance)),
         Soon::Later(balance) => Soon::later(async move { reply(balance.await) }),
     }
@@ -90,7 +111,7 @@ fn reset<'a>(shared: &'a Shared, policy: &'a Policy, key: &'a str) -> Soon<'a, A
         Err(outage) => AdminReply::Unavailable(outage.to_string()),
         Ok(()) => AdminReply::Done,
     };
-    match shared.store.reset(&policy.limit, key) {
+    match shared.store.reset(&policy.limit, named(key)) {
         Soon::Now(done) => Soon::Now(reply(done)),
         Soon::Later(done) => Soon::later(async move { reply(done.await) }),
     }

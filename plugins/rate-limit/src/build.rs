@@ -6,7 +6,7 @@ mod tiers;
 
 use crate::config::{Config, Route};
 use crate::key::KeySpec;
-use crate::metrics::{PluginMetrics, PolicyMetrics};
+use crate::metrics::{self, PluginMetrics, PolicyMetrics};
 use crate::policy::Policy;
 use crate::shared::Shared;
 use limits::Draft;
@@ -16,7 +16,7 @@ use std::time::Duration;
 use vestibule_plugin::units::Size;
 use vestibule_plugin::{BuildErrors, Deps, KeyPath, Notice, Routes};
 use vestibule_store::Quotas;
-use vestibule_store::quotas::BYTES_PER_KEY;
+use vestibule_store::quotas::{BYTES_PER_KEY, Tuning};
 
 /// Bounds of `lease`.
 const LEASE: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
@@ -49,7 +49,12 @@ pub(crate) fn build(
         secret: Arc::clone(&deps.secret),
         dialect: config.headers,
         tier_claim: config.tier_claim.as_str().into(),
-        capacity: config.capacity,
+        tuning: Tuning {
+            keys: config.capacity,
+            lease: config.lease.0,
+            timeout: config.store_timeout.0,
+            meters: metrics::meters(&deps.meter),
+        },
         plans: plans.iter().map(|row| row.iter().map(|choice| choice.plan(&policies)).collect()).collect(),
         policies,
         tiers,

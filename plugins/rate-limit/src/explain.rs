@@ -1,12 +1,12 @@
 //! Which policies would decide on a request, and by which keys. Nothing is charged.
 
-use crate::hidden::hidden;
 use crate::policy::{Plan, Policy};
 use crate::shared::Shared;
 use crate::tiers::Claimed;
 use std::sync::Arc;
+use vestibule_plugin::units::Span;
 use vestibule_plugin::{Facts, PrincipalKind, RequestHead, RouteId};
-use vestibule_store::quotas::{Algorithm, Sharing};
+use vestibule_store::quotas::{Algorithm, Sharing, hidden};
 
 /// The tier, and a line a policy.
 pub(crate) fn lines(shared: &Shared, request: &RequestHead<'_>, route: RouteId, facts: &mut Facts) -> String {
@@ -30,7 +30,7 @@ pub(crate) fn lines(shared: &Shared, request: &RequestHead<'_>, route: RouteId, 
         own.into_iter().any(|other| other.limit.name() == policy.limit.name())
     };
     let keys = plan.key_texts(request, facts);
-    let rows: Vec<[String; 5]> = plan.policies().map(|policy| row(policy, of_tier(policy))).collect();
+    let rows: Vec<[String; 5]> = plan.policies().map(|policy| row(policy, of_tier(policy), Span(shared.tuning.lease))).collect();
     let mut widths = [0; 5];
     for row in &rows {
         for (width, cell) in widths.iter_mut().zip(row) {
@@ -51,7 +51,7 @@ pub(crate) fn lines(shared: &Shared, request: &RequestHead<'_>, route: RouteId, 
 }
 
 /// Name, where it comes from, algorithm, limit, and how it is shared.
-fn row(policy: &Policy, of_tier: bool) -> [String; 5] {
+fn row(policy: &Policy, of_tier: bool, lease: Span) -> [String; 5] {
     let limit = &policy.limit;
     let (algorithm, quota) = match limit.algorithm() {
         Algorithm::Gcra => ("gcra", format!("{}  burst {}", policy.rate, limit.burst())),
@@ -60,7 +60,7 @@ fn row(policy: &Policy, of_tier: bool) -> [String; 5] {
     let sharing = match limit.sharing() {
         Sharing::Local => "local".to_owned(),
         Sharing::Strict => "strict".to_owned(),
-        Sharing::Leased => "leased".to_owned(),
+        Sharing::Leased => format!("leased {lease}"),
     };
     let origin = if of_tier { "tier" } else { "route" };
     [limit.name().to_string(), origin.to_owned(), algorithm.to_owned(), quota, sharing]

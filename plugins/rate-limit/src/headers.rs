@@ -7,7 +7,7 @@ use http::HeaderName;
 use http::header::HeaderValue;
 use std::fmt::Write;
 use vestibule_plugin::Fields;
-use vestibule_store::quotas::{Left, Limit};
+use vestibule_store::quotas::{Left, Limit, Source};
 
 /// `RateLimit-Policy`
 pub(crate) const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
@@ -34,6 +34,8 @@ pub(crate) struct Standing<'a> {
     pub(crate) remaining: u64,
     /// Seconds until it is worth asking again, at least 1.
     pub(crate) reset_s: u64,
+    /// Whether this process decided with its share of the limit, as the store failed.
+    pub(crate) fallback: bool,
 }
 
 impl<'a> Standing<'a> {
@@ -46,12 +48,17 @@ impl<'a> Standing<'a> {
             let spread = (u128::from(left.remaining) * u128::from(limit.window_s())).div_ceil(limit.quota().into());
             u64::try_from(spread).unwrap_or(u64::MAX).max(1)
         };
-        Self { limit, remaining: left.remaining, reset_s }
+        Self { limit, remaining: left.remaining, reset_s, fallback: false }
     }
 
     /// After a refusal.
     pub(crate) fn refused(limit: &'a Limit, remaining: u64, wait_ns: u64) -> Self {
-        Self { limit, remaining, reset_s: seconds(wait_ns) }
+        Self { limit, remaining, reset_s: seconds(wait_ns), fallback: false }
+    }
+
+    /// As `source` said it.
+    pub(crate) fn by(self, source: Source) -> Self {
+        Self { fallback: source == Source::Fallback, ..self }
     }
 
     /// Whether `self` is closer to its limit than `other`: a smaller share left, then a longer wait.
@@ -98,9 +105,9 @@ pub(crate) fn policy<'a>(limits: impl IntoIterator<Item = &'a Limit>) -> Option<
 /// `"burst";r=42;t=26`; `None` for no standings.
 pub(crate) fn limit<'a>(standings: impl IntoIterator<Item = Standing<'a>>) -> Option<HeaderValue> {
     let mut list = String::with_capacity(32);
-    for Standing { limit, remaining, reset_s } in standings {
+    for Standing { limit, remaining, reset_s, fallback } in standings {
         item(&mut list, limit.name());
-        let _ = write!(list, ";r={remaining};t={reset_s}");
+        let _ = write!(list, ";r={remaining};t={reset_s}{}", if fallback { ";vestibule-fallback" } else { "" });
     }
     value(list)
 }
@@ -113,7 +120,7 @@ pub(crate) fn github(fields: &mut dyn Fields, standing: Standing<'_>, epoch_s: u
     if theirs.is_some_and(|remaining| remaining < standing.remaining) {
         return false;
     }
-    let Standing { limit, remaining, reset_s } = standing;
+    let Standing { limit, remaining, reset_s, .. } = standing;
     let numbers = [limit.burst(), remaining, limit.burst().saturating_sub(remaining), epoch_s.saturating_add(reset_s)];
     for (name, number) in GITHUB.into_iter().zip(numbers) {
         fields.set(name, HeaderValue::from(number));

@@ -2,7 +2,7 @@
 
 use crate::config::Headers;
 use crate::headers::{self, Standing};
-use crate::hidden::hidden;
+use crate::metrics;
 use crate::policy::{KeyTexts, Plan, Policy};
 use crate::shared::Shared;
 use crate::tiers::{Claimed, TierId};
@@ -15,7 +15,10 @@ use vestibule_plugin::meter::Exemplar;
 use vestibule_plugin::{
     AccessLine, End, Facts, Field, Flow, Hooks, Problem, RequestHead, ResponseHead, RouteId, Soon, TraceContext,
 };
-use vestibule_store::quotas::{MAX_CHARGES, Outcome, Source, Taken, Verdict};
+use vestibule_store::quotas::{MAX_CHARGES, Outcome, Pending, Source, Taken, Verdict, hidden};
+
+/// When to come back while the store does not answer: it is looked at more often than that.
+const CLOSED_RETRY: Duration = Duration::from_secs(1);
 
 /// The hooks of one exchange.
 pub(crate) struct Exchange {
@@ -60,6 +63,29 @@ impl Exchange {
     }
 }
 
+impl Exchange {
+    /// Learns what the store says of shadow policies.
+    async fn settle(&mut self, pending: Pending) {
+        let settled = pending.await;
+        if let Some(decided) = &mut self.decided {
+            for (place, verdict) in &settled {
+                decided.taken.verdicts[*place] = *verdict;
+            }
+        }
+        if let Some((asked, plan, decided)) = self.outcome() {
+            for (place, _) in settled {
+                count_one(&self.shared, plan, asked, &decided.taken, place, decided.at);
+            }
+        }
+    }
+
+    fn report(&self, line: &mut AccessLine) {
+        if let Some((asked, plan, decided)) = self.outcome() {
+            line.add("rate_limit", || summary(&self.shared, plan, asked, &decided.taken));
+        }
+    }
+}
+
 impl Hooks for Exchange {
     fn on_request<'a>(&'a mut self, request: &'a mut RequestHead<'_>, facts: &'a mut Facts) -> Soon<'a, Flow> {
         let shared = &*self.shared;
@@ -73,7 +99,7 @@ impl Hooks for Exchange {
         let mut conclude = move |taken: Taken| {
             let at = shared.clock.wall();
             count(shared, plan, asked, &taken, at);
-            let flow = refusal(plan, asked, &taken);
+            let flow = refusal(plan, asked, &taken).or_else(|| outage(plan, asked, &taken));
             *decided = Some(Decided { taken, at });
             flow.map_or(Flow::Continue, Flow::respond)
         };
@@ -115,10 +141,18 @@ impl Hooks for Exchange {
     }
 
     fn on_end<'a>(&'a mut self, _: &'a End<'a>, _: &'a Facts, line: &'a mut AccessLine) -> Soon<'a, ()> {
-        if let Some((asked, plan, decided)) = self.outcome() {
-            line.add("rate_limit", || summary(&self.shared, plan, asked, &decided.taken));
+        let pending = self.decided.as_mut().and_then(|decided| decided.taken.pending.take());
+        match pending {
+            None => {
+                self.report(line);
+                Soon::Now(())
+            }
+            // The response has gone: nobody waits for this.
+            Some(pending) => Soon::later(async move {
+                self.settle(pending).await;
+                self.report(line);
+            }),
         }
-        Soon::Now(())
     }
 }
 
@@ -131,8 +165,10 @@ fn verdicts<'a>(plan: &'a Plan, taken: &'a Taken) -> impl Iterator<Item = (&'a P
 fn refusals<'a>(plan: &'a Plan, taken: &'a Taken) -> impl Iterator<Item = Standing<'a>> {
     verdicts(plan, taken).filter(|(policy, _)| policy.is_enforced()).filter_map(|(policy, verdict)| {
         match verdict.outcome {
-            Outcome::Refused { remaining, wait_ns } => Some(Standing::refused(&policy.limit, remaining, wait_ns)),
-            Outcome::Charged(_) | Outcome::Spared => None,
+            Outcome::Refused { remaining, wait_ns } => {
+                Some(Standing::refused(&policy.limit, remaining, wait_ns).by(verdict.source))
+            }
+            Outcome::Charged(_) | Outcome::Spared | Outcome::Waived | Outcome::Closed => None,
         }
     })
 }
@@ -141,36 +177,51 @@ fn refusals<'a>(plan: &'a Plan, taken: &'a Taken) -> impl Iterator<Item = Standi
 fn admissions<'a>(plan: &'a Plan, taken: &'a Taken) -> impl Iterator<Item = Standing<'a>> {
     verdicts(plan, taken).filter(|(policy, _)| policy.is_enforced()).filter_map(|(policy, verdict)| {
         match verdict.outcome {
-            Outcome::Charged(left) => Some(Standing::admitted(&policy.limit, left)),
-            Outcome::Refused { .. } | Outcome::Spared => None,
+            Outcome::Charged(left) => Some(Standing::admitted(&policy.limit, left).by(verdict.source)),
+            Outcome::Refused { .. } | Outcome::Spared | Outcome::Waived | Outcome::Closed => None,
         }
     })
 }
 
-/// Counts what every policy decided.
+/// Counts what every policy decided; what the store still has to say is counted when it has.
 fn count(shared: &Shared, plan: &Plan, asked: &Asked, taken: &Taken, at: SystemTime) {
     for (place, (policy, verdict)) in verdicts(plan, taken).enumerate() {
-        match verdict.outcome {
-            Outcome::Charged(left) => {
-                policy.metrics.allowed.inc();
-                if u128::from(left.remaining) * 5 < u128::from(policy.limit.burst()) {
-                    policy.metrics.near_limit.inc();
-                }
-            }
-            Outcome::Spared => policy.metrics.allowed.inc(),
-            Outcome::Refused { .. } => {
-                let counter = if policy.is_enforced() { &policy.metrics.denied } else { &policy.metrics.shadow_denied };
-                counter.inc_with(asked.exemplar(at).as_ref());
-                let key = plan.key_text(place, &asked.keys);
-                policy.refusals.count(key, at, || hidden(&shared.secret, key));
-            }
-        }
-        if verdict.source == Source::Overflow {
-            policy.metrics.overflow.inc();
-            shared.note_overflow(policy);
+        let waits = taken.pending.is_some() && !policy.is_enforced() && verdict.outcome == Outcome::Spared;
+        if !waits {
+            count_one(shared, plan, asked, taken, place, at);
         }
     }
     shared.show_keys();
+}
+
+/// Counts what the policy at this place decided.
+fn count_one(shared: &Shared, plan: &Plan, asked: &Asked, taken: &Taken, place: usize, at: SystemTime) {
+    let Some((policy, verdict)) = verdicts(plan, taken).nth(place) else { return };
+    let decided = |decided| policy.metrics.decided(decided, verdict.source);
+    match verdict.outcome {
+        Outcome::Charged(left) => {
+            decided(metrics::Decided::Allowed).inc();
+            if u128::from(left.remaining) * 5 < u128::from(policy.limit.burst()) {
+                policy.metrics.near_limit.inc();
+            }
+        }
+        Outcome::Spared => decided(metrics::Decided::Allowed).inc(),
+        Outcome::Waived | Outcome::Closed => decided(metrics::Decided::Error).inc(),
+        Outcome::Refused { .. } => {
+            let counter = if policy.is_enforced() {
+                decided(metrics::Decided::Denied)
+            } else {
+                decided(metrics::Decided::ShadowDenied)
+            };
+            counter.inc_with(asked.exemplar(at).as_ref());
+            let key = plan.key_text(place, &asked.keys);
+            policy.refusals.count(key, at, || hidden(&shared.secret, key));
+        }
+    }
+    if verdict.source == Source::Overflow {
+        policy.metrics.overflow.inc();
+        shared.note_overflow(policy);
+    }
 }
 
 /// The answer to a refused request; `None` when no enforced policy refused.
@@ -179,7 +230,7 @@ fn refusal(plan: &Plan, asked: &Asked, taken: &Taken) -> Option<Problem> {
     let wait_ns = verdicts(plan, taken)
         .filter_map(|(policy, verdict)| match verdict.outcome {
             Outcome::Refused { wait_ns, .. } if policy.is_enforced() => Some(wait_ns),
-            Outcome::Refused { .. } | Outcome::Charged(_) | Outcome::Spared => None,
+            _ => None,
         })
         .max()?;
     let seconds = headers::seconds(wait_ns);
@@ -195,6 +246,20 @@ fn refusal(plan: &Plan, asked: &Asked, taken: &Taken) -> Option<Problem> {
     Some(if asked.is_grpc { problem.field(headers::GRPC_PUSHBACK, headers::milliseconds(wait_ns)) } else { problem })
 }
 
+/// The answer where the store failed and the operator said to refuse then.
+fn outage(plan: &Plan, asked: &Asked, taken: &Taken) -> Option<Problem> {
+    let closed =
+        |(policy, verdict): &(&Policy, &Verdict)| policy.is_enforced() && verdict.outcome == Outcome::Closed;
+    let (policy, _) = verdicts(plan, taken).find(closed)?;
+    let title = "Temporary reduced capacity";
+    let problem = Problem::new("temporary-reduced-capacity", StatusCode::SERVICE_UNAVAILABLE, title)
+        .registered("https://iana.org/assignments/http-problem-types#temporary-reduced-capacity")
+        .detail(format!("The limit `{}` cannot be checked at the moment. Try again in 1 second.", policy.limit.name()))
+        .retry_after(CLOSED_RETRY);
+    let wait_ns = u64::try_from(CLOSED_RETRY.as_nanos()).unwrap_or(u64::MAX);
+    Some(if asked.is_grpc { problem.field(headers::GRPC_PUSHBACK, headers::milliseconds(wait_ns)) } else { problem })
+}
+
 /// The field of the access line: what was decided, and by which policy. Of a refused caller also the bucket's name.
 fn summary(shared: &Shared, plan: &Plan, asked: &Asked, taken: &Taken) -> Field {
     let waits = |enforced: bool| {
@@ -202,7 +267,7 @@ fn summary(shared: &Shared, plan: &Plan, asked: &Asked, taken: &Taken) -> Field 
             .enumerate()
             .filter_map(move |(place, (policy, verdict))| match verdict.outcome {
                 Outcome::Refused { wait_ns, .. } if policy.is_enforced() == enforced => Some((wait_ns, place)),
-                Outcome::Refused { .. } | Outcome::Charged(_) | Outcome::Spared => None,
+                _ => None,
             })
             .reduce(|longest, next| if next.0 > longest.0 { next } else { longest })
     };
@@ -215,6 +280,10 @@ fn summary(shared: &Shared, plan: &Plan, asked: &Asked, taken: &Taken) -> Field 
             ("policy", Cow::Owned(policy)),
             ("h", Cow::Owned(hidden(&shared.secret, plan.key_text(place, &asked.keys)))),
         ]);
+    }
+    if let Some((policy, _)) = verdicts(plan, taken).find(|(_, verdict)| verdict.outcome == Outcome::Closed) {
+        let name = policy.limit.name().to_string();
+        return Field::Parts(vec![("outcome", Cow::Borrowed("error")), ("policy", Cow::Owned(name))]);
     }
     let mut parts = vec![("outcome", Cow::Borrowed("allowed"))];
     if let Some(closest) = headers::closest(admissions(plan, taken)) {

@@ -5,7 +5,6 @@ mod build;
 pub mod config;
 mod explain;
 mod headers;
-mod hidden;
 mod hooks;
 mod key;
 mod metrics;

@@ -1,6 +1,8 @@
 //! What is counted. Handles are resolved when a configuration is built, so a decision only adds.
 
-use vestibule_plugin::meter::{Counter, Desc, Gauge, Registry};
+use std::sync::OnceLock;
+use vestibule_plugin::meter::{Counter, CounterFamily, Desc, Gauge, Registry};
+use vestibule_store::quotas::{Meters, Source};
 
 const DECISIONS: Desc = Desc {
     name: "vestibule_rate_limit_decisions_total",
@@ -22,6 +24,16 @@ const UNKNOWN_TIER: Desc = Desc {
     help: "Requests whose credential named a tier that does not exist.",
     labels: &[],
 };
+const LEASE_UNITS: Desc = Desc {
+    name: "vestibule_rate_limit_lease_units_total",
+    help: "Units borrowed from the store, by what became of them.",
+    labels: &["outcome"],
+};
+const PEERS: Desc = Desc {
+    name: "vestibule_rate_limit_peers",
+    help: "Proxies that share the store, this one included, as last counted.",
+    labels: &[],
+};
 const KEYS: Desc = Desc { name: "vestibule_rate_limit_keys", help: "Keys held in this process.", labels: &[] };
 
 /// Those of the whole plugin.
@@ -36,11 +48,36 @@ impl PluginMetrics {
     }
 }
 
+/// Those that the store counts.
+pub(crate) fn meters(registry: &Registry) -> Meters {
+    let units = registry.counter(LEASE_UNITS).closed("outcome", &["used", "refunded", "expired"]);
+    Meters {
+        used: units.with(&["used"]),
+        refunded: units.with(&["refunded"]),
+        expired: units.with(&["expired"]),
+        peers: registry.gauge(PEERS).with(&[]),
+    }
+}
+
+/// What is decided.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Decided {
+    Allowed,
+    Denied,
+    ShadowDenied,
+    /// The store failed and the operator said what that means.
+    Error,
+}
+
+const DECIDED: [&str; 4] = ["allowed", "denied", "shadow_denied", "error"];
+const SOURCES: [&str; 5] = ["local", "lease", "store", "hold", "fallback"];
+
 /// Those of one policy.
 pub(crate) struct PolicyMetrics {
-    pub(crate) allowed: Counter,
-    pub(crate) denied: Counter,
-    pub(crate) shadow_denied: Counter,
+    name: Box<str>,
+    decisions: CounterFamily,
+    /// By outcome and source; what never happens has no series.
+    decided: [[OnceLock<Counter>; SOURCES.len()]; DECIDED.len()],
     pub(crate) near_limit: Counter,
     pub(crate) overflow: Counter,
 }
@@ -48,15 +85,35 @@ pub(crate) struct PolicyMetrics {
 impl PolicyMetrics {
     pub(crate) fn new(registry: &Registry, policy: &str) -> Self {
         let decisions = registry.counter(DECISIONS).with_exemplars();
-        let decisions =
-            decisions.closed("outcome", &["allowed", "denied", "shadow_denied"]).closed("source", &["local"]);
-        let decided = |outcome| decisions.with(&[policy, outcome, "local"]);
-        Self {
-            allowed: decided("allowed"),
-            denied: decided("denied"),
-            shadow_denied: decided("shadow_denied"),
+        let metrics = Self {
+            name: policy.into(),
+            decisions: decisions.closed("outcome", &DECIDED).closed("source", &SOURCES),
+            decided: Default::default(),
             near_limit: registry.counter(NEAR_LIMIT).with(&[policy]),
             overflow: registry.counter(OVERFLOW).with(&[policy]),
+        };
+        // From the start, so that a rate over them is right from the first refusal on.
+        for outcome in [Decided::Allowed, Decided::Denied, Decided::ShadowDenied] {
+            metrics.decided(outcome, Source::Local);
         }
+        metrics
+    }
+
+    /// What counts decisions with this outcome by this source.
+    pub(crate) fn decided(&self, outcome: Decided, source: Source) -> &Counter {
+        let at = match source {
+            Source::Local | Source::Overflow => 0,
+            Source::Lease => 1,
+            Source::Store => 2,
+            Source::Hold => 3,
+            Source::Fallback => 4,
+        };
+        let outcome = outcome as usize;
+        self.decided[outcome][at].get_or_init(|| self.decisions.with(&[&self.name, DECIDED[outcome], SOURCES[at]]))
+    }
+
+    /// Decisions by outcome, whoever made them.
+    pub(crate) fn total(&self, outcome: Decided) -> u64 {
+        self.decided[outcome as usize].iter().filter_map(OnceLock::get).map(Counter::get).sum()
     }
 }

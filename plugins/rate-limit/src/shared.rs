@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use vestibule_plugin::{Clock, Notice, RouteId, Secret};
 use vestibule_store::Quotas;
+use vestibule_store::quotas::Tuning;
 
 /// A built configuration.
 pub(crate) struct Shared {
@@ -17,8 +18,8 @@ pub(crate) struct Shared {
     pub(crate) dialect: Headers,
     /// The claim that names a tier.
     pub(crate) tier_claim: Box<str>,
-    /// Keys to make room for.
-    pub(crate) capacity: usize,
+    /// How the store is used.
+    pub(crate) tuning: Tuning,
     pub(crate) policies: BTreeMap<String, Arc<Policy>>,
     pub(crate) tiers: Tiers,
     /// A row a route, `unmatched` first; in it a plan a tier.
@@ -31,8 +32,8 @@ pub(crate) struct Shared {
 impl Shared {
     /// Makes room for the keys. Without memory for them, what there was goes on serving.
     pub(crate) fn install(&self) {
-        if let Err(outage) = self.store.reserve(self.capacity) {
-            tracing::error!(target: "rate_limit", capacity = self.capacity, error = %outage, "capacity not changed");
+        if let Err(outage) = self.store.tune(&self.tuning) {
+            tracing::error!(target: "rate_limit", capacity = self.tuning.keys, error = %outage, "capacity not changed");
         }
     }
 

@@ -188,6 +188,20 @@ impl Limit {
     pub fn on_store_error(&self) -> OnStoreError {
         self.on_store_error
     }
+    /// What one of `proxies` admits while they cannot ask each other: the same tolerance in time, and a share of the units
+    /// in it. Its buckets are not those of the whole limit.
+    #[must_use]
+    pub(crate) fn share(&self, proxies: u64) -> Self {
+        let proxies = proxies.max(1);
+        Self {
+            quota: self.quota.div_ceil(proxies),
+            burst: self.burst.div_ceil(proxies),
+            emission_ns: self.emission_ns.saturating_mul(proxies),
+            sharing: Sharing::Local,
+            family: !self.family,
+            ..self.clone()
+        }
+    }
     /// 128 bits that tell its buckets from those of other policies, and of this one with another key or algorithm.
     pub(crate) fn family(&self) -> u128 {
         self.family

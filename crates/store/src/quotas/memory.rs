@@ -4,7 +4,11 @@ use super::overflow::network;
 use super::slots::Seat;
 use super::step::{Step, alone, clamp, weigh};
 use super::table::{Area, Table};
-use super::{Balance, Charge, Decision, Demand, Left, Limit, MAX_CHARGES, Outage, Quotas, Refusals, Taken, TopRefused};
+use super::{
+    Balance, Charge, Demand, Force, Limit, MAX_CHARGES, Named, Outage, Quotas, Refusals, Scope, Standing, Taken,
+    TopRefused, Tuning,
+};
+use crate::records::Breaker;
 use arc_swap::ArcSwap;
 use arrayvec::ArrayVec;
 use parking_lot::Mutex;
@@ -41,14 +45,14 @@ impl MemoryQuotas {
         }
     }
 
-    fn decide(&self, demand: &Demand<'_>) -> Taken {
+    pub(super) fn decide(&self, demand: &Demand<'_>) -> Taken {
         let hashes = self.bucket_hashes(&demand.charges);
         let now = self.clock.now().0;
         if let ([charge], [hash]) = (&*demand.charges, &*hashes)
             && let Some((verdict, was_free)) = alone(&self.table.load(), now, charge, *hash)
         {
             self.hold_more(u64::from(was_free));
-            return Taken { verdicts: std::iter::once(verdict).collect() };
+            return Taken { verdicts: std::iter::once(verdict).collect(), pending: None };
         }
         // A table is retired only while its successor is put in place, so the second turn is the last but for another
         // reload.
@@ -61,6 +65,19 @@ impl MemoryQuotas {
                 return taken;
             }
         }
+    }
+
+    /// Makes room for `keys` buckets, or says that there is no memory for them. Debts are kept when the number changes.
+    pub fn reserve(&self, keys: usize) -> Result<(), Outage> {
+        let _alone = self.resizing.lock();
+        let old = self.table.load();
+        if old.capacity() != keys {
+            let table = Table::new(keys).map_err(|error| Outage(format!("no memory for {keys} keys: {error}")))?;
+            let new = Arc::new(table);
+            let moved = old.move_into(&new, self.clock.now().0, || self.table.store(Arc::clone(&new)));
+            self.keys.store(moved, Ordering::Relaxed);
+        }
+        Ok(())
     }
 
     /// Counts buckets that took a free slot.
@@ -84,8 +101,75 @@ impl MemoryQuotas {
         hashes
     }
 
+    /// What would come of a demand. Nothing is charged.
+    pub(super) fn peek(&self, demand: &Demand<'_>) -> Taken {
+        let hashes = self.bucket_hashes(&demand.charges);
+        loop {
+            let table = self.table.load();
+            if let Some(mut step) = Step::begin(&table, self.clock.now().0, &demand.charges, &hashes) {
+                step.make_room(&demand.charges, || self.hash(&network(demand.address)));
+                return step.look(&demand.charges);
+            }
+        }
+    }
+
+    /// Lets a bucket owe until `due` at least, if there is room for it.
+    pub(super) fn owe_until(&self, limit: &Limit, partition: u128, due: u64) {
+        self.seated(limit, partition, |slots, seat, hash| {
+            let (at, was_free) = match seat {
+                Seat::Held(at) => (at, false),
+                Seat::Vacant(at) => (at, slots.settle(at, hash, limit.family() as u64)),
+                Seat::Full => return,
+            };
+            slots.set_due(at, slots.due(at).max(due));
+            self.hold_more(u64::from(was_free));
+        });
+    }
+
+    /// When a bucket owes nothing any more.
+    pub(super) fn due(&self, limit: &Limit, partition: u128) -> u64 {
+        self.seated(limit, partition, |slots, seat, _| match seat {
+            Seat::Held(at) => slots.due(at),
+            Seat::Vacant(_) | Seat::Full => 0,
+        })
+    }
+
+    /// Empties a bucket of debt.
+    pub(super) fn forgive(&self, limit: &Limit, partition: u128) {
+        self.seated(limit, partition, |slots, seat, _| {
+            if let Seat::Held(at) = seat {
+                slots.forgive(at);
+            }
+        });
+    }
+
+    /// Charges units that somebody else has admitted.
+    pub(super) fn note(&self, limit: &Limit, partition: u128, cost: u64) {
+        let now = self.clock.now().0;
+        self.seated(limit, partition, |slots, seat, hash| {
+            // The name is the partition's already.
+            let charge = Charge { limit, key: "", cost, force: Force::Enforced };
+            let was_free = super::step::write(slots, seat, hash, &charge, limit.window_ns(), now);
+            self.hold_more(u64::from(was_free));
+        });
+    }
+
+    /// Runs `visit` on the region of a bucket and where it is in there.
+    fn seated<T>(&self, limit: &Limit, partition: u128, visit: impl FnOnce(&mut super::slots::Slots, Seat, u128) -> T) -> T {
+        let hash = in_family(partition, limit);
+        let now = self.clock.now().0;
+        loop {
+            let table = self.table.load();
+            let mut slots = table.lock(table.region(Area::Own(limit.algorithm()), hash));
+            if !slots.retired {
+                let seat = slots.seat(hash, now, &[]);
+                return visit(&mut slots, seat, hash);
+            }
+        }
+    }
+
     /// A hash that nobody outside can aim.
-    fn hash(&self, bytes: &[u8]) -> u128 {
+    pub(super) fn hash(&self, bytes: &[u8]) -> u128 {
         let mut hasher = self.seed;
         hasher.write(bytes);
         hasher.finish128().as_u128()
@@ -98,19 +182,16 @@ impl MemoryQuotas {
         key: &str,
         visit: impl FnOnce(&mut super::slots::Slots, usize, u64) -> T,
     ) -> Option<T> {
-        let hash = in_family(self.hash(key.as_bytes()), limit);
         let now = self.clock.now().0;
-        loop {
-            let table = self.table.load();
-            let mut slots = table.lock(table.region(Area::Own(limit.algorithm()), hash));
-            if !slots.retired {
-                return match slots.seat(hash, now, &[]) {
-                    Seat::Held(at) => Some(visit(&mut slots, at, now)),
-                    Seat::Vacant(_) | Seat::Full => None,
-                };
-            }
-        }
+        self.seated(limit, self.hash(key.as_bytes()), |slots, seat, _| match seat {
+            Seat::Held(at) => Some(visit(slots, at, now)),
+            Seat::Vacant(_) | Seat::Full => None,
+        })
     }
+}
+
+fn unnamed() -> Outage {
+    Outage("this process knows its buckets by key text, such as addr=203.0.113.7, not by hash".to_owned())
 }
 
 /// The bucket of `limit` in a partition; never 0, which is a free slot.
@@ -119,42 +200,40 @@ pub(super) fn in_family(partition: u128, limit: &Limit) -> u128 {
 }
 
 impl Quotas for MemoryQuotas {
-    fn reserve(&self, keys: usize) -> Result<(), Outage> {
-        let _alone = self.resizing.lock();
-        let old = self.table.load();
-        if old.capacity() != keys {
-            let table = Table::new(keys).map_err(|error| Outage(format!("no memory for {keys} keys: {error}")))?;
-            let new = Arc::new(table);
-            let moved = old.move_into(&new, self.clock.now().0, || self.table.store(Arc::clone(&new)));
-            self.keys.store(moved, Ordering::Relaxed);
-        }
-        Ok(())
+    fn tune(&self, tuning: &Tuning) -> Result<(), Outage> {
+        tuning.meters.peers.set(1);
+        self.reserve(tuning.keys)
     }
 
     fn take<'a>(&'a self, demand: Demand<'a>) -> Soon<'a, Taken> {
         Soon::Now(self.decide(&demand))
     }
 
-    fn look<'a>(&'a self, limit: &'a Limit, key: &'a str) -> Soon<'a, Result<Balance, Outage>> {
+    fn look<'a>(&'a self, limit: &'a Limit, key: Named<'a>) -> Soon<'a, Result<Balance, Outage>> {
+        let Named::Text(key) = key else { return Soon::Now(Err(unnamed())) };
         let balance = self.visit(limit, key, |slots, at, now| {
             clamp(slots, at, limit, now);
-            let weigh = |cost| weigh(slots, Seat::Held(at), limit, cost, now);
-            let wait_ns = match weigh(1) {
-                Decision::Admit { .. } => 0,
-                Decision::Refuse { wait_ns, .. } => wait_ns,
-            };
-            match weigh(0) {
-                Decision::Admit { debt_ns, left: Left { remaining, .. } } => Balance { remaining, debt_ns, wait_ns },
-                // Nothing asked is never refused.
-                Decision::Refuse { remaining, wait_ns } => Balance { remaining, debt_ns: wait_ns, wait_ns },
-            }
+            Balance::of(|cost| weigh(slots, Seat::Held(at), limit, cost, now))
         });
         Soon::Now(Ok(balance.unwrap_or(Balance { remaining: limit.burst(), debt_ns: 0, wait_ns: 0 })))
     }
 
-    fn reset<'a>(&'a self, limit: &'a Limit, key: &'a str) -> Soon<'a, Result<(), Outage>> {
+    fn reset<'a>(&'a self, limit: &'a Limit, key: Named<'a>) -> Soon<'a, Result<(), Outage>> {
+        let Named::Text(key) = key else { return Soon::Now(Err(unnamed())) };
         self.visit(limit, key, |slots, at, _| slots.forgive(at));
         Soon::Now(Ok(()))
+    }
+
+    fn scope(&self, _: &Limit) -> Scope {
+        Scope::Process
+    }
+
+    fn standing(&self) -> Standing {
+        Standing { up: true, breaker: Breaker::Closed, proxies: 1 }
+    }
+
+    fn beat(&self) -> Soon<'_, ()> {
+        Soon::Now(())
     }
 
     fn keys(&self) -> u64 {

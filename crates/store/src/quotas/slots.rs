@@ -168,6 +168,16 @@ impl Slots {
     pub(super) fn set_refusing(&mut self, at: usize, until: u64) {
         self.words_mut()[at + REFUSING] = until;
     }
+    /// What is kept in a held slot behind its hash: a lease has all of it, and begins like any bucket.
+    pub(super) fn lease(&self, at: usize) -> [u64; LINE - DUE] {
+        let mut words = [0; LINE - DUE];
+        words.copy_from_slice(&self.words()[at + DUE..at + LINE]);
+        words
+    }
+    /// Writes it.
+    pub(super) fn set_lease(&mut self, at: usize, lease: [u64; LINE - DUE]) {
+        self.words_mut()[at + DUE..at + LINE].copy_from_slice(&lease);
+    }
     /// The log of a held bucket of [`Kind::Log`]; an empty one for other kinds.
     pub(super) fn log(&self, at: usize) -> &sliding_log::Words {
         self.words()[at..at + self.kind.words()]

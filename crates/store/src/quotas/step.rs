@@ -113,7 +113,20 @@ impl<'t> Step<'t> {
             };
             verdicts.push(Verdict { outcome, source: place.source });
         }
-        Taken { verdicts }
+        Taken { verdicts, pending: None }
+    }
+
+    /// Decides and charges nothing.
+    pub(super) fn look(&mut self, charges: &[Charge<'_>]) -> Taken {
+        let verdicts = self.places.iter().zip(charges).map(|(place, charge)| {
+            let slots = &self.regions[place.region].1;
+            let outcome = match weigh(slots, place.seat, charge.limit, charge.cost, self.now) {
+                Decision::Admit { .. } => Outcome::Spared,
+                Decision::Refuse { remaining, wait_ns } => Outcome::Refused { remaining, wait_ns },
+            };
+            Verdict { outcome, source: place.source }
+        });
+        Taken { verdicts: verdicts.collect(), pending: None }
     }
 
     /// Locks regions that are not locked yet; each of them must be above those that are.
@@ -173,7 +186,7 @@ pub(super) fn alone(table: &Table, now: u64, charge: &Charge<'_>, hash: u128) ->
 }
 
 /// Charges a bucket; whether it took a free slot.
-fn write(slots: &mut Slots, seat: Seat, hash: u128, charge: &Charge<'_>, debt_ns: u64, now: u64) -> bool {
+pub(super) fn write(slots: &mut Slots, seat: Seat, hash: u128, charge: &Charge<'_>, debt_ns: u64, now: u64) -> bool {
     if charge.cost == 0 {
         return false;
     }

@@ -4,61 +4,24 @@ use super::{
     Begun, Claim, Completed, Forgotten, Hold, Keeping, Live, Name, Outage, Outcome, Records, Released, Renewed,
     Standing,
 };
-use std::sync::{Arc, OnceLock};
+use crate::timings::{Came, Operation, Timings};
+use std::sync::Arc;
 use std::time::Duration;
-use vestibule_plugin::meter::{Desc, Gauge, Histogram, HistogramFamily, Registry};
+use vestibule_plugin::meter::{Gauge, Registry};
 use vestibule_plugin::{Clock, Monotonic, Soon};
 
-/// Upper bounds in seconds: from a script of a Redis next door to the longest sensible timeout.
-const BUCKETS: [f64; 12] = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 2.5];
-
-const DURATION: Desc = Desc {
-    name: "vestibule_store_operation_duration_seconds",
-    help: "Duration of operations on records of keyed requests; stale: the record is another holder's.",
-    labels: &["operation", "outcome"],
-};
-const UP: Desc =
-    Desc { name: "vestibule_store_up", help: "Whether the store answered the last operation.", labels: &[] };
 
 /// Passes everything on, and counts it.
 pub struct Measured {
     inner: Arc<dyn Records>,
     clock: Arc<dyn Clock>,
-    up: Gauge,
-    durations: HistogramFamily,
-    /// By operation and outcome; what never happens has no series.
-    timings: [[OnceLock<Histogram>; OUTCOMES.len()]; OPERATIONS.len()],
+    timings: Timings,
 }
-
-#[derive(Clone, Copy)]
-enum Operation {
-    Begin,
-    Renew,
-    Complete,
-    Release,
-    Forget,
-}
-
-const OPERATIONS: [&str; 5] = ["begin", "renew", "complete", "release", "forget"];
-
-#[derive(Clone, Copy)]
-enum Came {
-    Ok,
-    Stale,
-    Timeout,
-    Error,
-}
-
-const OUTCOMES: [&str; 4] = ["ok", "stale", "timeout", "error"];
 
 impl Measured {
     /// Counts in `registry` what is asked of `inner`, by the time of `clock`.
     pub fn new(inner: Arc<dyn Records>, registry: &Registry, clock: Arc<dyn Clock>) -> Self {
-        let durations =
-            registry.histogram(DURATION, &BUCKETS).closed("operation", &OPERATIONS).closed("outcome", &OUTCOMES);
-        let up = registry.gauge(UP).with(&[]);
-        up.set(i64::from(inner.standing().up));
-        Self { inner, clock, up, durations, timings: Default::default() }
+        Self { inner, clock, timings: Timings::new(registry) }
     }
 
     /// Counts the answer when it is there.
@@ -89,20 +52,7 @@ impl Measured {
             Err(Outage::Timeout) => Came::Timeout,
             Err(_) => Came::Error,
         };
-        let (operation, came) = (operation as usize, came as usize);
-        let timing =
-            self.timings[operation][came].get_or_init(|| self.durations.with(&[OPERATIONS[operation], OUTCOMES[came]]));
-        timing.observe(self.clock.now() - started);
-        // One that says no is there.
-        self.show_up(answer.is_ok() || self.inner.standing().up);
-    }
-
-    fn show_up(&self, up: bool) {
-        let up = i64::from(up);
-        // Mostly as it was already: reading leaves its line shared.
-        if self.up.get() != up {
-            self.up.set(up);
-        }
+        self.timings.observe(operation, came, self.clock.now() - started);
     }
 }
 
@@ -138,7 +88,6 @@ impl Records for Measured {
 
     fn sweep(&self) {
         self.inner.sweep();
-        self.show_up(self.inner.standing().up);
     }
 }
 
@@ -157,7 +106,6 @@ mod tests {
         // Room for one record.
         let memory = Arc::new(MemoryRecords::new(Arc::clone(&clock) as Arc<dyn Clock>, 500));
         let records = Measured::new(memory, &registry, clock);
-        assert!(registry.encode(Format::Text).contains("vestibule_store_up 1\n"), "from the start");
         let hold = |name| Hold {
             name: Name([name; 16]),
             fingerprint: Fingerprint([0; 32]),
@@ -192,6 +140,5 @@ mod tests {
             assert!(scrape.contains(&line), "{line}{scrape}");
         }
         assert!(!scrape.contains("outcome=\"timeout\""), "what never happened has no series");
-        assert!(scrape.contains("vestibule_store_up 1\n"), "a full store answers");
     }
 }

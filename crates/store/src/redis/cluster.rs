@@ -2,7 +2,7 @@
 
 use super::connection::Connector;
 use super::failure::{Failure, Redirect};
-use super::node::Node;
+use super::node::{Node, Vetting};
 use super::slots::{self, SLOTS};
 use super::url::Address;
 use parking_lot::Mutex;
@@ -20,6 +20,7 @@ pub(super) struct Cluster {
     seeds: Vec<Address>,
     connector: Arc<Connector>,
     limit: Duration,
+    vetting: Vetting,
     map: Mutex<Map>,
     /// Held by the one who asks for the map.
     asking: tokio::sync::Mutex<()>,
@@ -43,8 +44,8 @@ pub(super) struct Member {
 
 impl Cluster {
     /// Asks nothing yet.
-    pub(super) fn new(seeds: Vec<Address>, connector: Arc<Connector>, limit: Duration) -> Self {
-        Self { seeds, connector, limit, map: Mutex::default(), asking: tokio::sync::Mutex::default() }
+    pub(super) fn new(seeds: Vec<Address>, connector: Arc<Connector>, limit: Duration, vetting: Vetting) -> Self {
+        Self { seeds, connector, limit, vetting, map: Mutex::default(), asking: tokio::sync::Mutex::default() }
     }
 
     /// The master that has `key`.
@@ -58,6 +59,11 @@ impl Cluster {
         let known = self.map.lock().master(slot);
         let none = || Failure::Away(format!("no node of the cluster has the slot {slot}"));
         known.ok_or_else(|| learned.err().unwrap_or_else(none))
+    }
+
+    /// The master that has `key`, as far as that is known.
+    pub(super) fn known_master_of(&self, key: &[u8]) -> Option<Member> {
+        self.map.lock().master(slots::slot(key))
     }
 
     fn known(&self, slot: u16) -> Option<Member> {
@@ -107,7 +113,7 @@ impl Cluster {
         let node = map
             .nodes
             .entry(address.clone())
-            .or_insert_with(|| Arc::new(Node::at(address, &self.connector, self.limit)));
+            .or_insert_with(|| Arc::new(Node::at(address, &self.connector, self.limit, self.vetting)));
         Member { address: address.clone(), node: Arc::clone(node) }
     }
 

@@ -2,7 +2,8 @@
 
 use super::bounded::Bounded;
 use super::failure::{Failure, answered, is_unknown_script};
-use super::script::Call;
+use super::question::Question;
+use super::script::{By, Call};
 use super::url::{Address, Credentials};
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Cmd, Pipeline, ProtocolVersion, RedisConnectionInfo, RedisError, Value, cmd};
@@ -10,7 +11,7 @@ use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::task::AbortHandle;
@@ -27,6 +28,9 @@ const WAIT_TENTHS: u32 = 6;
 /// Tenths of the time left after which the replicas count as silent; the rest is for taking a claim back.
 const HEARD_TENTHS: u32 = 9;
 
+/// Of the next connection.
+static SERIAL: AtomicU64 = AtomicU64::new(1);
+
 /// How connections are made.
 #[derive(Clone)]
 pub(super) struct Connector {
@@ -40,6 +44,8 @@ pub(super) struct Connection {
     commands: MultiplexedConnection,
     driver: AbortHandle,
     unanswered: AtomicU32,
+    /// Of all connections of this process.
+    serial: u64,
 }
 
 /// What came back.
@@ -83,7 +89,12 @@ impl Connector {
         // Its own deadlines would come on top of ours.
         let config = AsyncConnectionConfig::new().set_response_timeout(None).set_connection_timeout(None);
         let (commands, driver) = MultiplexedConnection::new_with_config(&info, Bounded::new(stream), config).await?;
-        Ok(Connection { commands, driver: tokio::spawn(driver).abort_handle(), unanswered: AtomicU32::new(0) })
+        Ok(Connection {
+            commands,
+            driver: tokio::spawn(driver).abort_handle(),
+            unanswered: AtomicU32::new(0),
+            serial: SERIAL.fetch_add(1, Ordering::Relaxed),
+        })
     }
 }
 
@@ -158,6 +169,37 @@ impl Connection {
                 Err(Failure::Late)
             }
         }
+    }
+
+    /// Asks about buckets, however long the answer takes: one that comes late still says what was charged.
+    pub(super) async fn put(&self, question: &Question, asking: bool) -> Result<Vec<Value>, Failure> {
+        let mut answer = self.unhurried(question.command(By::Name), asking).await?;
+        if is_unknown_script(&answer) {
+            answer = self.unhurried(question.command(By::Source), asking).await?;
+        }
+        self.unanswered.store(0, Ordering::Relaxed);
+        question.answer(answer)
+    }
+
+    async fn unhurried(&self, script: Cmd, asking: bool) -> Result<Value, Failure> {
+        let mut commands = self.commands.clone();
+        if !asking {
+            return commands.send_packed_command(&script).await.map_err(|error| Failure::of(&error));
+        }
+        let mut together = Pipeline::with_capacity(2);
+        together.add_command(cmd("ASKING")).add_command(script);
+        let answers = commands.send_packed_commands(&together, 0, 2).await.map_err(|error| Failure::of(&error))?;
+        answers.into_iter().nth(1).ok_or(Failure::Nonsense("an answer is missing"))
+    }
+
+    /// An answer was waited for in vain.
+    pub(super) fn miss(&self) {
+        self.unanswered.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Tells it from all others of this process.
+    pub(super) fn serial(&self) -> u64 {
+        self.serial
     }
 
     /// Whether it still stood when it was last heard of.

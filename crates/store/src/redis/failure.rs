@@ -8,7 +8,7 @@ const SAID_CHARS: usize = 200;
 
 /// Why an operation has no answer.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) enum Failure {
+pub(crate) enum Failure {
     /// Nobody was reached, so nothing was asked.
     Unreachable(String),
     /// It was reached and must not be used.
@@ -33,7 +33,7 @@ pub(super) enum Failure {
 
 /// Who has a key.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Redirect {
+pub(crate) struct Redirect {
     /// As the node said it; an empty host is that of the node.
     pub(super) host: String,
     pub(super) port: u16,
@@ -91,7 +91,7 @@ impl Failure {
         matches!(self, Self::Broken(_) | Self::Late | Self::Nonsense(_))
     }
 
-    pub(super) fn into_outage(self) -> Outage {
+    pub(crate) fn into_outage(self) -> Outage {
         match self {
             Self::Late => Outage::Timeout,
             Self::Broken(why) => Outage::Unheard(why),

@@ -4,6 +4,7 @@ use super::connection::{Answer, Connection, Connector};
 use super::failure::Failure;
 use super::lane::{Dial, Lane};
 use super::policy;
+use super::pulse::Pulse;
 use super::script::Call;
 use super::url::Address;
 use futures::FutureExt;
@@ -18,11 +19,22 @@ use tokio::time::{Instant, timeout_at};
 /// Connections for questions that wait for replicas. Redis answers nothing else on such a connection meanwhile.
 const WAITING: usize = 32;
 
-pub(super) struct Node {
+pub(crate) struct Node {
     shared: Lane,
     /// Idle ones, the last one used on top.
     waiting: Mutex<Vec<Lane>>,
     vacancies: Semaphore,
+    /// Of what is asked about buckets.
+    pub(super) pulse: Pulse,
+}
+
+/// What a server has to be like.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Vetting {
+    /// It keeps what it acknowledged.
+    Keeps,
+    /// It answers.
+    Answers,
 }
 
 /// A lane taken out of the idle ones, and put back.
@@ -39,17 +51,18 @@ impl Node {
             shared: lane(),
             waiting: Mutex::new((0..WAITING).map(|_| lane()).collect()),
             vacancies: Semaphore::new(WAITING),
+            pulse: Pulse::default(),
         }
     }
 
     /// The one at `address`.
-    pub(super) fn at(address: &Address, connector: &Arc<Connector>, limit: Duration) -> Self {
+    pub(super) fn at(address: &Address, connector: &Arc<Connector>, limit: Duration, vetting: Vetting) -> Self {
         let (address, connector) = (address.clone(), Arc::clone(connector));
         let dial: Dial = Arc::new(move || {
             let (address, connector) = (address.clone(), Arc::clone(&connector));
             async move {
                 let connection = connector.open(&address).await?;
-                policy::check(&connection, Instant::now() + limit).await?;
+                vetting.pass(&connection, Instant::now() + limit).await?;
                 Ok(connection)
             }
             .boxed()
@@ -59,6 +72,16 @@ impl Node {
 
     pub(super) async fn connect(&self, deadline: Instant) -> Result<(), Failure> {
         self.shared.connection(deadline).await.map(drop)
+    }
+
+    /// The connection for questions about buckets.
+    pub(super) async fn connection(&self, deadline: Instant) -> Result<Arc<Connection>, Failure> {
+        self.shared.connection(deadline).await
+    }
+
+    /// Learns what came of a question about buckets.
+    pub(super) fn heard<T>(&self, connection: &Arc<Connection>, answer: &Result<T, Failure>) {
+        Self::heed(&self.shared, connection, answer);
     }
 
     pub(super) async fn ask(&self, command: &Cmd, deadline: Instant) -> Result<Value, Failure> {
@@ -99,6 +122,15 @@ impl Node {
     /// Why it must not be used, as far as is known.
     pub(super) fn refusal(&self) -> Option<String> {
         self.shared.refusal()
+    }
+}
+
+impl Vetting {
+    pub(super) async fn pass(self, connection: &Connection, deadline: Instant) -> Result<(), Failure> {
+        match self {
+            Self::Keeps => policy::check(connection, deadline).await,
+            Self::Answers => Ok(()),
+        }
     }
 }
 

@@ -14,6 +14,35 @@ pub(super) struct Script {
     sha1: String,
 }
 
+impl Script {
+    pub(super) fn new(source: &'static str) -> Self {
+        Self { source, sha1: redis::Script::new(source).get_hash().to_owned() }
+    }
+
+    /// As it is run by its name, which a Redis that was restarted or flushed does not know, or by its source.
+    pub(super) fn command(&self, by: By, keys: &[Vec<u8>], args: &[Vec<u8>], tag: &[u8]) -> Cmd {
+        let (name, script) = match by {
+            By::Name => ("EVALSHA", self.sha1.as_bytes()),
+            By::Source => ("EVAL", self.source.as_bytes()),
+        };
+        let payload: usize = keys.iter().chain(args).map(Vec::len).sum();
+        let mut cmd = Cmd::with_capacity(4 + keys.len() + args.len(), name.len() + script.len() + payload + tag.len() + 8);
+        cmd.arg(name).arg(script).arg(keys.len());
+        for word in keys.iter().chain(args) {
+            cmd.arg(&word[..]);
+        }
+        cmd.arg(tag);
+        cmd
+    }
+}
+
+/// How a script is named to a server.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum By {
+    Name,
+    Source,
+}
+
 macro_rules! script {
     ($file:literal) => {
         LazyLock::new(|| {
@@ -24,7 +53,7 @@ macro_rules! script {
                 "end\n",
                 include_str!("answer.lua")
             );
-            Script { source, sha1: redis::Script::new(source).get_hash().to_owned() }
+            Script::new(source)
         })
     };
 }
@@ -114,24 +143,16 @@ impl Call {
 
     /// Runs the script by its name, which a Redis that was restarted or flushed does not know.
     pub(super) fn by_name(&self) -> Cmd {
-        self.command("EVALSHA", self.script.sha1.as_bytes())
+        self.command(By::Name)
     }
 
     /// Runs the script, which Redis knows by its name from then on.
     pub(super) fn by_source(&self) -> Cmd {
-        self.command("EVAL", self.script.source.as_bytes())
+        self.command(By::Source)
     }
 
-    fn command(&self, command: &str, script: &[u8]) -> Cmd {
-        let payload: usize = self.args.iter().map(Vec::len).sum();
-        let mut cmd =
-            Cmd::with_capacity(5 + self.args.len(), command.len() + script.len() + self.key.len() + payload + 8);
-        cmd.arg(command).arg(script).arg(1).arg(&self.key[..]);
-        for arg in &self.args {
-            cmd.arg(&arg[..]);
-        }
-        cmd.arg(&self.tag[..]);
-        cmd
+    fn command(&self, by: By) -> Cmd {
+        self.script.command(by, std::slice::from_ref(&self.key), &self.args, &self.tag)
     }
 
     /// What the script answered, if this is the answer to this call.

@@ -4,8 +4,7 @@ use super::cluster::{Cluster, Member};
 use super::connection::{Answer, Connector};
 use super::failure::Failure;
 use super::lane::Dial;
-use super::node::Node;
-use super::policy;
+use super::node::{Node, Vetting};
 use super::script::Call;
 use super::sentinel::Sentinels;
 use super::url::{Places, RedisUrl};
@@ -18,19 +17,19 @@ use tokio::time::Instant;
 
 pub(super) enum Servers {
     /// One that is always the same, or the master that sentinels name.
-    One(Box<Node>),
+    One(Arc<Node>),
     Cluster(Cluster),
 }
 
 impl Servers {
     /// Connects to nothing yet.
-    pub(super) fn new(url: &RedisUrl, tls: Option<&Arc<ClientConfig>>, limit: Duration) -> Self {
+    pub(super) fn new(url: &RedisUrl, tls: Option<&Arc<ClientConfig>>, limit: Duration, vetting: Vetting) -> Self {
         let connector = |database| Connector { credentials: url.credentials.clone(), database, tls: tls.cloned() };
         match &url.places {
             Places::Server { address, database } => {
-                Self::One(Box::new(Node::at(address, &Arc::new(connector(*database)), limit)))
+                Self::One(Arc::new(Node::at(address, &Arc::new(connector(*database)), limit, vetting)))
             }
-            Places::Cluster(seeds) => Self::Cluster(Cluster::new(seeds.clone(), Arc::new(connector(0)), limit)),
+            Places::Cluster(seeds) => Self::Cluster(Cluster::new(seeds.clone(), Arc::new(connector(0)), limit, vetting)),
             Places::Sentinels { addresses, master } => {
                 let sentinels = Arc::new(Sentinels {
                     addresses: addresses.clone(),
@@ -43,12 +42,12 @@ impl Servers {
                     async move {
                         let deadline = Instant::now() + limit;
                         let connection = sentinels.open(deadline).await?;
-                        policy::check(&connection, deadline).await?;
+                        vetting.pass(&connection, deadline).await?;
                         Ok(connection)
                     }
                     .boxed()
                 });
-                Self::One(Box::new(Node::new(&dial, limit)))
+                Self::One(Arc::new(Node::new(&dial, limit)))
             }
         }
     }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::quotas::{Algorithm, Force, OnStoreError, Outcome, Sharing, Source, Terms};
+use crate::quotas::{Algorithm, Force, Left, OnStoreError, Outcome, Sharing, Source, Terms};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::{Duration, SystemTime};
@@ -69,7 +69,7 @@ fn now<T>(soon: Soon<'_, T>) -> T {
 }
 
 fn balance(store: &MemoryQuotas, limit: &Limit, key: &str) -> Balance {
-    now(store.look(limit, key)).expect("memory answers")
+    now(store.look(limit, Named::Text(key))).expect("memory answers")
 }
 
 fn admits(outcomes: &[Outcome]) -> bool {
@@ -99,7 +99,7 @@ fn a_shadow_policy_is_charged_with_the_others_and_refuses_nobody() {
         assert!(matches!(outcomes[0], Outcome::Charged(_)));
         assert_eq!(matches!(outcomes[1], Outcome::Refused { .. }), round == 2);
     }
-    assert_eq!(now(store.reset(&soft, "k")), Ok(()));
+    assert_eq!(now(store.reset(&soft, Named::Text("k"))), Ok(()));
     assert_eq!(take(&store, [enforced(&hard, "k", 1), shadow])[1], Outcome::Spared);
     assert_eq!(balance(&store, &soft, "k").remaining, 2);
 }
@@ -124,7 +124,7 @@ fn a_sliding_log_is_looked_at_and_reset_like_a_bucket() {
         clock.pass(SECOND);
     }
     assert_eq!(balance(&store, &log, "k"), Balance { remaining: 0, debt_ns: 3 * SECOND, wait_ns: SECOND });
-    assert_eq!(now(store.reset(&log, "k")), Ok(()));
+    assert_eq!(now(store.reset(&log, Named::Text("k"))), Ok(()));
     assert_eq!(balance(&store, &log, "k"), Balance { remaining: 3, debt_ns: 0, wait_ns: 0 });
     assert!(admits(&take(&store, [enforced(&log, "k", 3)])));
 }
@@ -257,7 +257,7 @@ fn eight_policies_of_one_request_never_take_each_others_slots() {
         let refused = take(&store, limits.iter().map(|limit| enforced(limit, key, 1)));
         assert!(refused.iter().all(|outcome| matches!(outcome, Outcome::Refused { .. })), "{key}");
         for limit in &limits {
-            assert_eq!(now(store.reset(limit, key)), Ok(()));
+            assert_eq!(now(store.reset(limit, Named::Text(key))), Ok(()));
         }
     }
 }

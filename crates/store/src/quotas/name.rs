@@ -1,4 +1,4 @@
-//! The name under which a bucket is logged and reported: no address, subject, API key or header value.
+//! The name under which a bucket is logged, reported and stored: no address, subject, API key or header value.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -10,7 +10,7 @@ use vestibule_plugin::Secret;
 const KEPT: usize = 16;
 
 /// First 16 bytes of HMAC-SHA256 over the key text, in base64url. About a microsecond: not for admitted requests.
-pub(crate) fn hidden(secret: &Secret, key: &str) -> String {
+pub fn hidden(secret: &Secret, key: &str) -> String {
     // HMAC takes keys of any length, so there is no error to meet.
     let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(secret.bytes()) else { return String::new() };
     mac.update(key.as_bytes());

@@ -1,0 +1,279 @@
+//! Calls to the store: one at a time for a partition, for all who wait for it.
+
+use super::lease::{Grant, Told};
+use super::queue::{Asked, Batch, Queue};
+use super::round::{BucketAsk, Decisions, Holding, admits, play};
+use super::{Fleet, wire};
+use crate::quotas::memory::in_family;
+use crate::quotas::{Algorithm, Decision, Limit, OnStoreError, Sharing};
+use crate::redis::buckets::Reached;
+use crate::redis::{Asks, Failure, Question};
+use crate::timings::{Came, Operation};
+use parking_lot::Mutex;
+use redis::Value;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use tokio::sync::oneshot::{self, Receiver, Sender};
+use tokio::time::Instant;
+
+/// Locks that partitions are spread over.
+const SHARDS: usize = 64;
+
+/// The partitions that are being asked about.
+pub(super) struct Flights {
+    shards: Box<[Mutex<HashMap<u128, Flight>>]>,
+}
+
+/// Those who wait for one partition.
+struct Flight {
+    h: Arc<str>,
+    queue: Queue<Sender<News>>,
+}
+
+/// What one who waits is told: what each part of its request comes to, and what was charged for it.
+pub(super) struct News {
+    pub(super) decisions: Decisions,
+    pub(super) charged: Charged,
+}
+
+/// Units that were charged for a request. They go back unless it is admitted.
+pub(super) struct Charged {
+    fleet: Arc<Fleet>,
+    partition: u128,
+    h: Arc<str>,
+    units: Vec<(Limit, u64, Grant)>,
+}
+
+impl Default for Flights {
+    fn default() -> Self {
+        Self { shards: (0..SHARDS).map(|_| Mutex::default()).collect() }
+    }
+}
+
+impl Flights {
+    fn shard(&self, partition: u128) -> &Mutex<HashMap<u128, Flight>> {
+        // The table of leases uses the other bits.
+        &self.shards[partition as usize % SHARDS]
+    }
+}
+
+impl Charged {
+    /// The request is admitted.
+    pub(super) fn keep(mut self) {
+        self.units.clear();
+    }
+}
+
+impl Drop for Charged {
+    fn drop(&mut self) {
+        for (limit, units, grant) in std::mem::take(&mut self.units) {
+            let (now, bucket) = (self.fleet.clock.now().0, in_family(self.partition, &limit));
+            self.fleet.leases.with(bucket, now, |lease| lease.take_in(units, grant));
+            // Nobody can use them here.
+            if limit.sharing() == Sharing::Strict && tokio::runtime::Handle::try_current().is_ok() {
+                let nothing = [(limit, 0)].into_iter().collect();
+                self.fleet.join(self.partition, || Arc::clone(&self.h), nothing, None);
+            }
+        }
+    }
+}
+
+impl Fleet {
+    /// Waits for the store with a request. `None`: it is not asked at present.
+    pub(super) fn wait(self: &Arc<Self>, partition: u128, key: &str, asked: Asked) -> Option<Receiver<News>> {
+        let (news, told) = oneshot::channel();
+        self.join(partition, || self.name(key), asked, Some(news)).then_some(told)
+    }
+
+    /// Says whether the store will be asked.
+    fn join(
+        self: &Arc<Self>,
+        partition: u128,
+        h: impl FnOnce() -> Arc<str>,
+        asked: Asked,
+        who: Option<Sender<News>>,
+    ) -> bool {
+        let mut flights = self.flights.shard(partition).lock();
+        if let Some(flight) = flights.get_mut(&partition) {
+            let open = self.buckets.site(flight.h.as_bytes()).pulse().is_open();
+            if !open {
+                flight.queue.join(asked, who);
+            }
+            return !open;
+        }
+        let h = h();
+        if self.buckets.site(h.as_bytes()).pulse().is_open() {
+            return false;
+        }
+        let mut queue = Queue::default();
+        queue.join(asked, who);
+        flights.insert(partition, Flight { h: Arc::clone(&h), queue });
+        drop(flights);
+        tokio::spawn(Arc::clone(self).fly(partition, h));
+        true
+    }
+
+    /// Asks until nobody waits.
+    async fn fly(self: Arc<Self>, partition: u128, h: Arc<str>) {
+        loop {
+            let batch = {
+                let mut flights = self.flights.shard(partition).lock();
+                let batch = flights.get_mut(&partition).and_then(|flight| flight.queue.depart(|who| !who.is_closed()));
+                if batch.is_none() {
+                    flights.remove(&partition);
+                }
+                batch
+            };
+            let Some(batch) = batch else { return };
+            let started = self.clock.now();
+            let came = match self.call(partition, &h, batch).await {
+                Ok(()) => Came::Ok,
+                Err(Failure::Late) => Came::Timeout,
+                Err(_) => Came::Error,
+            };
+            self.timings.observe(Operation::QuotaTake, came, self.clock.now() - started);
+        }
+    }
+
+    /// One call. Those whose batch is dropped with it learn that it failed.
+    async fn call(self: &Arc<Self>, partition: u128, h: &Arc<str>, batch: Batch<Sender<News>>) -> Result<(), Failure> {
+        let deadline = Instant::now() + self.timeout();
+        let site = self.buckets.site(h.as_bytes());
+        let Some(_place) = site.pulse().enter() else {
+            return Err(Failure::Away("too many questions are under way".to_owned()));
+        };
+        let reached = self.buckets.reach(h.as_bytes(), deadline).await;
+        let reached = reached.inspect_err(|failure| self.failed(&site, h, failure))?;
+        if reached.site().pulse().is_remade(reached.serial()) {
+            self.epoch.fetch_add(1, Ordering::Relaxed);
+        }
+        let sent = self.clock.now().0;
+        let asks = self.asks(partition, &batch.limits, sent);
+        let keys: Vec<_> = batch.limits.iter().map(|limit| self.buckets.key(h, &wire::suffix(limit))).collect();
+        let args = wire::args(&asks, &batch.entries);
+        let call = Arc::new(Call { partition, h: Arc::clone(h), sent, epoch: self.epoch(), asks, batch: Mutex::new(batch) });
+        let ask = |reached: Reached, keys, args| {
+            let (fleet, late) = (Arc::clone(self), Arc::clone(&call));
+            async move {
+                let question = Question::new(Asks::Take, keys, args);
+                // What it granted is of no use to those who waited, but must not be lost.
+                let late = move |values: Vec<Value>| {
+                    let _ = fleet.arrived(&late, &values);
+                };
+                let answer = self.buckets.ask(&reached, question, deadline, late).await;
+                (reached, answer)
+            }
+        };
+        let (mut reached, mut answer) = ask(reached, keys.clone(), args.clone()).await;
+        if let Err(failure) = &answer
+            && let Some(other) = self.buckets.follow(h.as_bytes(), &reached, failure, deadline).await
+        {
+            (reached, answer) = ask(other?, keys, args).await;
+        }
+        let arrived = answer.and_then(|values| {
+            self.arrived(&call, &values).ok_or(Failure::Nonsense("what is left does not follow from what was there"))
+        });
+        match &arrived {
+            Ok(()) => self.succeeded(&reached.site()),
+            Err(failure) => self.failed(&reached.site(), h, failure),
+        }
+        arrived
+    }
+
+    /// What is said and asked of each bucket. Unused units leave with it.
+    fn asks(&self, partition: u128, limits: &[Limit], now: u64) -> Vec<BucketAsk> {
+        let (proxies, epoch, lease_ns) = (self.proxies(), self.epoch(), self.lease_ns());
+        let ask = |limit: &Limit| {
+            let ((mut ask, unused), due) = self.leases.with(in_family(partition, limit), now, |lease| {
+                (lease.ask(limit, now, epoch, lease_ns, proxies), lease.due())
+            });
+            self.count(|meters| {
+                meters.refunded.add(unused.refunded.into());
+                meters.expired.add(unused.expired.into());
+            });
+            if limit.algorithm() == Algorithm::Gcra && limit.on_store_error() == OnStoreError::LocalShare {
+                let share = self.memory.due(&limit.share(proxies), partition);
+                // Of what the share owes, only what it admitted itself.
+                ask.carry_ns = share.saturating_sub(now).saturating_sub(due.saturating_sub(now)) / proxies.max(1);
+            }
+            ask
+        };
+        limits.iter().map(ask).collect()
+    }
+
+    /// Takes an answer in and tells everybody. `None` when it does not add up.
+    fn arrived(self: &Arc<Self>, call: &Call, values: &[Value]) -> Option<()> {
+        let answer = wire::answer(values, &call.asks)?;
+        let mut batch = call.batch.lock();
+        let mut holdings = answer.before.clone();
+        let played = play(&call.asks, &batch.entries, &mut holdings);
+        if !answer.agrees(&holdings, &call.asks) {
+            return None;
+        }
+        let told = Told {
+            sent: call.sent,
+            now: self.clock.now().0,
+            stamp_us: answer.now_us,
+            epoch: call.epoch,
+            lease_ns: self.lease_ns(),
+        };
+        for ((ask, holding), lent) in call.asks.iter().zip(&holdings).zip(&played.lent) {
+            let debt_ns = match holding {
+                Holding::Debt(debt_ns) => *debt_ns,
+                Holding::Log { .. } => 0,
+            };
+            self.leases.with(in_family(call.partition, &ask.limit), told.now, |lease| lease.learn(&told, debt_ns, *lent));
+            // The store knows by now what the share had admitted.
+            if ask.carry_ns > 0 {
+                self.memory.forgive(&ask.limit.share(ask.proxies), call.partition);
+            }
+        }
+        let who = std::mem::take(&mut batch.who);
+        for ((entry, requests), who) in batch.entries.iter().zip(played.requests).zip(who) {
+            for (decisions, who) in requests.into_iter().zip(who) {
+                let mut charged = Charged {
+                    fleet: Arc::clone(self),
+                    partition: call.partition,
+                    h: Arc::clone(&call.h),
+                    units: Vec::new(),
+                };
+                let admitted = admits(&decisions);
+                for (part, decision) in entry.parts.iter().zip(&decisions) {
+                    let ask = &call.asks[part.bucket];
+                    match decision {
+                        Decision::Admit { .. } if admitted && part.cost > 0 => {
+                            charged.units.push((ask.limit.clone(), part.cost, told.grant()));
+                            self.log(ask, call.partition, part.cost);
+                        }
+                        Decision::Admit { .. } => {}
+                        Decision::Refuse { wait_ns, .. } => {
+                            let bucket = in_family(call.partition, &ask.limit);
+                            self.leases.with(bucket, told.now, |lease| lease.hold(&ask.limit, told.now, part.cost, *wait_ns));
+                        }
+                    }
+                }
+                // Who has left drops it, and what was charged goes back.
+                let _ = who.send(News { decisions, charged });
+            }
+        }
+        Some(())
+    }
+
+    /// Remembers an admission by a log, in case this proxy has to decide alone.
+    fn log(&self, ask: &BucketAsk, partition: u128, cost: u64) {
+        if ask.limit.algorithm() == Algorithm::SlidingLog {
+            self.memory.note(&ask.limit.share(ask.proxies), partition, cost);
+        }
+    }
+}
+
+/// A call that has left.
+struct Call {
+    partition: u128,
+    h: Arc<str>,
+    sent: u64,
+    epoch: u16,
+    asks: Vec<BucketAsk>,
+    batch: Mutex<Batch<Sender<News>>>,
+}

@@ -1,0 +1,115 @@
+//! What goes on without requests: the heartbeat, and looking after servers that failed.
+
+use super::Fleet;
+use crate::redis::buckets::{Faded, Site};
+use crate::redis::{Asks, Failure, Question};
+use crate::timings::{Came, Operation};
+use redis::Value;
+use std::sync::{Arc, Weak};
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
+
+/// A proxy that said nothing for this long is not counted.
+const FRESH: Duration = Duration::from_secs(3);
+/// How long what all proxies share is kept after the last of them, in seconds.
+const KEPT_S: &str = "60";
+/// Most proxies that are believed to be there.
+const MAX_PROXIES: u64 = 1_000_000;
+
+impl Fleet {
+    /// Says that this process lives, counts those that do, and looks whether the store was emptied.
+    pub(super) async fn beat(self: &Arc<Self>) {
+        let id = self.id.clone().into_bytes();
+        let fresh = FRESH.as_millis().to_string().into_bytes();
+        let (peers, born) = tokio::join!(
+            self.common(Asks::Peers, "peers", vec![id, fresh, KEPT_S.into()]),
+            self.common(Asks::Born, "born", vec![self.mark.clone().into_bytes(), KEPT_S.into()]),
+        );
+        if let Ok(Value::BulkString(count)) = &peers
+            && let Some(count) = std::str::from_utf8(count).ok().and_then(|count| count.parse::<u64>().ok())
+        {
+            let proxies = count.clamp(1, MAX_PROXIES);
+            self.proxies.store(proxies, Ordering::Relaxed);
+            self.show_proxies();
+        }
+        if let Ok(Value::BulkString(mark)) = born {
+            let before = self.born.lock().replace(mark.clone());
+            if before.is_some_and(|before| before != mark) {
+                self.epoch.fetch_add(1, Ordering::Relaxed);
+                tracing::warn!(target: "store", "the store was emptied; what proxies know of debts is carried over");
+            }
+        }
+    }
+
+    /// Asks about a key that belongs to no partition.
+    async fn common(self: &Arc<Self>, asks: Asks, rest: &str, args: Vec<Vec<u8>>) -> Result<Value, Failure> {
+        let key = self.buckets.common_key(rest);
+        if self.buckets.site(&key).pulse().is_open() {
+            return Err(Failure::Away("it is not asked at present".to_owned()));
+        }
+        let started = self.clock.now();
+        let answer = self.once(&key, Question::new(asks, vec![key.clone()], args)).await;
+        let came = match &answer {
+            Ok(_) => Came::Ok,
+            Err(Failure::Late) => Came::Timeout,
+            Err(_) => Came::Error,
+        };
+        self.timings.observe(Operation::QuotaPeers, came, self.clock.now() - started);
+        answer?.into_iter().next().ok_or(Failure::Nonsense("it says nothing"))
+    }
+
+    /// Asks something once, outside of a request, and learns from what comes of it.
+    pub(super) async fn once(self: &Arc<Self>, key: &[u8], question: Question) -> Result<Vec<Value>, Failure> {
+        let deadline = Instant::now() + self.patience;
+        let site = self.buckets.site(key);
+        let reached = self.buckets.reach(key, deadline).await;
+        let reached = reached.inspect_err(|failure| self.failed(&site, &String::from_utf8_lossy(key), failure))?;
+        let answer = self.buckets.ask(&reached, question, deadline, drop).await;
+        match &answer {
+            Ok(_) => self.succeeded(&reached.site()),
+            Err(failure) => self.failed(&reached.site(), &String::from_utf8_lossy(key), failure),
+        }
+        answer
+    }
+
+    /// A server answered.
+    pub(super) fn succeeded(&self, site: &Site) {
+        self.up.store(true, Ordering::Relaxed);
+        if site.pulse().succeeded(self.clock.now()) {
+            tracing::info!(target: "store", kind = self.buckets.kind(), "the store of limits answers again");
+        }
+    }
+
+    /// A server failed with what belongs to `near`, a key or the name of a partition.
+    pub(super) fn failed(self: &Arc<Self>, site: &Site, near: &str, failure: &Failure) {
+        self.up.store(false, Ordering::Relaxed);
+        if !site.pulse().failed(self.clock.now()) {
+            return;
+        }
+        let cause = failure.clone().into_outage().to_string();
+        tracing::warn!(
+            target: "store",
+            kind = self.buckets.kind(),
+            cause,
+            "the store of limits fails; each policy does as its on_store_error says until it answers"
+        );
+        // Next to the keys it failed with, so that the same server has it.
+        let key = self.buckets.key(near, "probe");
+        tokio::spawn(look_after(Arc::downgrade(self), site.fade(), key));
+    }
+}
+
+/// Probes a server until it answers, or is not used any more.
+async fn look_after(fleet: Weak<Fleet>, site: Faded, key: Vec<u8>) {
+    loop {
+        let Some(pause) = site.get().and_then(|site| site.pulse().pause()) else { return };
+        sleep(pause).await;
+        let (Some(fleet), Some(site)) = (fleet.upgrade(), site.get()) else { return };
+        site.pulse().probe();
+        // Another server may have the key by now: then this one has nothing to be asked for, until it has some again.
+        if fleet.buckets.probe(&key, Instant::now() + fleet.timeout()).await.is_ok() {
+            fleet.succeeded(&site);
+        }
+    }
+}

@@ -1,0 +1,169 @@
+-- All that is asked of the buckets of one partition, in one step. KEYS are the buckets. ARGV are numbers in the order in
+-- which they are read here, and the tag of the question. The answer is that tag, the time, and of each bucket what it held
+-- before and after; `round.rs` plays the same rules. A bucket is `<stamp us>,<debt ns>`, and `,<reset us>` for a while
+-- after a reset; a log is a list of stamps, the newest first, and in the answer the last.
+local DEBT = 1
+local at = 0
+local function number()
+  at = at + 1
+  return tonumber(ARGV[at])
+end
+
+local function text(value)
+  return string.format('%.0f', value)
+end
+
+local time = redis.call('TIME')
+local now = time[1] * 1000000 + time[2]
+
+-- A stamp ahead of the clock, which was set back, counts as now.
+local function since(stamp)
+  return math.max(0, now - stamp)
+end
+
+local function read_debt(key)
+  local bucket = { key = key, emission = number(), tolerance = number(), most = number(), proxies = number() }
+  local back, granted, owed, seen, carried = number(), number(), number(), number(), number()
+  local value = redis.call('GET', key)
+  local stamp, debt, reset = now, 0, nil
+  if value then
+    stamp, debt, reset = string.match(value, '^(%d+),(%d+),?(%d*)$')
+    stamp, debt, reset = tonumber(stamp), tonumber(debt), tonumber(reset)
+  end
+  bucket.reset = reset
+  local drained = math.max(0, debt - since(stamp) * 1000)
+  debt = drained
+  if not reset or reset <= seen then
+    debt = math.max(debt, owed) + carried
+  end
+  if granted <= now then
+    debt = math.max(0, debt - math.max(0, back * bucket.emission - since(granted) * 1000))
+  end
+  bucket.debt = math.min(debt, bucket.tolerance)
+  bucket.before = bucket.debt
+  bucket.changed = bucket.debt ~= drained or stamp > now
+  bucket.asked, bucket.refused, bucket.units = false, false, 0
+  return bucket
+end
+
+local function read_log(key)
+  local log = { key = key, quota = number(), window = number(), stamps = {}, changed = false }
+  local back, granted = number(), number()
+  local values = redis.call('LRANGE', key, 0, -1)
+  local ahead = #values > 0 and math.max(0, tonumber(values[1]) - now) or 0
+  for i = #values, 1, -1 do
+    local stamp = tonumber(values[i]) - ahead
+    if back > 0 and tonumber(values[i]) == granted then
+      back = back - 1
+      log.changed = true
+    elseif i <= log.quota and since(stamp) < log.window then
+      log.stamps[#log.stamps + 1] = stamp
+    end
+  end
+  log.changed = log.changed or ahead > 0
+  return log
+end
+
+local buckets, before = {}, {}
+for i, key in ipairs(KEYS) do
+  local bucket = (number() == DEBT and read_debt or read_log)(key)
+  buckets[i] = bucket
+  before[i] = bucket.debt and text(bucket.debt) or ''
+  for _, stamp in ipairs(bucket.stamps or {}) do
+    before[i] = before[i] .. text(stamp) .. ','
+  end
+end
+
+local function refuses(bucket, cost)
+  if cost == 0 then
+    return false
+  end
+  if bucket.debt then
+    return bucket.debt + bucket.emission * cost > bucket.tolerance
+  end
+  return #bucket.stamps + cost > bucket.quota
+end
+
+local function charge(bucket, cost)
+  if cost == 0 then
+    return
+  end
+  if bucket.debt then
+    bucket.debt = bucket.debt + bucket.emission * cost
+    bucket.units = bucket.units + cost
+  else
+    for _ = 1, cost do
+      bucket.stamps[#bucket.stamps + 1] = now
+    end
+  end
+  bucket.changed = true
+end
+
+for _ = 1, number() do
+  local count, parts = number(), {}
+  for i = 1, number() do
+    parts[i] = { bucket = buckets[number()], cost = number() }
+    parts[i].bucket.asked = parts[i].bucket.asked or parts[i].cost > 0
+  end
+  for _ = 1, count do
+    local refused = false
+    for _, part in ipairs(parts) do
+      if refuses(part.bucket, part.cost) then
+        refused = true
+        part.bucket.refused = true
+      end
+    end
+    -- What comes next in this entry asks the same and is refused as well.
+    if refused then
+      break
+    end
+    for _, part in ipairs(parts) do
+      charge(part.bucket, part.cost)
+    end
+  end
+end
+
+local function lend(bucket)
+  if bucket.most == 0 or not bucket.asked or bucket.refused then
+    return
+  end
+  local available = math.floor((bucket.tolerance - bucket.before) / bucket.emission)
+  local wanted = math.max(1, math.min(bucket.most, math.floor(available / bucket.proxies)))
+  local left = math.floor((bucket.tolerance - bucket.debt) / bucket.emission)
+  local units = math.min(math.max(0, wanted - bucket.units), left)
+  bucket.debt = bucket.debt + units * bucket.emission
+  bucket.changed = bucket.changed or units > 0
+end
+
+local function write_debt(bucket)
+  local value = text(now) .. ',' .. text(bucket.debt)
+  local lasts = bucket.debt / 1000000
+  if bucket.reset then
+    lasts = math.max(lasts, bucket.tolerance / 1000000 - since(bucket.reset) / 1000)
+    value = value .. ',' .. text(bucket.reset)
+  end
+  redis.call('SET', bucket.key, value, 'PX', text(math.ceil(lasts) + 1000))
+end
+
+local function write_log(log)
+  redis.call('DEL', log.key)
+  for _, stamp in ipairs(log.stamps) do
+    redis.call('LPUSH', log.key, text(stamp))
+  end
+  if #log.stamps > 0 then
+    redis.call('PEXPIRE', log.key, text(math.ceil(log.window / 1000)))
+  end
+end
+
+local answer = { ARGV[#ARGV], text(now) }
+for i, bucket in ipairs(buckets) do
+  if bucket.debt then
+    lend(bucket)
+  end
+  if bucket.changed then
+    (bucket.debt and write_debt or write_log)(bucket)
+  end
+  answer[#answer + 1] = before[i]
+  answer[#answer + 1] = text(bucket.debt or #bucket.stamps)
+end
+return answer
