@@ -4,8 +4,11 @@ mod answers;
 mod callers;
 mod charging;
 mod dialects;
+mod fleet;
 mod operator;
+mod outages;
 mod reload;
+mod shared;
 mod streams;
 
 use vestibule_testkit::{Answer, Origin, Proxy, Raw};

@@ -6,6 +6,7 @@ use crate::shared::Shared;
 use crate::stamp::rfc3339;
 use http::Method;
 use serde_json::json;
+use std::time::SystemTime;
 use vestibule_plugin::{AdminCall, AdminReply, Soon};
 use vestibule_store::quotas::{Balance, Named, Outage, Scope};
 
@@ -41,7 +42,7 @@ pub(crate) fn answer<'a>(shared: &'a Shared, call: &'a AdminCall<'a>) -> Option<
         return Some(Soon::Now(AdminReply::BadRequest(why)));
     }
     Some(match (key, call.method) {
-        (None, &Method::GET) => Soon::Now(AdminReply::Json(report(policy))),
+        (None, &Method::GET) => Soon::Now(AdminReply::Json(report(policy, shared.clock.wall()))),
         (Some(key), &Method::GET) => look(shared, policy, key),
         (Some(key), &Method::DELETE) => reset(shared, policy, key),
         (None, _) => Soon::Now(AdminReply::MethodNotAllowed("GET, HEAD")),
@@ -60,12 +61,19 @@ fn named(key: &str) -> Named<'_> {
 }
 
 /// What this process decided by `policy` since it started, and whom it refused most.
-fn report(policy: &Policy) -> serde_json::Value {
+fn report(policy: &Policy, now: SystemTime) -> serde_json::Value {
     let refused: Vec<_> = policy
         .refusals
-        .top(REPORTED)
+        .top(REPORTED, now)
         .into_iter()
-        .map(|refused| json!({ "key": refused.name, "count": refused.count, "last": rfc3339(refused.last) }))
+        .map(|refused| {
+            json!({
+                "key": refused.name,
+                "count": refused.count,
+                "last_hour": refused.last_hour,
+                "last": rfc3339(refused.last),
+            })
+        })
         .collect();
     let decided = &policy.metrics;
     json!({
@@ -79,6 +87,7 @@ fn report(policy: &Policy) -> serde_json::Value {
             "shadow_denied": decided.total(Decided::ShadowDenied),
             "error": decided.total(Decided::Error),
         },
+        "refused_last_hour": policy.refusals.last_hour(now),
         "refused": refused,
     })
 }

@@ -285,8 +285,9 @@ fn a_shadow_policy_refuses_nobody_and_shows_in_no_field() {
     }
     let report = rig.admin_json(&["maybe"]);
     assert_eq!(report["shadow"], true);
-    assert_eq!(report["decisions"], serde_json::json!({ "allowed": 1, "denied": 0, "shadow_denied": 99 }));
+    assert_eq!(report["decisions"], serde_json::json!({ "allowed": 1, "denied": 0, "shadow_denied": 99, "error": 0 }));
     assert_eq!(report["refused"][0]["count"], 99);
+    assert_eq!((&report["refused_last_hour"], &report["refused"][0]["last_hour"]), (&99.into(), &99.into()));
     assert_eq!(report["refused"][0]["last"], "1970-01-12T13:46:40Z");
     assert_eq!(report["refused"].as_array().map(Vec::len), Some(1));
 }

@@ -1,0 +1,197 @@
+//! Limits of a fleet whose store fails.
+
+use super::fleet::{Asked, Fleet, admitted, burst, most, one_policy, store};
+use super::left;
+use std::time::Duration;
+use vestibule_testkit::{Fault, Origin, Proxy, Redis, Relay, Setup};
+
+/// Short enough to be told from the time a busy machine takes, long enough for a request on it.
+const TIMEOUTS: &str = "lease = \"400ms\"\nstore_timeout = \"200ms\"";
+/// What a request may take beyond `store_timeout` on a busy machine.
+const SLACK: Duration = Duration::from_millis(250);
+
+#[derive(Clone, Copy, PartialEq)]
+enum Failing {
+    Killed,
+    Frozen,
+}
+
+/// RL-26: under load below the limit nobody is refused or sees an error, each waits once at most, and the store is used
+/// again as soon as it is back.
+async fn goes_on_alone(failing: Failing) {
+    let mut redis = Redis::start().await;
+    let toml = store(&redis.url()) + &one_policy(TIMEOUTS, "limit = \"1000/s\"\nconsistency = \"strict\"");
+    let fleet = Fleet::start(2, &toml).await;
+    let load = || fleet.load(&[40.0, 40.0], Duration::from_millis(1_500));
+    let quiet = load().await;
+    assert!(quiet.iter().all(|asked| asked.is_admitted() && !asked.limit.contains("vestibule-fallback")));
+    match failing {
+        Failing::Killed => redis.kill().await,
+        Failing::Frozen => redis.stop(),
+    }
+    let alone = load().await;
+    let slowest = alone.iter().map(|asked| asked.took).max().expect("somebody asked");
+    assert!(alone.iter().all(Asked::is_admitted), "nobody is refused");
+    assert!(slowest < Duration::from_millis(200) + SLACK, "{slowest:?}");
+    let degraded = alone.iter().filter(|asked| asked.limit.contains("vestibule-fallback")).count();
+    assert!(degraded * 2 > alone.len(), "{degraded} of {}", alone.len());
+    for proxy in &fleet.proxies {
+        let status = proxy.admin("GET", "/status").await.json();
+        assert_eq!((&status["store"]["up"], status["store"]["breaker"] == "closed"), (&false.into(), false), "{status}");
+        let scrape = proxy.metrics().await;
+        assert!(scrape.value("vestibule_rate_limit_decisions_total", &[("policy", "p"), ("source", "fallback")]) > 0.0);
+        assert_eq!(scrape.value("vestibule_store_up", &[]), 0.0);
+        proxy.wait_log("the failure", |line| line["msg"].as_str().is_some_and(|msg| msg.contains("limits fails"))).await;
+    }
+    match failing {
+        Failing::Killed => redis.restart().await,
+        Failing::Frozen => redis.resume(),
+    }
+    // A probe comes at least once a second.
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    let back = load().await;
+    assert!(back.iter().all(|asked| asked.is_admitted() && !asked.limit.contains("vestibule-fallback")));
+    for proxy in &fleet.proxies {
+        let told = |line: &serde_json::Value| line["msg"].as_str().is_some_and(|msg| msg.contains("answers again"));
+        proxy.wait_log("that it answers", told).await;
+        let said = |what: &str| {
+            proxy.logs().iter().filter(|line| line["msg"].as_str().is_some_and(|msg| msg.contains(what))).count()
+        };
+        assert_eq!((said("limits fails"), said("answers again")), (1, 1), "once each");
+    }
+}
+
+#[tokio::test]
+async fn a_fleet_goes_on_alone_while_its_store_is_killed() {
+    goes_on_alone(Failing::Killed).await;
+}
+
+#[tokio::test]
+async fn a_fleet_goes_on_alone_while_its_store_is_frozen() {
+    goes_on_alone(Failing::Frozen).await;
+}
+
+/// RL-27: what the operator chose instead.
+#[tokio::test]
+async fn an_outage_is_answered_as_the_operator_chose() {
+    let mut redis = Redis::start().await;
+    let policies = |how: &str| one_policy("", &format!("limit = \"2/h\"\non_store_error = \"{how}\""));
+    let open = Fleet::start(1, &(store(&redis.url()) + &policies("open"))).await;
+    let closed = Setup::new(crate::bin()).toml(store(&redis.url()) + &policies("closed"));
+    let closed = closed.upstream(open.origin.url()).start().await;
+    let open = &open.proxies[0];
+    assert_eq!(burst(open, 3).await, 2);
+    redis.kill().await;
+    // The last refusal is remembered for a second.
+    open.wait_log("a request", |_| true).await;
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    for _ in 0..10 {
+        let answer = open.get("/").await;
+        assert_eq!((answer.status, answer.fields.all("ratelimit").count()), (200, 0), "admitted, and not counted");
+    }
+    for _ in 0..10 {
+        let answer = closed.get("/").await;
+        assert_eq!((answer.status, answer.field("retry-after")), (503, "1"));
+        assert_eq!(answer.json()["type"], "https://iana.org/assignments/http-problem-types#temporary-reduced-capacity");
+        let grpc = closed.post("/p.S/M").header("content-type", "application/grpc").header("te", "trailers").await;
+        assert_eq!((grpc.status, grpc.field("grpc-status")), (200, "14"));
+    }
+    for (proxy, count) in [(open, 10.0), (&closed, 20.0)] {
+        let errors = [("policy", "p"), ("outcome", "error"), ("source", "fallback")];
+        assert_eq!(proxy.metrics().await.value("vestibule_rate_limit_decisions_total", &errors), count);
+    }
+    let line = closed.wait_log("a refused request", |line| line["status"] == 503).await;
+    assert_eq!(line["rate_limit"]["outcome"], "error", "{line}");
+}
+
+/// A store that was emptied heals from what the proxies know.
+#[tokio::test]
+async fn an_emptied_store_gives_nobody_a_fresh_bucket() {
+    let redis = Redis::start().await;
+    let fleet = Fleet::start(2, &(store(&redis.url()) + &one_policy("", "limit = \"10/h\""))).await;
+    let (one, two) = (&fleet.proxies[0], &fleet.proxies[1]);
+    assert_eq!(burst(one, 11).await, 10);
+    assert_eq!(burst(two, 1).await, 0);
+    redis.command(&["FLUSHALL"]).await;
+    let told = |line: &serde_json::Value| line["msg"].as_str().is_some_and(|msg| msg.contains("was emptied"));
+    for proxy in [one, two] {
+        proxy.wait_log("that the store was emptied", told).await;
+    }
+    assert_eq!(left(one, "p", "global").await, 10, "the store itself knows nothing");
+    // Their own refusals are remembered for a second, and after that the debt is.
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    assert_eq!(burst(two, 1).await + burst(one, 1).await, 0);
+    assert_eq!(left(one, "p", "global").await, 0, "and now it does");
+}
+
+/// Units that a proxy takes with it are lost once; the others go on.
+#[tokio::test]
+async fn a_killed_proxy_takes_its_leases_and_nothing_else() {
+    let redis = Redis::start().await;
+    let toml = store(&redis.url()) + &one_policy("lease = \"1s\"", "limit = \"100/s\"\nburst = 50");
+    let mut fleet = Fleet::start(4, &toml).await;
+    let before = fleet.load(&[100.0; 4], Duration::from_secs(1)).await;
+    let mut victim = fleet.proxies.remove(0);
+    victim.kill().await;
+    let asked = fleet.load(&[100.0; 3], Duration::from_secs(3)).await;
+    let (units, time) = admitted(&asked);
+    assert!(units <= most(50, 100.0, time + Duration::from_secs(1)), "{units} in {time:?}");
+    // 32 at most went with it.
+    assert!(units + 32 >= most(0, 90.0, time), "{units} in {time:?}");
+    let (all, time) = admitted(&[before, asked].concat());
+    assert!(all <= most(50, 100.0, time + Duration::from_secs(1)), "{all} in {time:?}");
+    for proxy in &fleet.proxies {
+        let three = |scrape: &vestibule_testkit::Scrape| scrape.value("vestibule_rate_limit_peers", &[]) == 3.0;
+        proxy.wait_metrics("the dead one to be counted no more", three).await;
+    }
+}
+
+/// A reply that was lost after its charge was committed is not asked for again.
+#[tokio::test]
+async fn a_lost_reply_is_charged_once() {
+    let redis = Redis::start().await;
+    let relay = Relay::to(redis.address());
+    let policy = "limit = \"10/h\"\nconsistency = \"strict\"";
+    let origin = Origin::returning(200, "ok");
+    let setup = |url: &str| {
+        Setup::new(crate::bin()).upstream(origin.url()).toml(store(url) + &one_policy(TIMEOUTS, policy))
+    };
+    let near: Proxy = setup(&redis.url()).start().await;
+    let far: Proxy = setup(&format!("redis://{}/0", relay.address())).start().await;
+    assert_eq!(far.get("/").await.status, 200);
+    relay.set(Fault::SwallowResponse).await;
+    let answer = far.get("/").await;
+    assert_eq!(answer.status, 200);
+    assert!(answer.field("ratelimit").contains("vestibule-fallback"), "{}", answer.field("ratelimit"));
+    relay.set(Fault::None).await;
+    let charged = left(&near, "p", "global").await;
+    assert_eq!(charged, 8, "both are charged, each once");
+}
+
+/// Time is the store's: proxies whose clocks are minutes apart are one fleet.
+#[tokio::test]
+async fn proxies_whose_clocks_differ_agree() {
+    let library = std::fs::read_dir("/usr/lib")
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|dir| dir.path().join("faketime/libfaketime.so.1"))
+        .find(|path| path.exists())
+        .expect("libfaketime is installed, as `make test` does");
+    let redis = Redis::start().await;
+    let toml = store(&redis.url()) + &one_policy("consistency = \"strict\"", "limit = \"60/min\"\nburst = 20");
+    let origin = Origin::returning(200, "ok");
+    let at = |offset: &str| {
+        Setup::new(crate::bin())
+            .upstream(origin.url())
+            .toml(toml.clone())
+            .env("LD_PRELOAD", &library.display().to_string())
+            .env("FAKETIME", offset)
+            .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
+    };
+    let fleet = Fleet::of(Origin::returning(200, "ok"), vec![at("-7m"), at("+0"), at("+11m")]).await;
+    let (units, time) = admitted(&fleet.load(&[30.0, 30.0, 30.0], Duration::from_secs(3)).await);
+    assert!((20..=most(20, 1.0, time)).contains(&units), "{units} in {time:?}");
+    let hours: Vec<String> = fleet.proxies.iter().map(|proxy| proxy.logs()[0]["ts"].to_string()).collect();
+    assert!(hours[0] < hours[1] && hours[1] < hours[2], "their clocks do differ: {hours:?}");
+}
