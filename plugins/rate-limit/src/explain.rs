@@ -30,7 +30,8 @@ pub(crate) fn lines(shared: &Shared, request: &RequestHead<'_>, route: RouteId, 
         own.into_iter().any(|other| other.limit.name() == policy.limit.name())
     };
     let keys = plan.key_texts(request, facts);
-    let rows: Vec<[String; 5]> = plan.policies().map(|policy| row(policy, of_tier(policy), Span(shared.tuning.lease))).collect();
+    let rows: Vec<[String; 5]> =
+        plan.policies().map(|policy| row(policy, of_tier(policy), Span(shared.tuning.lease))).collect();
     let mut widths = [0; 5];
     for row in &rows {
         for (width, cell) in widths.iter_mut().zip(row) {

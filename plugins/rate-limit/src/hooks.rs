@@ -248,8 +248,7 @@ fn refusal(plan: &Plan, asked: &Asked, taken: &Taken) -> Option<Problem> {
 
 /// The answer where the store failed and the operator said to refuse then.
 fn outage(plan: &Plan, asked: &Asked, taken: &Taken) -> Option<Problem> {
-    let closed =
-        |(policy, verdict): &(&Policy, &Verdict)| policy.is_enforced() && verdict.outcome == Outcome::Closed;
+    let closed = |(policy, verdict): &(&Policy, &Verdict)| policy.is_enforced() && verdict.outcome == Outcome::Closed;
     let (policy, _) = verdicts(plan, taken).find(closed)?;
     let title = "Temporary reduced capacity";
     let problem = Problem::new("temporary-reduced-capacity", StatusCode::SERVICE_UNAVAILABLE, title)

@@ -1,6 +1,5 @@
 //! Several proxies, one store, and as many clients as it takes.
 
-use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 use vestibule_testkit::{Answer, Origin, Proxy, Setup};
@@ -28,7 +27,9 @@ pub fn store(url: &str) -> String {
 
 /// A limit for everybody together, as the tables of `[rate_limit]` say in `table` and those of its policy in `policy`.
 pub fn one_policy(table: &str, policy: &str) -> String {
-    format!("[rate_limit]\n{table}\n[rate_limit.tiers]\nanonymous = [\"p\"]\n[rate_limit.policies.p]\nkey = \"global\"\n{policy}\n")
+    format!(
+        "[rate_limit]\n{table}\n[rate_limit.tiers]\nanonymous = [\"p\"]\n[rate_limit.policies.p]\nkey = \"global\"\n{policy}\n"
+    )
 }
 
 impl Fleet {
@@ -48,10 +49,12 @@ impl Fleet {
         let fleet = Self { origin, proxies };
         for proxy in &fleet.proxies {
             let all = fleet.proxies.len() as f64;
-            proxy.wait_metrics("the proxy to know of the others", |scrape| {
-                scrape.has("vestibule_rate_limit_peers", &[]) && scrape.value("vestibule_rate_limit_peers", &[]) == all
-            })
-            .await;
+            proxy
+                .wait_metrics("the proxy to know of the others", |scrape| {
+                    scrape.has("vestibule_rate_limit_peers", &[])
+                        && scrape.value("vestibule_rate_limit_peers", &[]) == all
+                })
+                .await;
         }
         fleet
     }
@@ -118,11 +121,7 @@ pub async fn burst(proxy: &Proxy, count: usize) -> u64 {
 }
 
 /// Runs `work` again and again until what is returned is dropped.
-pub fn meanwhile<F: Future<Output = ()> + Send>(work: impl Fn() -> F + Send + Sync + 'static) -> Meanwhile
-where
-    F: 'static,
-{
-    let work = Arc::new(work);
+pub fn meanwhile<F: Future<Output = ()> + Send + 'static>(work: impl Fn() -> F + Send + Sync + 'static) -> Meanwhile {
     Meanwhile(tokio::spawn(async move {
         loop {
             work().await;

@@ -37,11 +37,17 @@ async fn goes_on_alone(failing: Failing) {
     assert!(degraded * 2 > alone.len(), "{degraded} of {}", alone.len());
     for proxy in &fleet.proxies {
         let status = proxy.admin("GET", "/status").await.json();
-        assert_eq!((&status["store"]["up"], status["store"]["breaker"] == "closed"), (&false.into(), false), "{status}");
+        assert_eq!(
+            (&status["store"]["up"], status["store"]["breaker"] == "closed"),
+            (&false.into(), false),
+            "{status}"
+        );
         let scrape = proxy.metrics().await;
         assert!(scrape.value("vestibule_rate_limit_decisions_total", &[("policy", "p"), ("source", "fallback")]) > 0.0);
         assert_eq!(scrape.value("vestibule_store_up", &[]), 0.0);
-        proxy.wait_log("the failure", |line| line["msg"].as_str().is_some_and(|msg| msg.contains("limits fails"))).await;
+        proxy
+            .wait_log("the failure", |line| line["msg"].as_str().is_some_and(|msg| msg.contains("limits fails")))
+            .await;
     }
     match failing {
         Failing::Killed => redis.restart().await,
@@ -153,9 +159,8 @@ async fn a_lost_reply_is_charged_once() {
     let relay = Relay::to(redis.address());
     let policy = "limit = \"10/h\"\nconsistency = \"strict\"";
     let origin = Origin::returning(200, "ok");
-    let setup = |url: &str| {
-        Setup::new(crate::bin()).upstream(origin.url()).toml(store(url) + &one_policy(TIMEOUTS, policy))
-    };
+    let setup =
+        |url: &str| Setup::new(crate::bin()).upstream(origin.url()).toml(store(url) + &one_policy(TIMEOUTS, policy));
     let near: Proxy = setup(&redis.url()).start().await;
     let far: Proxy = setup(&format!("redis://{}/0", relay.address())).start().await;
     assert_eq!(far.get("/").await.status, 200);

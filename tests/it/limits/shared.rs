@@ -5,7 +5,7 @@ use super::{HERE, left};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
-use vestibule_testkit::{Origin, Redis, RedisCluster, Setup};
+use vestibule_testkit::{Origin, Redis, RedisCluster, Resp, Setup};
 
 /// Longest use of a borrowed unit.
 const LEASE: Duration = Duration::from_millis(50);
@@ -21,8 +21,7 @@ async fn a_strict_limit_is_one_limit_for_all() {
 }
 
 async fn accuracy(count: usize, consistency: &str, url: &str) {
-    let toml = store(url)
-        + &one_policy(&format!("consistency = \"{consistency}\""), "limit = \"100/s\"\nburst = 20");
+    let toml = store(url) + &one_policy(&format!("consistency = \"{consistency}\""), "limit = \"100/s\"\nburst = 20");
     let fleet = Fleet::start(count, &toml).await;
     // Three times the limit; the first proxy has half of it, the second a quarter, and so on.
     let rates: Vec<f64> = (0..count).map(|i| (300.0 / f64::from(2 << i)).max(4.0)).collect();
@@ -84,7 +83,9 @@ async fn a_forgotten_script_costs_nobody_a_unit() {
     let (units, time) = admitted(&asked);
     assert!((300..=most(300, 300.0 / 3_600.0, time)).contains(&units), "{units}");
     for proxy in &fleet.proxies {
-        assert!(!proxy.metrics().await.has("vestibule_store_operation_duration_seconds_count", &[("outcome", "error")]));
+        assert!(
+            !proxy.metrics().await.has("vestibule_store_operation_duration_seconds_count", &[("outcome", "error")])
+        );
     }
 }
 
@@ -141,7 +142,7 @@ async fn what_is_stored_names_nobody_and_ends() {
     for n in 0..30 {
         fleet.proxies[n % 2].get("/").header("x-caller", "alice@example.org").await;
     }
-    let keys: Vec<String> = redis.command(&["KEYS", "*"]).await.parts().iter().map(|key| key.text()).collect();
+    let keys: Vec<String> = redis.command(&["KEYS", "*"]).await.parts().iter().map(Resp::text).collect();
     assert!(keys.len() >= 5, "{keys:?}");
     for key in &keys {
         let ttl = redis.command(&["TTL", key]).await.int();
@@ -152,7 +153,10 @@ async fn what_is_stored_names_nobody_and_ends() {
             "zset" => format!("{:?}", redis.command(&["ZRANGE", key, "0", "-1"]).await),
             _ => redis.command(&["GET", key]).await.text(),
         };
-        assert!(!format!("{key} {value}").contains("127.0.0.1") && !format!("{key} {value}").contains("alice"), "{key}");
+        assert!(
+            !format!("{key} {value}").contains("127.0.0.1") && !format!("{key} {value}").contains("alice"),
+            "{key}"
+        );
     }
     for proxy in &fleet.proxies {
         assert!(!proxy.metrics().await.text.contains("alice"));
@@ -161,7 +165,7 @@ async fn what_is_stored_names_nobody_and_ends() {
         proxy.kill().await;
     }
     // The longest debt is gone in 2 s, and a second later its bucket.
-    let only_common = |keys: &vestibule_testkit::Resp| keys.parts().iter().all(|key| !key.text().contains('{'));
+    let only_common = |keys: &Resp| keys.parts().iter().all(|key| !key.text().contains('{'));
     redis.wait("the buckets to be gone", &["KEYS", "*"], only_common).await;
 }
 

@@ -8,14 +8,18 @@ mod flight;
 mod heart;
 mod lease;
 mod leases;
+#[cfg(test)]
+mod model;
 mod queue;
 mod round;
+#[cfg(test)]
+mod simulation;
 mod take;
 mod wire;
 
 use super::{
-    Algorithm, Balance, Demand, Limit, MemoryQuotas, Meters, Named, Outage, Quotas, Scope, Sharing, Standing,
-    Taken, TopRefused, Tuning, hidden,
+    Algorithm, Balance, Demand, Limit, MemoryQuotas, Meters, Named, Outage, Quotas, Scope, Sharing, Standing, Taken,
+    TopRefused, Tuning, hidden,
 };
 use crate::records::Breaker;
 use crate::redis::buckets::Buckets;
@@ -243,4 +247,3 @@ impl Quotas for FleetQuotas {
         self.0.memory.refusals(policy)
     }
 }
-

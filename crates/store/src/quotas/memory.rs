@@ -155,7 +155,12 @@ impl MemoryQuotas {
     }
 
     /// Runs `visit` on the region of a bucket and where it is in there.
-    fn seated<T>(&self, limit: &Limit, partition: u128, visit: impl FnOnce(&mut super::slots::Slots, Seat, u128) -> T) -> T {
+    fn seated<T>(
+        &self,
+        limit: &Limit,
+        partition: u128,
+        visit: impl FnOnce(&mut super::slots::Slots, Seat, u128) -> T,
+    ) -> T {
         let hash = in_family(partition, limit);
         let now = self.clock.now().0;
         loop {

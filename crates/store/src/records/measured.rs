@@ -10,7 +10,6 @@ use std::time::Duration;
 use vestibule_plugin::meter::{Gauge, Registry};
 use vestibule_plugin::{Clock, Monotonic, Soon};
 
-
 /// Passes everything on, and counts it.
 pub struct Measured {
     inner: Arc<dyn Records>,

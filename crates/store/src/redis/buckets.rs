@@ -202,7 +202,8 @@ impl Buckets {
         failure: &Failure,
         deadline: Instant,
     ) -> Option<Result<Reached, Failure>> {
-        let (Servers::Cluster(cluster), Failure::Moved(redirect), Some(from)) = (&self.servers, failure, &reached.member)
+        let (Servers::Cluster(cluster), Failure::Moved(redirect), Some(from)) =
+            (&self.servers, failure, &reached.member)
         else {
             return None;
         };

@@ -170,7 +170,12 @@ mod tests {
         let mut opened = false;
         for round in 0..MANY {
             assert!(!opened, "{round} are not many");
-            if round % 3 == 0 { pulse.succeeded(NOW) } else { opened = pulse.failed(NOW); false };
+            if round % 3 == 0 {
+                pulse.succeeded(NOW)
+            } else {
+                opened = pulse.failed(NOW);
+                false
+            };
         }
         assert!(opened);
         let slow = Pulse::default();

@@ -26,7 +26,8 @@ impl Script {
             By::Source => ("EVAL", self.source.as_bytes()),
         };
         let payload: usize = keys.iter().chain(args).map(Vec::len).sum();
-        let mut cmd = Cmd::with_capacity(4 + keys.len() + args.len(), name.len() + script.len() + payload + tag.len() + 8);
+        let mut cmd =
+            Cmd::with_capacity(4 + keys.len() + args.len(), name.len() + script.len() + payload + tag.len() + 8);
         cmd.arg(name).arg(script).arg(keys.len());
         for word in keys.iter().chain(args) {
             cmd.arg(&word[..]);

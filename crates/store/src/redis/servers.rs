@@ -29,7 +29,9 @@ impl Servers {
             Places::Server { address, database } => {
                 Self::One(Arc::new(Node::at(address, &Arc::new(connector(*database)), limit, vetting)))
             }
-            Places::Cluster(seeds) => Self::Cluster(Cluster::new(seeds.clone(), Arc::new(connector(0)), limit, vetting)),
+            Places::Cluster(seeds) => {
+                Self::Cluster(Cluster::new(seeds.clone(), Arc::new(connector(0)), limit, vetting))
+            }
             Places::Sentinels { addresses, master } => {
                 let sentinels = Arc::new(Sentinels {
                     addresses: addresses.clone(),

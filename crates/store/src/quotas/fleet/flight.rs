@@ -5,7 +5,7 @@ use super::queue::{Asked, Batch, Queue};
 use super::round::{BucketAsk, Decisions, Holding, admits, play};
 use super::{Fleet, wire};
 use crate::quotas::memory::in_family;
-use crate::quotas::{Algorithm, Decision, Limit, OnStoreError, Sharing};
+use crate::quotas::{Algorithm, Decision, Left, Limit, OnStoreError, Sharing};
 use crate::redis::buckets::Reached;
 use crate::redis::{Asks, Failure, Question};
 use crate::timings::{Came, Operation};
@@ -117,14 +117,22 @@ impl Fleet {
     /// Asks until nobody waits.
     async fn fly(self: Arc<Self>, partition: u128, h: Arc<str>) {
         loop {
-            let batch = {
+            let (batch, refused) = {
                 let mut flights = self.flights.shard(partition).lock();
-                let batch = flights.get_mut(&partition).and_then(|flight| flight.queue.depart(|who| !who.is_closed()));
+                let Some(flight) = flights.get_mut(&partition) else { return };
+                let refused = flight.queue.release(|asked| self.held(partition, asked));
+                let batch = flight.queue.depart(|who| !who.is_closed());
                 if batch.is_none() {
                     flights.remove(&partition);
                 }
-                batch
+                (batch, refused)
             };
+            for (decisions, who) in refused {
+                for who in who {
+                    let charged = self.nothing_charged(partition, &h);
+                    let _ = who.send(News { decisions: decisions.clone(), charged });
+                }
+            }
             let Some(batch) = batch else { return };
             let started = self.clock.now();
             let came = match self.call(partition, &h, batch).await {
@@ -134,6 +142,23 @@ impl Fleet {
             };
             self.timings.observe(Operation::QuotaTake, came, self.clock.now() - started);
         }
+    }
+
+    /// What a request comes to that was refused a moment ago; `None` when it was not.
+    fn held(&self, partition: u128, asked: &Asked) -> Option<Decisions> {
+        let now = self.clock.now().0;
+        let decisions: Decisions = asked
+            .iter()
+            .map(|(limit, cost)| match self.leases.get(in_family(partition, limit), now).held(limit, now, *cost) {
+                Some((remaining, wait_ns)) => Decision::Refuse { remaining, wait_ns },
+                None => Decision::Admit { debt_ns: 0, left: Left { remaining: 0, next_ns: 0 } },
+            })
+            .collect();
+        (!admits(&decisions)).then_some(decisions)
+    }
+
+    fn nothing_charged(self: &Arc<Self>, partition: u128, h: &Arc<str>) -> Charged {
+        Charged { fleet: Arc::clone(self), partition, h: Arc::clone(h), units: Vec::new() }
     }
 
     /// One call. Those whose batch is dropped with it learn that it failed.
@@ -152,7 +177,8 @@ impl Fleet {
         let asks = self.asks(partition, &batch.limits, sent);
         let keys: Vec<_> = batch.limits.iter().map(|limit| self.buckets.key(h, &wire::suffix(limit))).collect();
         let args = wire::args(&asks, &batch.entries);
-        let call = Arc::new(Call { partition, h: Arc::clone(h), sent, epoch: self.epoch(), asks, batch: Mutex::new(batch) });
+        let call =
+            Arc::new(Call { partition, h: Arc::clone(h), sent, epoch: self.epoch(), asks, batch: Mutex::new(batch) });
         let ask = |reached: Reached, keys, args| {
             let (fleet, late) = (Arc::clone(self), Arc::clone(&call));
             async move {
@@ -223,7 +249,8 @@ impl Fleet {
                 Holding::Debt(debt_ns) => *debt_ns,
                 Holding::Log { .. } => 0,
             };
-            self.leases.with(in_family(call.partition, &ask.limit), told.now, |lease| lease.learn(&told, debt_ns, *lent));
+            self.leases
+                .with(in_family(call.partition, &ask.limit), told.now, |lease| lease.learn(&told, debt_ns, *lent));
             // The store knows by now what the share had admitted.
             if ask.carry_ns > 0 {
                 self.memory.forgive(&ask.limit.share(ask.proxies), call.partition);
@@ -232,12 +259,7 @@ impl Fleet {
         let who = std::mem::take(&mut batch.who);
         for ((entry, requests), who) in batch.entries.iter().zip(played.requests).zip(who) {
             for (decisions, who) in requests.into_iter().zip(who) {
-                let mut charged = Charged {
-                    fleet: Arc::clone(self),
-                    partition: call.partition,
-                    h: Arc::clone(&call.h),
-                    units: Vec::new(),
-                };
+                let mut charged = self.nothing_charged(call.partition, &call.h);
                 let admitted = admits(&decisions);
                 for (part, decision) in entry.parts.iter().zip(&decisions) {
                     let ask = &call.asks[part.bucket];
@@ -249,7 +271,8 @@ impl Fleet {
                         Decision::Admit { .. } => {}
                         Decision::Refuse { wait_ns, .. } => {
                             let bucket = in_family(call.partition, &ask.limit);
-                            self.leases.with(bucket, told.now, |lease| lease.hold(&ask.limit, told.now, part.cost, *wait_ns));
+                            self.leases
+                                .with(bucket, told.now, |lease| lease.hold(&ask.limit, told.now, part.cost, *wait_ns));
                         }
                     }
                 }

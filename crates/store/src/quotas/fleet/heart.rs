@@ -5,8 +5,8 @@ use crate::redis::buckets::{Faded, Site};
 use crate::redis::{Asks, Failure, Question};
 use crate::timings::{Came, Operation};
 use redis::Value;
-use std::sync::{Arc, Weak};
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 

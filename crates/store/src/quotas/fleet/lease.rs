@@ -106,7 +106,9 @@ impl Lease {
 
     /// Whether `cost` units were refused a moment ago: how many are left, and how long that lasts.
     pub(super) fn held(&self, limit: &Limit, now: u64, cost: u64) -> Option<(u64, u64)> {
-        if now >= self.held_until || cost < u64::from(self.held_cost) || cost == 0 {
+        // Units that came back since then may be used.
+        let live = self.live(limit, now);
+        if now >= self.held_until || cost < u64::from(self.held_cost) || cost <= live {
             return None;
         }
         let hold_ns = self.held_until - now;
@@ -114,15 +116,17 @@ impl Lease {
             return Some((0, self.due.saturating_sub(now).max(hold_ns.min(MIN_HOLD_NS))));
         }
         Some(match Gcra::of(limit).decide(self.due.saturating_sub(now), cost) {
-            Decision::Refuse { remaining, wait_ns } => (remaining + self.live(now), wait_ns.max(hold_ns.min(MIN_HOLD_NS))),
+            Decision::Refuse { remaining, wait_ns } => {
+                ((remaining + live).min(cost - 1), wait_ns.max(hold_ns.min(MIN_HOLD_NS)))
+            }
             // The least time that a refusal lasts is still running.
-            Decision::Admit { .. } => (self.live(now), hold_ns),
+            Decision::Admit { .. } => (live, hold_ns),
         })
     }
 
     /// Uses units, if there are enough.
     pub(super) fn draw(&mut self, limit: &Limit, now: u64, cost: u64) -> Option<(Left, Grant)> {
-        let live = self.live(now);
+        let live = self.live(limit, now);
         if limit.sharing() != Sharing::Leased || cost > live || now >= self.end {
             return None;
         }
@@ -141,8 +145,9 @@ impl Lease {
         self.draw(limit, now, cost).map_or(Known::Nothing, |(left, grant)| Known::Used(left, grant))
     }
 
-    fn live(&self, now: u64) -> u64 {
-        if now < self.end { self.units.into() } else { 0 }
+    /// Units that may be used. Those of a limit that lends nothing only wait to go back.
+    fn live(&self, limit: &Limit, now: u64) -> u64 {
+        if limit.sharing() == Sharing::Leased && now < self.end { self.units.into() } else { 0 }
     }
 
     /// Takes in units that were granted. Those of several grants count as of the first, which gives back less and ends
@@ -160,7 +165,14 @@ impl Lease {
     }
 
     /// What is said and asked of the bucket in a call that leaves now. Unused units leave with it.
-    pub(super) fn ask(&mut self, limit: &Limit, now: u64, epoch: u16, lease_ns: u64, proxies: u64) -> (BucketAsk, Unused) {
+    pub(super) fn ask(
+        &mut self,
+        limit: &Limit,
+        now: u64,
+        epoch: u16,
+        lease_ns: u64,
+        proxies: u64,
+    ) -> (BucketAsk, Unused) {
         let refund = (self.units > 0).then_some(Refund { units: self.units, stamp_us: self.stamp_us });
         let unused = self.unused(limit, now, lease_ns);
         self.units = 0;
@@ -258,3 +270,6 @@ impl Lease {
 fn micros(ns: u64) -> u32 {
     (ns / 1_000) as u32
 }
+
+#[cfg(test)]
+mod tests;

@@ -47,6 +47,19 @@ impl<T> Queue<T> {
         }
     }
 
+    /// Takes out those of whom `known` tells what to say. Who came while a call was under way that was refused is refused
+    /// as well: asking for them would be another refused call.
+    pub(super) fn release<R>(&mut self, mut known: impl FnMut(&Asked) -> Option<R>) -> Vec<(R, Vec<T>)> {
+        let mut released = Vec::new();
+        for mut next in std::mem::take(&mut self.waiting) {
+            match known(&next.asked).filter(|_| !next.who.is_empty()) {
+                Some(said) => released.push((said, std::mem::take(&mut next.who))),
+                None => self.waiting.push_back(next),
+            }
+        }
+        released
+    }
+
     /// What goes in the next call; `None` when nothing waits. Those for whom `waits` no longer holds stay behind.
     pub(super) fn depart(&mut self, waits: impl Fn(&T) -> bool) -> Option<Batch<T>> {
         let mut batch = Batch { limits: Vec::new(), entries: Vec::new(), who: Vec::new() };
@@ -57,7 +70,8 @@ impl<T> Queue<T> {
             if was_awaited && next.who.is_empty() {
                 continue;
             }
-            let parts = next.asked.iter().map(|(limit, cost)| Part { bucket: batch.bucket(limit), cost: *cost }).collect();
+            let parts =
+                next.asked.iter().map(|(limit, cost)| Part { bucket: batch.bucket(limit), cost: *cost }).collect();
             batch.entries.push(Entry { count: next.who.len(), parts });
             batch.who.push(next.who);
         }
@@ -124,6 +138,18 @@ mod tests {
         queue.join(asked("p", 10, 0), None);
         let batch = queue.depart(|who| *who != 0).expect("one waits");
         assert_eq!(batch.who, [vec![1], vec![]]);
+    }
+
+    #[test]
+    fn who_can_be_told_without_a_call_leaves_and_the_others_keep_their_order() {
+        let mut queue = Queue::default();
+        for (who, cost) in [(0, 1), (1, 5), (2, 5), (3, 2)] {
+            queue.join(asked("p", 10, cost), Some(who));
+        }
+        queue.join(asked("p", 10, 0), None);
+        let released = queue.release(|asked| (asked[0].1 != 1 && asked[0].1 != 2).then_some("no"));
+        assert_eq!(released, [("no", vec![1, 2])]);
+        assert_eq!(queue.depart(|_| true).expect("two wait").who, [vec![0], vec![3], vec![]]);
     }
 
     #[test]

@@ -63,6 +63,7 @@ pub(super) struct Entry {
 
 /// What a bucket holds.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[expect(clippy::large_enum_variant, reason = "one for each bucket of a call, and most are not logs")]
 pub(super) enum Holding {
     /// Nanoseconds of debt by now.
     Debt(u64),
@@ -95,8 +96,11 @@ pub(super) fn play(asks: &[BucketAsk], entries: &[Entry], holdings: &mut [Holdin
     for entry in entries {
         let mut decided = Vec::with_capacity(entry.count);
         for _ in 0..entry.count {
-            let decisions: Decisions =
-                entry.parts.iter().map(|part| weigh(&asks[part.bucket].limit, &holdings[part.bucket], part.cost)).collect();
+            let decisions: Decisions = entry
+                .parts
+                .iter()
+                .map(|part| weigh(&asks[part.bucket].limit, &holdings[part.bucket], part.cost))
+                .collect();
             let admitted = admits(&decisions);
             for (part, decision) in entry.parts.iter().zip(&decisions) {
                 let tally = &mut tallies[part.bucket];
@@ -155,3 +159,5 @@ fn lend(ask: &BucketAsk, before: &Holding, holding: &mut Holding, tally: &Tally)
     units
 }
 
+#[cfg(test)]
+mod tests;

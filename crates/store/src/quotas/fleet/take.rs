@@ -171,7 +171,8 @@ impl<'a> Request<'a> {
             let places: ArrayVec<usize, MAX_CHARGES> = (at..self.places.len())
                 .filter(|other| self.places[*other].partition == partition && self.is_missing(*other))
                 .collect();
-            let asked = places.iter().map(|place| self.demand.charges[*place]).map(|c| (c.limit.clone(), c.cost)).collect();
+            let asked =
+                places.iter().map(|place| self.demand.charges[*place]).map(|c| (c.limit.clone(), c.cost)).collect();
             let told = self.fleet.wait(partition, self.demand.charges[at].key, asked);
             partitions.push((places, told));
         }
@@ -218,9 +219,8 @@ impl<'a> Request<'a> {
             return self.refuse();
         }
         // Those that this process decides on, alone or for the store.
-        let shares: ArrayVec<Option<Limit>, MAX_CHARGES> = (0..self.places.len())
-            .map(|at| failed(at, OnStoreError::LocalShare).then(|| self.share(at)))
-            .collect();
+        let shares: ArrayVec<Option<Limit>, MAX_CHARGES> =
+            (0..self.places.len()).map(|at| failed(at, OnStoreError::LocalShare).then(|| self.share(at))).collect();
         let here = |at: usize| shares[at].is_some() || is_local(&self.demand.charges[at]);
         let at_hand: ArrayVec<usize, MAX_CHARGES> = (0..self.places.len()).filter(|at| here(*at)).collect();
         let mut verdicts = self.verdicts();
