@@ -247,3 +247,6 @@ impl Quotas for FleetQuotas {
         self.0.memory.refusals(policy)
     }
 }
+
+#[cfg(test)]
+mod tests;

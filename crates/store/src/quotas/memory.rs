@@ -115,21 +115,23 @@ impl MemoryQuotas {
 
     /// Lets a bucket owe until `due` at least, if there is room for it.
     pub(super) fn owe_until(&self, limit: &Limit, partition: u128, due: u64) {
+        let now = self.clock.now().0;
         self.seated(limit, partition, |slots, seat, hash| {
             let (at, was_free) = match seat {
                 Seat::Held(at) => (at, false),
                 Seat::Vacant(at) => (at, slots.settle(at, hash, limit.family() as u64)),
                 Seat::Full => return,
             };
-            slots.set_due(at, slots.due(at).max(due));
+            slots.owe_until(at, due, now);
             self.hold_more(u64::from(was_free));
         });
     }
 
-    /// When a bucket owes nothing any more.
-    pub(super) fn due(&self, limit: &Limit, partition: u128) -> u64 {
+    /// Nanoseconds of debt by what was admitted here, beyond what [`Self::owe_until`] said.
+    pub(super) fn admitted_ns(&self, limit: &Limit, partition: u128) -> u64 {
+        let now = self.clock.now().0;
         self.seated(limit, partition, |slots, seat, _| match seat {
-            Seat::Held(at) => slots.due(at),
+            Seat::Held(at) => slots.admitted(at, now),
             Seat::Vacant(_) | Seat::Full => 0,
         })
     }

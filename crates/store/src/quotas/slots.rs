@@ -41,6 +41,8 @@ const DUE: usize = 2;
 const REFUSING: usize = 3;
 /// What its policy is, where slots are shared by policy.
 const FAMILY: usize = 4;
+/// Of a share: when what it owed before it admitted anything is gone.
+const BEFORE: usize = 5;
 /// Where a sliding log begins.
 const LOG: usize = 7;
 
@@ -163,6 +165,23 @@ impl Slots {
     /// Says when it will be.
     pub(super) fn set_due(&mut self, at: usize, due: u64) {
         self.words_mut()[at + DUE] = due;
+    }
+    /// Lets a held bucket owe until `due` at least; what it admitted itself stays apart from that.
+    pub(super) fn owe_until(&mut self, at: usize, due: u64, now: u64) {
+        let words = self.words_mut();
+        let owed = words[at + DUE];
+        if owed <= now {
+            words[at + DUE] = due;
+            words[at + BEFORE] = due;
+        } else if due > owed {
+            words[at + DUE] = due;
+            words[at + BEFORE] += due - owed;
+        }
+    }
+    /// Nanoseconds of debt by what a held bucket admitted itself.
+    pub(super) fn admitted(&self, at: usize, now: u64) -> u64 {
+        let words = self.words();
+        words[at + DUE].saturating_sub(now).saturating_sub(words[at + BEFORE].saturating_sub(now))
     }
     /// Keeps a bucket from being evicted before `until`.
     pub(super) fn set_refusing(&mut self, at: usize, until: u64) {

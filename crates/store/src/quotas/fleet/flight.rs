@@ -211,17 +211,16 @@ impl Fleet {
     fn asks(&self, partition: u128, limits: &[Limit], now: u64) -> Vec<BucketAsk> {
         let (proxies, epoch, lease_ns) = (self.proxies(), self.epoch(), self.lease_ns());
         let ask = |limit: &Limit| {
-            let ((mut ask, unused), due) = self.leases.with(in_family(partition, limit), now, |lease| {
-                (lease.ask(limit, now, epoch, lease_ns, proxies), lease.due())
-            });
+            let bucket = in_family(partition, limit);
+            let (mut ask, unused) =
+                self.leases.with(bucket, now, |lease| lease.ask(limit, now, epoch, lease_ns, proxies));
             self.count(|meters| {
                 meters.refunded.add(unused.refunded.into());
                 meters.expired.add(unused.expired.into());
             });
             if limit.algorithm() == Algorithm::Gcra && limit.on_store_error() == OnStoreError::LocalShare {
-                let share = self.memory.due(&limit.share(proxies), partition);
-                // Of what the share owes, only what it admitted itself.
-                ask.carry_ns = share.saturating_sub(now).saturating_sub(due.saturating_sub(now)) / proxies.max(1);
+                let admitted_ns = self.memory.admitted_ns(&limit.share(proxies), partition);
+                ask.carry_ns = admitted_ns / proxies.max(1);
             }
             ask
         };
