@@ -88,7 +88,7 @@ fn a_request_is_told_from_its_route_to_its_upstream() {
     assert_eq!(line(&said, "auth"), "auth optional token ok allowed");
     assert_eq!(line(&said, "rate_limit"), "rate_limit tier pro (claim `tier` of the token)");
     let pro = line(&said, "pro-burst");
-    assert!(pro.starts_with("pro-burst tier gcra 100/min burst 100 leased key sub=alice (h:"), "{pro}");
+    assert!(pro.starts_with("pro-burst tier gcra 100/min burst 100 leased 50ms key sub=alice (h:"), "{pro}");
     let login = line(&said, "login");
     assert!(login.starts_with("login route sliding_log 5/15min strict key addr=127.0.0.1 (h:"), "{login}");
     assert!(login.ends_with("cost 1 shadow"), "{login}");
