@@ -86,10 +86,11 @@ class Running:
 
 
 class Contender:
-    """How to start one of them. `missing` says why that is impossible here, or is None."""
+    """How to start one of them, and what wrk sends to it. `missing` says why that is impossible here, or is None."""
 
-    def __init__(self, name, says, build, missing=None, http2=False):
+    def __init__(self, name, says, build, missing=None, http2=False, script=None, arguments=()):
         self.name, self.says, self.build, self.missing, self.http2 = name, says, build, missing, http2
+        self.script, self.arguments = script, arguments
 
     def start(self, directory, origin, core):
         """Starts it in a directory of its own before the origin on that port."""
@@ -116,6 +117,18 @@ def start_origin(directory, core):
     return Running("origin", [shutil.which("nginx"), "-p", home, "-c", conf], port, home, core)
 
 
+def redis(directory, cores):
+    """A store without persistence."""
+    home = os.path.join(directory, "redis")
+    os.makedirs(home, exist_ok=True)
+    port = machine.free_port()
+    command = [shutil.which("redis-server"), "--port", str(port), "--save", "", "--appendonly", "no"]
+    running = Running("redis", command, port, home, ready=accepts)
+    if cores is not None:
+        os.sched_setaffinity(running.pid, cores)
+    return running
+
+
 def nginx(zone="", limit=""):
     """nginx as a proxy with one worker."""
 
@@ -136,11 +149,11 @@ def bare(binary):
     return lambda _home, _shared, port, _admin, origin: [binary, f"127.0.0.1:{port}", f"127.0.0.1:{origin}", "1"]
 
 
-def vestibule(binary, template):
-    """Vestibule with one worker and this configuration."""
+def vestibule(binary, template, **more):
+    """Vestibule with one worker and this configuration; `more` are further marks of the template."""
 
     def build(home, shared, port, admin, origin):
-        values = {"PORT": port, "ADMIN": admin, "ORIGIN": origin, "DIR": shared}
+        values = {"PORT": port, "ADMIN": admin, "ORIGIN": origin, "DIR": shared} | more
         return [binary, "run", "-c", fill(template, f"{home}/vestibule.toml", **values)]
 
     return build

@@ -70,13 +70,18 @@ def cost(bench, binary, rounds, count):
                 }
             samples.append(sample)
     ratio = lambda what, kind: statistics.median(each[kind][what] / each["plain"][what] for each in samples)  # noqa: E731
-    return {
+    result = {
         "rounds": samples,
         "first_cpu": ratio("cpu_us", "first"),
         "replay_cpu": ratio("cpu_us", "again"),
         "replay_throughput": ratio("per_second", "again"),
         "plain_cpu_us": statistics.median(each["plain"]["cpu_us"] for each in samples),
         "errors": sum(each[kind]["errors"] for each in samples for kind in KINDS),
+    }
+    return result | {
+        "says": f"a first execution costs {result['first_cpu']:.2f} × the CPU of the same POST without a key "
+        f"({result['plain_cpu_us']:.1f} µs), a replay {result['replay_cpu']:.2f} ×; replays a second "
+        f"{result['replay_throughput']:.2f} ×; {rounds} rounds, {result['errors']} errors"
     }
 
 
@@ -98,6 +103,8 @@ def record_memory(bench, binary, records):
             "rss_after": after,
             "bytes_per_record": (after - before) / held,
             "errors": errors,
+            "says": f"{(after - before) / held:.0f} B of RSS a record with a reply of 1 KiB over {held:,.0f} records, "
+            f"{errors} errors",
         }
 
 
@@ -137,4 +144,10 @@ def in_flight(bench, binary):
                 "records_after": measure.metric(running.admin, "vestibule_idempotency_records"),
             }
             result["p99_ratio"] = result[f"p99_us_{many}"] / result[f"p99_us_{FEW}"]
-            return result
+            few_ms, many_ms = [result[f"p99_us_{count}"] / 1e3 for count in (FEW, many)]
+            memory = [measure.mib(result[name]) for name in ("rss_base", "rss_loaded", "rss_after")]
+            return result | {
+                "says": f"p99 of {FEW:,} and of {many:,} executions of 500 ms at once {few_ms:.0f} ms and {many_ms:.0f} ms, "
+                f"{result['p99_ratio']:.2f} ×; memory {memory[0]} MiB before, {memory[1]} loaded, {memory[2]} when records "
+                f"have ended ({result['records_after']:.0f} left), {result['errors']} errors"
+            }

@@ -41,6 +41,14 @@ def percentile_us(text, percent):
     return float(found.group(1)) * UNITS[found.group(2)]
 
 
+def longest_us(text):
+    """The longest time, of the line of a thread: `    Latency   635.91us    0.89ms  12.92ms   93.69%`."""
+    found = re.search(r"^\s+Latency\s+\S+\s+\S+\s+([\d.]+)(us|ms|s|m)\s", text, re.MULTILINE)
+    if found is None:
+        raise Broken(f"no line of latencies in:\n{text}")
+    return float(found.group(1)) * UNITS[found.group(2)]
+
+
 def wrk_command(port, seconds, connections, script=None, arguments=()):
     """Requests one after another on each of so many kept connections, for so many seconds."""
     command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "--timeout", "10s", f"http://127.0.0.1:{port}/"]
@@ -53,6 +61,46 @@ def wrk_command(port, seconds, connections, script=None, arguments=()):
 def wrk(port, seconds, connections, cores, script=None, arguments=()):
     """What wrk counts in so many seconds."""
     return counted(run(wrk_command(port, seconds, connections, script, arguments), cores, seconds + 60))
+
+
+class Background:
+    """A generator beside what is measured; use it in a `with`, at whose end it has ended or is killed."""
+
+    def __init__(self, command, cores):
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, preexec_fn=pinned(cores)
+        )
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.wait()
+
+
+class Timed:
+    """One caller for so many seconds, who sends when the answer is there, while something else happens.
+
+    At the end of the `with` it has ended, and `counted` is there.
+    """
+
+    def __init__(self, port, seconds, cores):
+        command = wrk_command(port, seconds, 1)
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, preexec_fn=pinned(cores)
+        )
+        self.seconds, self.counted = seconds, None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, *_):
+        if kind is not None:
+            self.process.kill()
+        text = self.process.communicate(timeout=self.seconds + 60)[0]
+        if kind is None:
+            self.counted = counted(text)
 
 
 class Paused:
@@ -106,9 +154,19 @@ def counted(text):
         "per_second": number(r"Requests/sec:\s+([\d.]+)", text),
         "p50_us": percentile_us(text, 50),
         "p99_us": percentile_us(text, 99),
+        "max_us": longest_us(text),
         "errors": errors,
         "refused": int(number(r"Non-2xx or 3xx responses: (\d+)", text, 0)),
     }
+
+
+def round_trip(port, core):
+    """A PING to Redis and back, one after another, in µs."""
+    command = ["redis-benchmark", "-p", str(port), "-c", "1", "-n", "20000", "--csv", "-t", "ping_mbulk"]
+    text = run(command, None if core is None else {core}, 60)
+    # "test","rps","avg","min","p50","p95","p99","max", times in ms.
+    words = [word.strip('"') for word in text.strip().splitlines()[-1].split(",")]
+    return {"p50_us": float(words[4]) * 1e3, "p99_us": float(words[6]) * 1e3}
 
 
 def h2load(port, requests, connections, streams, cores):

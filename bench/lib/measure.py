@@ -60,22 +60,29 @@ class Bench:
         for _ in range(STARTS):
             with self.start(one) as running:
                 times.append(running.start_seconds * 1e3)
-        return {"median_ms": statistics.median(times), "max_ms": max(times)}
+        median, longest = statistics.median(times), max(times)
+        says = f"{median:.1f} ms from exec to the first 200 (median), {longest:.1f} ms at most"
+        return {"median_ms": median, "max_ms": longest, "says": says}
 
     def many_connections(self, one, connections=1000):
         """Kept connections at once; `errors` must be 0."""
         with self.start(one) as running:
             result = load.wrk(running.port, self.seconds, connections, self.cores)
-            return result | {"connections": connections, "rss": machine.rss_bytes(running.pid)}
+            failed, rss = result["errors"] + result["refused"], machine.rss_bytes(running.pid)
+            says = f"{connections} connections, {result['per_second']:,.0f} req/s, {failed} errors, {mib(rss)} MiB"
+            return result | {"connections": connections, "rss": rss, "says": says}
 
     def http2(self, one, connections=2, streams=100):
         """Streams at once over TLS; `errors` must be 0."""
         certificate(self.directory)
         with self.start(one) as running:
-            return load.h2load(running.port, 20_000, connections, streams, self.cores) | {
-                "streams": connections * streams,
-                "rss": machine.rss_bytes(running.pid),
-            }
+            result = load.h2load(running.port, 20_000, connections, streams, self.cores)
+            rss = machine.rss_bytes(running.pid)
+            says = (
+                f"{connections * streams} streams ({result['protocol']}), {result['per_second']:,.0f} req/s, "
+                f"{result['errors']} errors, {mib(rss)} MiB"
+            )
+            return result | {"streams": connections * streams, "rss": rss, "says": says}
 
     def limiter_keys(self, one, keys):
         """Memory before and after so many callers were seen, each once."""
@@ -94,23 +101,42 @@ class Bench:
                 if time.perf_counter() - began > 600:
                     raise contender.Broken(f"only {seen} keys in ten minutes")
             after = machine.rss_bytes(running.pid)
+            each, held = (after - before) / seen, metric(running.admin, "vestibule_rate_limit_keys")
             return {
                 "keys": seen,
                 "rss_before": before,
                 "rss_after": after,
-                "bytes_per_key": (after - before) / seen,
+                "bytes_per_key": each,
                 "errors": errors,
                 "refused": refused,
-                "held": metric(running.admin, "vestibule_rate_limit_keys"),
+                "held": held,
+                "says": f"{each:.0f} B of RSS a key over {seen:,} keys, {held:,.0f} held "
+                f"({mib(before)} → {mib(after)} MiB, + {mib(after - before)}), {errors + refused} errors",
             }
+
+
+def mib(count):
+    """Bytes as MiB."""
+    return f"{count / 2**20:.1f}"
+
+
+def metrics(admin):
+    """What /metrics shows."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{admin}/metrics", timeout=10) as answer:
+        return answer.read().decode()
+
+
+def sample(text, name, **labels):
+    """The sum of the samples of a metric that have these labels, or None when there is none."""
+    samples = re.findall(rf"^{re.escape(name)}(?:\{{(.*)\}})? (\S+)", text, re.MULTILINE)
+    wanted = [f'{label}="{value}"' for label, value in labels.items()]
+    values = [float(value) for said, value in samples if all(each in said.split(",") for each in wanted)]
+    return sum(values) if values else None
 
 
 def metric(admin, name):
     """The sum of the samples of a metric, or None when there is none."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{admin}/metrics", timeout=10) as answer:
-        text = answer.read().decode()
-    values = re.findall(rf"^{re.escape(name)}(?:\{{.*\}})? (\S+)", text, re.MULTILINE)
-    return sum(map(float, values)) if values else None
+    return sample(metrics(admin), name)
 
 
 def certificate(directory):

@@ -5,6 +5,8 @@ import os
 import random
 import statistics
 
+from .measure import mib
+
 FIGURES = ["per_second", "p50_us", "p99_us", "cpu_us", "rss", "idle_rss", "others_cores"]
 # A round in which strangers used more than this share of a core says little.
 DISTURBED = 0.1
@@ -52,11 +54,6 @@ def spread(values):
     }
 
 
-def mib(count):
-    """Bytes as MiB."""
-    return f"{count / 2**20:.1f}"
-
-
 def rows(result):
     """The table: a header and a row a contender."""
     yield ["", "req/s", "p50 µs", "p99 µs", "CPU µs/req", "× bare (95 %)", "RSS MiB", "idle MiB", "errors", "what"]
@@ -87,39 +84,8 @@ def checks(result):
             yield f"{name}: skipped, {check['skipped']}"
         elif "failed" in check:
             yield f"{name}: FAILED, {check['failed']}"
-        elif name.startswith("start"):
-            yield f"{name}: {check['median_ms']:.1f} ms from exec to the first 200 (median), {check['max_ms']:.1f} ms at most"
-        elif "first_cpu" in check:
-            yield (
-                f"{name}: a first execution costs {check['first_cpu']:.2f} × the CPU of the same POST without a key "
-                f"({check['plain_cpu_us']:.1f} µs), a replay {check['replay_cpu']:.2f} ×; replays a second "
-                f"{check['replay_throughput']:.2f} ×; {len(check['rounds'])} rounds, {check['errors']} errors"
-            )
-        elif "bytes_per_record" in check:
-            yield (
-                f"{name}: {check['bytes_per_record']:.0f} B of RSS a record with a reply of 1 KiB over "
-                f"{check['records']:,.0f} records, {check['errors']} errors"
-            )
-        elif "p99_ratio" in check:
-            p99 = " and ".join(f"{value / 1e3:.0f} ms" for key, value in check.items() if key.startswith("p99_us_"))
-            yield (
-                f"{name}: p99 of {check['few']:,} and of {check['many']:,} executions of 500 ms at once {p99}, {check['p99_ratio']:.2f} ×; memory "
-                f"{mib(check['rss_base'])} MiB before, {mib(check['rss_loaded'])} loaded, {mib(check['rss_after'])} when "
-                f"records have ended ({check['records_after']:.0f} left), {check['errors']} errors"
-            )
-        elif "bytes_per_key" in check:
-            held = "" if check["held"] is None else f", {check['held']:,.0f} held"
-            growth = mib(check["rss_after"] - check["rss_before"])
-            yield (
-                f"{name}: {check['bytes_per_key']:.0f} B of RSS a key over {check['keys']:,} keys{held} "
-                f"({mib(check['rss_before'])} → {mib(check['rss_after'])} MiB, + {growth}), "
-                f"{check['errors'] + check['refused']} errors"
-            )
         else:
-            count = check.get("connections") or check.get("streams")
-            kind = "connections" if "connections" in check else f"streams ({check['protocol']})"
-            failed = check["errors"] + check.get("refused", 0)
-            yield f"{name}: {count} {kind}, {check['per_second']:,.0f} req/s, {failed} errors, {mib(check['rss'])} MiB"
+            yield f"{name}: {check['says']}"
 
 
 def notes(result):

@@ -15,14 +15,17 @@ TURN_SECONDS = 0.1
 
 
 def together(bench, contenders, turns, connections):
-    """CPU time of each contender a reply in µs, over so many turns, and what went wrong."""
+    """CPU time of each contender a reply in µs, its replies a second of its turns, and what went wrong."""
     with contextlib.ExitStack() as stack:
         running = {one.name: stack.enter_context(bench.start(one)) for one in contenders}
-        for each in running.values():
-            load.wrk(each.port, 1, connections, bench.cores)
+        for one, each in zip(contenders, running.values()):
+            load.wrk(each.port, 1, connections, bench.cores, one.script, one.arguments)
         before = {name: machine.cpu_seconds(each.pid) for name, each in running.items()}
         loads = {
-            name: stack.enter_context(load.Paused(each.port, connections, bench.cores)) for name, each in running.items()
+            one.name: stack.enter_context(
+                load.Paused(running[one.name].port, connections, bench.cores, one.script, one.arguments)
+            )
+            for one in contenders
         }
         for _ in range(turns):
             for each in random.sample(list(loads.values()), len(loads)):
@@ -33,5 +36,10 @@ def together(bench, contenders, turns, connections):
         for name, each in loads.items():
             done = each.end()
             spent = machine.cpu_seconds(running[name].pid) - before[name]
-            result[name] = {"cpu_us": spent / done["requests"] * 1e6, "errors": done["errors"], "refused": done["refused"]}
+            result[name] = {
+                "cpu_us": spent / done["requests"] * 1e6,
+                "per_second": done["requests"] / (turns * TURN_SECONDS),
+                "errors": done["errors"],
+                "refused": done["refused"],
+            }
         return result

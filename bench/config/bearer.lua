@@ -1,0 +1,5 @@
+-- GETs with a token.
+function init(args)
+  wrk.headers["authorization"] = "Bearer " .. args[1]
+  wrk.init(args)
+end
