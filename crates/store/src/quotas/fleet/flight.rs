@@ -1,11 +1,11 @@
 //! Calls to the store: one at a time for a partition, for all who wait for it.
 
-use super::lease::{Grant, Told};
+use super::lease::{Grant, Lease, Told};
 use super::queue::{Asked, Batch, Queue};
 use super::round::{BucketAsk, Decisions, Holding, admits, play};
 use super::{Fleet, wire};
 use crate::quotas::memory::in_family;
-use crate::quotas::{Algorithm, Decision, Left, Limit, OnStoreError, Sharing};
+use crate::quotas::{Algorithm, Decision, Left, Limit, OnStoreError, Sharing, Source};
 use crate::redis::buckets::Reached;
 use crate::redis::{Asks, Failure, Question};
 use crate::timings::{Came, Operation};
@@ -34,6 +34,8 @@ struct Flight {
 /// What one who waits is told: what each part of its request comes to, and what was charged for it.
 pub(super) struct News {
     pub(super) decisions: Decisions,
+    /// Who says so.
+    pub(super) source: Source,
     pub(super) charged: Charged,
 }
 
@@ -117,21 +119,26 @@ impl Fleet {
     /// Asks until nobody waits.
     async fn fly(self: Arc<Self>, partition: u128, h: Arc<str>) {
         loop {
-            let (batch, refused) = {
+            let (batch, refused, served) = {
                 let mut flights = self.flights.shard(partition).lock();
                 let Some(flight) = flights.get_mut(&partition) else { return };
                 let refused = flight.queue.release(|asked| self.held(partition, asked));
+                let served =
+                    flight.queue.serve(|who| !who.is_closed(), |asked| self.drawn(partition, &flight.h, asked));
                 let batch = flight.queue.depart(|who| !who.is_closed());
                 if batch.is_none() {
                     flights.remove(&partition);
                 }
-                (batch, refused)
+                (batch, refused, served)
             };
             for (decisions, who) in refused {
                 for who in who {
                     let charged = self.nothing_charged(partition, &h);
-                    let _ = who.send(News { decisions: decisions.clone(), charged });
+                    let _ = who.send(News { decisions: decisions.clone(), source: Source::Hold, charged });
                 }
+            }
+            for (news, who) in served {
+                let _ = who.send(news);
             }
             let Some(batch) = batch else { return };
             let started = self.clock.now();
@@ -155,6 +162,21 @@ impl Fleet {
             })
             .collect();
         (!admits(&decisions)).then_some(decisions)
+    }
+
+    /// What a request comes to that there are units for by now: more were lent than waited when the call left.
+    fn drawn(self: &Arc<Self>, partition: u128, h: &Arc<str>, asked: &Asked) -> Option<News> {
+        let now = self.clock.now().0;
+        // Goes back with what is dropped, when one of several is missing.
+        let mut charged = self.nothing_charged(partition, h);
+        let mut decisions = Decisions::new();
+        for (limit, cost) in asked {
+            let draw = |lease: &mut Lease| lease.draw(limit, now, *cost);
+            let (left, grant) = self.leases.with(in_family(partition, limit), now, draw)?;
+            charged.units.push((limit.clone(), *cost, grant));
+            decisions.push(Decision::Admit { debt_ns: 0, left });
+        }
+        Some(News { decisions, source: Source::Lease, charged })
     }
 
     fn nothing_charged(self: &Arc<Self>, partition: u128, h: &Arc<str>) -> Charged {
@@ -276,7 +298,7 @@ impl Fleet {
                     }
                 }
                 // Who has left drops it, and what was charged goes back.
-                let _ = who.send(News { decisions, charged });
+                let _ = who.send(News { decisions, source: Source::Store, charged });
             }
         }
         Some(())

@@ -60,6 +60,30 @@ impl<T> Queue<T> {
         released
     }
 
+    /// Takes out those for whom `serve` has what they ask for, in their order, until one has to wait. Those for whom
+    /// `waits` no longer holds stay behind.
+    pub(super) fn serve<R>(
+        &mut self,
+        waits: impl Fn(&T) -> bool,
+        mut serve: impl FnMut(&Asked) -> Option<R>,
+    ) -> Vec<(R, T)> {
+        let mut served = Vec::new();
+        while let Some(first) = self.waiting.front_mut().filter(|first| !first.who.is_empty()) {
+            let mut who = std::mem::take(&mut first.who).into_iter().filter(&waits);
+            while let Some(next) = who.next() {
+                match serve(&first.asked) {
+                    Some(said) => served.push((said, next)),
+                    None => {
+                        first.who = std::iter::once(next).chain(who).collect();
+                        return served;
+                    }
+                }
+            }
+            self.waiting.pop_front();
+        }
+        served
+    }
+
     /// What goes in the next call; `None` when nothing waits. Those for whom `waits` no longer holds stay behind.
     pub(super) fn depart(&mut self, waits: impl Fn(&T) -> bool) -> Option<Batch<T>> {
         let mut batch = Batch { limits: Vec::new(), entries: Vec::new(), who: Vec::new() };
@@ -150,6 +174,28 @@ mod tests {
         let released = queue.release(|asked| (asked[0].1 != 1 && asked[0].1 != 2).then_some("no"));
         assert_eq!(released, [("no", vec![1, 2])]);
         assert_eq!(queue.depart(|_| true).expect("two wait").who, [vec![0], vec![3], vec![]]);
+    }
+
+    #[test]
+    fn who_can_be_served_is_served_in_order_until_one_has_to_wait() {
+        let mut queue = Queue::default();
+        for (who, cost) in [(0, 1), (1, 1), (2, 5), (3, 1), (4, 1)] {
+            queue.join(asked("p", 10, cost), Some(who));
+        }
+        let mut units = 6;
+        let served = queue.serve(
+            |who| *who != 1,
+            |asked| {
+                let left = units >= asked[0].1;
+                units -= if left { asked[0].1 } else { 0 };
+                left.then_some(asked[0].1)
+            },
+        );
+        assert_eq!(served, [(1, 0), (5, 2)]);
+        assert_eq!(queue.depart(|_| true).expect("two wait").who, [vec![3, 4]]);
+        queue.join(asked("p", 10, 0), None);
+        assert!(queue.serve(|_| true, |_| Some(())).is_empty(), "what nobody awaits goes in a call");
+        assert!(queue.depart(|_| true).is_some());
     }
 
     #[test]

@@ -404,6 +404,7 @@ impl Fleet {
             return;
         }
         self.release_held(at);
+        self.serve_drawn(at);
         let proxy = &mut self.proxies[at];
         let waiting = &self.waiting;
         let Some(batch) = proxy.queue.depart(|request| waiting.contains_key(request)) else { return };
@@ -440,6 +441,42 @@ impl Fleet {
             let request = self.waiting.remove(&who);
             self.seen.refused += u64::from(request.is_some());
             self.forsake(request);
+        }
+    }
+
+    /// Serves those for whom units were lent meanwhile.
+    fn serve_drawn(&mut self, at: usize) {
+        let limits = &self.scene.limits;
+        let Proxy { zero, leases, queue, .. } = &mut self.proxies[at];
+        let local = *zero + self.now;
+        let waiting = &self.waiting;
+        let served = queue.serve(
+            |who| waiting.contains_key(who),
+            |asked| {
+                let mut tried = leases.clone();
+                let mut drawn = Vec::new();
+                for (limit, cost) in asked {
+                    let bucket = place(limits, limit);
+                    let mut lease = Lease::from_words(tried[bucket]);
+                    let (_, grant) = lease.draw(limit, local, *cost)?;
+                    tried[bucket] = lease.words();
+                    drawn.push((bucket, grant));
+                }
+                *leases = tried;
+                Some(drawn)
+            },
+        );
+        for (drawn, who) in served {
+            let mut request = self.waiting.remove(&who).expect("it waits");
+            for (bucket, grant) in drawn {
+                self.assert_fresh(grant);
+                request.drawn.push((bucket, grant, self.now));
+            }
+            if self.is_spared() {
+                self.forsake(Some(request));
+            } else {
+                self.admit(&request, None);
+            }
         }
     }
 

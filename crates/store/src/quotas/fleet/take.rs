@@ -184,17 +184,15 @@ impl<'a> Request<'a> {
             (places, news)
         });
         for (places, news) in join_all(told).await {
-            let Some(News { decisions, charged }) = news else {
+            let Some(News { decisions, source, charged }) = news else {
                 places.iter().for_each(|place| self.places[*place].state = State::Failed);
                 continue;
             };
             for (place, decision) in places.iter().zip(&decisions) {
                 self.places[*place].state = match *decision {
-                    Decision::Refuse { remaining, wait_ns } => {
-                        State::Refused { remaining, wait_ns, source: Source::Store }
-                    }
+                    Decision::Refuse { remaining, wait_ns } => State::Refused { remaining, wait_ns, source },
                     // Not charged, when another policy of its partition refuses.
-                    Decision::Admit { left, .. } => State::Granted(left, Source::Store, None),
+                    Decision::Admit { left, .. } => State::Granted(left, source, None),
                 };
             }
             if admits(&decisions) {
@@ -399,7 +397,7 @@ struct Shadow {
 
 impl Shadow {
     fn settle(&self, fleet: &Fleet, news: Option<News>) -> Verdict {
-        if let Some(News { decisions, charged }) = news
+        if let Some(News { decisions, source, charged }) = news
             && let Some(decision) = decisions.first()
         {
             charged.keep();
@@ -407,7 +405,7 @@ impl Shadow {
                 Decision::Admit { left, .. } => Outcome::Charged(left),
                 Decision::Refuse { remaining, wait_ns } => Outcome::Refused { remaining, wait_ns },
             };
-            return Verdict { outcome, source: Source::Store };
+            return Verdict { outcome, source };
         }
         if self.limit.on_store_error() != OnStoreError::LocalShare {
             return Verdict { outcome: Outcome::Waived, source: Source::Fallback };
