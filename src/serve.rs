@@ -110,8 +110,13 @@ impl Server {
         for number in 1..=settings.server.workers {
             let shared = sockets.iter().map(Bound::share).collect::<Result<Vec<_>, _>>();
             let shared = shared.map_err(|error| format!("cannot share a socket with a worker: {error}"))?;
-            worker::start(number, shared, Arc::clone(&self.proxy))
+            let runtime = worker::start(number, shared, Arc::clone(&self.proxy))
                 .map_err(|error| format!("cannot start worker threads: {error}"))?;
+            if number == 1 {
+                // A connection to a store lives where it was opened. There it wakes no other thread for a request.
+                let host = Arc::clone(&self.host);
+                runtime.spawn(Stores::keep_contact(move || host.pipeline().stores.clone()));
+            }
         }
         for Bound { address, .. } in sockets {
             self.addresses.push(address);

@@ -15,6 +15,8 @@ const UP: Desc = Desc { name: "vestibule_store_up", help: "Whether the store ans
 
 /// How often expired records are looked for; until then they take room.
 const SWEEP: Duration = Duration::from_secs(1);
+/// How often other proxies hear of this one.
+const BEAT: Duration = Duration::from_secs(1);
 
 /// The stores of one configuration. Cloning shares them.
 #[derive(Clone)]
@@ -116,8 +118,16 @@ impl Stores {
         let mut tick = tokio::time::interval(SWEEP);
         loop {
             tick.tick().await;
+            serving().sweep();
+        }
+    }
+
+    /// Lets the store and the other proxies know of this one, for ever, once a second.
+    pub async fn keep_contact(serving: impl Fn() -> Self) {
+        let mut tick = tokio::time::interval(BEAT);
+        loop {
+            tick.tick().await;
             let stores = serving();
-            stores.sweep();
             tokio::join!(stores.look_again(), stores.beat());
         }
     }

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use http::StatusCode;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use pingora::http::RequestHeader;
-use serde_json::{Map, Value};
+use serde::ser::{Serialize, SerializeMap, Serializer};
 use vestibule_plugin::{FullResponse, Problem};
 
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
@@ -38,7 +38,8 @@ impl Form {
         fields.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         match self {
             Self::Json => {
-                let body = json(problem, trace_id).to_string();
+                // Nothing in it can fail to be written.
+                let body = serde_json::to_vec(&Json { problem, trace_id }).unwrap_or_default();
                 fields.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
                 extend(&mut fields, problem);
                 FullResponse { status: problem.status, fields, body: Bytes::from(body) }
@@ -69,19 +70,28 @@ fn extend(fields: &mut HeaderMap, problem: &Problem) {
     }
 }
 
-fn json(problem: &Problem, trace_id: u128) -> Value {
-    let mut members = Map::new();
-    members.insert("type".into(), problem.type_uri().into());
-    members.insert("title".into(), problem.title.into());
-    members.insert("status".into(), problem.status.as_u16().into());
-    if !problem.detail.is_empty() {
-        members.insert("detail".into(), problem.detail.as_ref().into());
+/// A problem as RFC 9457 section 3 writes it. Refusals are what an attack is answered with, so no tree is built.
+struct Json<'a> {
+    problem: &'a Problem,
+    trace_id: u128,
+}
+
+impl Serialize for Json<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self { problem, trace_id } = self;
+        let mut members = serializer.serialize_map(None)?;
+        members.serialize_entry("type", &problem.type_uri())?;
+        members.serialize_entry("title", problem.title)?;
+        members.serialize_entry("status", &problem.status.as_u16())?;
+        if !problem.detail.is_empty() {
+            members.serialize_entry("detail", &problem.detail)?;
+        }
+        members.serialize_entry("instance", &format_args!("urn:trace:{trace_id:032x}"))?;
+        for (name, value) in &problem.members {
+            members.serialize_entry(name, value)?;
+        }
+        members.end()
     }
-    members.insert("instance".into(), format!("urn:trace:{trace_id:032x}").into());
-    for (name, value) in &problem.members {
-        members.insert((*name).into(), value.clone());
-    }
-    Value::Object(members)
 }
 
 fn html(problem: &Problem, trace_id: u128) -> String {
@@ -114,6 +124,7 @@ fn grpc_message(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::Value;
     use std::time::Duration;
 
     fn problem() -> Problem {

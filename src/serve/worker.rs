@@ -21,8 +21,13 @@ pub fn number() -> usize {
     NUMBER.get()
 }
 
-/// Starts a worker that serves on `sockets`, numbered from 1. Returns once it accepts. It ends with the process.
-pub fn start(number: usize, sockets: Vec<TcpListener>, listener: Arc<Listener<HttpProxy<Proxy>>>) -> io::Result<()> {
+/// Starts a worker that serves on `sockets`, numbered from 1. Returns its runtime once it accepts. It ends with the
+/// process.
+pub fn start(
+    number: usize,
+    sockets: Vec<TcpListener>,
+    listener: Arc<Listener<HttpProxy<Proxy>>>,
+) -> io::Result<tokio::runtime::Handle> {
     let (tell, told) = mpsc::channel();
     std::thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
         NUMBER.set(number);
@@ -31,13 +36,14 @@ pub fn start(number: usize, sockets: Vec<TcpListener>, listener: Arc<Listener<Ht
             Err(error) => return drop(tell.send(Err(error))),
         };
         runtime.block_on(async {
-            let accepting = sockets.into_iter().map(|socket| {
+            let mut accepting = sockets.into_iter().map(|socket| {
                 let socket = tokio::net::TcpListener::from_std(socket)?;
                 tokio::spawn(Arc::clone(&listener).accept(socket));
                 Ok(())
             });
+            let accepts: io::Result<()> = accepting.try_for_each(|accepts| accepts);
             // Nobody listens when the process has given up starting.
-            let _ = tell.send(accepting.collect());
+            let _ = tell.send(accepts.map(|()| tokio::runtime::Handle::current()));
             std::future::pending::<()>().await;
         });
     })?;

@@ -107,7 +107,12 @@ pub(crate) fn limit<'a>(standings: impl IntoIterator<Item = Standing<'a>>) -> Op
     let mut list = String::with_capacity(32);
     for Standing { limit, remaining, reset_s, fallback } in standings {
         item(&mut list, limit.name());
-        let _ = write!(list, ";r={remaining};t={reset_s}{}", if fallback { ";vestibule-fallback" } else { "" });
+        let mut digits = itoa::Buffer::new();
+        list.push_str(";r=");
+        list.push_str(digits.format(remaining));
+        list.push_str(";t=");
+        list.push_str(digits.format(reset_s));
+        list.push_str(if fallback { ";vestibule-fallback" } else { "" });
     }
     value(list)
 }
@@ -155,17 +160,16 @@ fn item(list: &mut String, name: &str) {
         list.push_str(", ");
     }
     list.push('"');
-    for letter in name.chars() {
-        if matches!(letter, '"' | '\\') {
-            list.push('\\');
-        }
-        list.push(letter);
+    if name.contains(['"', '\\']) {
+        list.push_str(&name.replace('\\', "\\\\").replace('"', "\\\""));
+    } else {
+        list.push_str(name);
     }
     list.push('"');
 }
 
 fn value(list: String) -> Option<HeaderValue> {
-    if list.is_empty() { None } else { HeaderValue::try_from(list).ok() }
+    if list.is_empty() { None } else { HeaderValue::from_str(&list).ok() }
 }
 
 #[cfg(test)]

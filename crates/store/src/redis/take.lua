@@ -103,7 +103,7 @@ for _ = 1, number() do
   local count, parts = number(), {}
   for i = 1, number() do
     parts[i] = { bucket = buckets[number()], cost = number() }
-    parts[i].bucket.asked = parts[i].bucket.asked or count > 0 and parts[i].cost > 0
+    parts[i].bucket.asked = parts[i].bucket.asked or count > 0
   end
   for _ = 1, count do
     local refused = false

@@ -1,6 +1,6 @@
 //! Calls to the store: one at a time for a partition, for all who wait for it.
 
-use super::lease::{Grant, Lease, Told};
+use super::lease::{Aim, Grant, Lease, Told};
 use super::queue::{Asked, Batch, Queue};
 use super::round::{BucketAsk, Decisions, Holding, admits, play};
 use super::{Fleet, wire};
@@ -116,6 +116,26 @@ impl Fleet {
         true
     }
 
+    /// Fetches more units of a bucket before somebody has to wait for them, unless its partition is being asked about.
+    pub(super) fn top_up(self: &Arc<Self>, partition: u128, key: &str, limit: &Limit) {
+        let mut flights = self.flights.shard(partition).lock();
+        if flights.contains_key(&partition) {
+            return;
+        }
+        let h = self.name(key);
+        if self.buckets.site(h.as_bytes()).pulse().is_open() {
+            return;
+        }
+        flights.insert(partition, Flight { h: Arc::clone(&h), queue: Queue::default() });
+        drop(flights);
+        let (fleet, batch) = (Arc::clone(self), Batch::top_up(limit));
+        tokio::spawn(async move {
+            fleet.timed_call(partition, &h, Aim::TopUp, batch).await;
+            // Who came meanwhile waits.
+            fleet.fly(partition, h).await;
+        });
+    }
+
     /// Asks until nobody waits.
     async fn fly(self: Arc<Self>, partition: u128, h: Arc<str>) {
         loop {
@@ -141,14 +161,18 @@ impl Fleet {
                 let _ = who.send(news);
             }
             let Some(batch) = batch else { return };
-            let started = self.clock.now();
-            let came = match self.call(partition, &h, batch).await {
-                Ok(()) => Came::Ok,
-                Err(Failure::Late) => Came::Timeout,
-                Err(_) => Came::Error,
-            };
-            self.timings.observe(Operation::QuotaTake, came, self.clock.now() - started);
+            self.timed_call(partition, &h, Aim::Fill, batch).await;
         }
+    }
+
+    async fn timed_call(self: &Arc<Self>, partition: u128, h: &Arc<str>, aim: Aim, batch: Batch<Sender<News>>) {
+        let started = self.clock.now();
+        let came = match self.call(partition, h, aim, batch).await {
+            Ok(()) => Came::Ok,
+            Err(Failure::Late) => Came::Timeout,
+            Err(_) => Came::Error,
+        };
+        self.timings.observe(Operation::QuotaTake, came, self.clock.now() - started);
     }
 
     /// What a request comes to that was refused a moment ago; `None` when it was not.
@@ -184,7 +208,13 @@ impl Fleet {
     }
 
     /// One call. Those whose batch is dropped with it learn that it failed.
-    async fn call(self: &Arc<Self>, partition: u128, h: &Arc<str>, batch: Batch<Sender<News>>) -> Result<(), Failure> {
+    async fn call(
+        self: &Arc<Self>,
+        partition: u128,
+        h: &Arc<str>,
+        aim: Aim,
+        batch: Batch<Sender<News>>,
+    ) -> Result<(), Failure> {
         let deadline = Instant::now() + self.timeout();
         let site = self.buckets.site(h.as_bytes());
         let Some(_place) = site.pulse().enter() else {
@@ -196,7 +226,7 @@ impl Fleet {
             self.epoch.fetch_add(1, Ordering::Relaxed);
         }
         let sent = self.clock.now().0;
-        let asks = self.asks(partition, &batch.limits, sent);
+        let asks = self.asks(partition, &batch.limits, aim, sent);
         let keys: Vec<_> = batch.limits.iter().map(|limit| self.buckets.key(h, &wire::suffix(limit))).collect();
         let args = wire::args(&asks, &batch.entries);
         let call =
@@ -229,13 +259,13 @@ impl Fleet {
         arrived
     }
 
-    /// What is said and asked of each bucket. Unused units leave with it.
-    fn asks(&self, partition: u128, limits: &[Limit], now: u64) -> Vec<BucketAsk> {
+    /// What is said and asked of each bucket.
+    fn asks(&self, partition: u128, limits: &[Limit], aim: Aim, now: u64) -> Vec<BucketAsk> {
         let (proxies, epoch, lease_ns) = (self.proxies(), self.epoch(), self.lease_ns());
         let ask = |limit: &Limit| {
             let bucket = in_family(partition, limit);
             let (mut ask, unused) =
-                self.leases.with(bucket, now, |lease| lease.ask(limit, now, epoch, lease_ns, proxies));
+                self.leases.with(bucket, now, |lease| lease.ask(aim, limit, now, epoch, lease_ns, proxies));
             self.count(|meters| {
                 meters.refunded.add(unused.refunded.into());
                 meters.expired.add(unused.expired.into());

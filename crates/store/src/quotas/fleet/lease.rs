@@ -13,6 +13,11 @@ const RATE_NS: f32 = 100e6;
 const MIN_HOLD_NS: u64 = 5_000_000;
 /// And for at most this long, so that a reset elsewhere shows.
 const MAX_HOLD_NS: u64 = 1_000_000_000;
+/// With this many units or fewer more are fetched, if they will be used up. At 10,000 requests a second and a round trip
+/// of half a millisecond nobody has to wait then.
+const LOW: u32 = MAX_LEASE as u32 / 4;
+/// And if the bucket has this many for every proxy: where units are scarce, those that nobody waits for are left to others.
+const PLENTY: u64 = 2 * MAX_LEASE;
 /// Bits of a word that hold a store time in microseconds: until the year 2112. The others hold an epoch.
 const STAMP_BITS: u32 = 52;
 /// Bits of an epoch.
@@ -62,6 +67,15 @@ pub(super) struct Unused {
     pub(super) refunded: u32,
     /// Units that the bucket has refilled meanwhile.
     pub(super) expired: u32,
+}
+
+/// Why the store is asked.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Aim {
+    /// There are no units for those who wait.
+    Fill,
+    /// There will soon be none.
+    TopUp,
 }
 
 /// Where units come from.
@@ -145,6 +159,18 @@ impl Lease {
         self.draw(limit, now, cost).map_or(Known::Nothing, |(left, grant)| Known::Used(left, grant))
     }
 
+    /// Whether more units should be fetched before somebody waits for them. Only where a whole lease will be used up by
+    /// the end of the one that is running: what is added ends with it.
+    pub(super) fn runs_low(&self, limit: &Limit, now: u64, proxies: u64) -> bool {
+        if limit.sharing() != Sharing::Leased || self.units > LOW || now >= self.end {
+            return false;
+        }
+        let expected = self.rate * ((self.end - now) as f32 / 1e9);
+        let owed_ns = self.due.saturating_sub(now);
+        let available = limit.tolerance_ns().saturating_sub(owed_ns) / limit.emission_ns();
+        expected >= MAX_LEASE as f32 && available / proxies.max(1) >= PLENTY
+    }
+
     /// Units that may be used. Those of a limit that lends nothing only wait to go back.
     fn live(&self, limit: &Limit, now: u64) -> u64 {
         if limit.sharing() == Sharing::Leased && now < self.end { self.units.into() } else { 0 }
@@ -164,22 +190,25 @@ impl Lease {
         self.units = self.units.saturating_add(u32::try_from(units).unwrap_or(u32::MAX));
     }
 
-    /// What is said and asked of the bucket in a call that leaves now. Unused units leave with it.
+    /// What is said and asked of the bucket in a call that leaves now. Unused units leave with one that fills it.
     pub(super) fn ask(
         &mut self,
+        aim: Aim,
         limit: &Limit,
         now: u64,
         epoch: u16,
         lease_ns: u64,
         proxies: u64,
     ) -> (BucketAsk, Unused) {
-        let refund = (self.units > 0).then_some(Refund { units: self.units, stamp_us: self.stamp_us });
-        let unused = self.unused(limit, now, lease_ns);
-        self.units = 0;
+        let goes_back = aim == Aim::Fill && self.units > 0;
+        let refund = goes_back.then_some(Refund { units: self.units, stamp_us: self.stamp_us });
+        let unused = if goes_back { self.unused(limit, now, lease_ns) } else { Unused::default() };
+        self.units = if goes_back { 0 } else { self.units };
         let debt_ns = self.due.saturating_sub(now);
         let is_debt = limit.algorithm() == Algorithm::Gcra;
         let owed = (is_debt && self.epoch != epoch && debt_ns > 0).then_some(Owed { debt_ns, seen_us: self.stamp_us });
         let most = match limit.sharing() {
+            Sharing::Leased if aim == Aim::TopUp => MAX_LEASE.saturating_sub(self.units.into()),
             Sharing::Leased => self.most(now, lease_ns),
             Sharing::Strict | Sharing::Local => 0,
         };

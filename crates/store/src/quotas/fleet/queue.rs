@@ -104,6 +104,12 @@ impl<T> Queue<T> {
 }
 
 impl<T> Batch<T> {
+    /// For units of which nobody waits for any.
+    pub(super) fn top_up(limit: &Limit) -> Self {
+        let parts = [Part { bucket: 0, cost: 0 }].into_iter().collect();
+        Self { limits: vec![limit.clone()], entries: vec![Entry { count: 1, parts }], who: vec![Vec::new()] }
+    }
+
     /// The bucket of a limit: one for each name and algorithm, as the store has it. While a reload goes on, the later limit
     /// counts.
     fn bucket(&mut self, limit: &Limit) -> usize {

@@ -104,7 +104,7 @@ pub(super) fn play(asks: &[BucketAsk], entries: &[Entry], holdings: &mut [Holdin
             let admitted = admits(&decisions);
             for (part, decision) in entry.parts.iter().zip(&decisions) {
                 let tally = &mut tallies[part.bucket];
-                tally.asked |= part.cost > 0;
+                tally.asked = true;
                 match *decision {
                     Decision::Refuse { .. } => tally.refused = true,
                     Decision::Admit { debt_ns, .. } if admitted => {

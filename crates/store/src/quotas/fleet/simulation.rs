@@ -2,7 +2,7 @@
 //!
 //! Everything that happens is an event on one heap; a seed decides on all the rest.
 
-use super::lease::{Grant, Known, Lease, Told, Words};
+use super::lease::{Aim, Grant, Known, Lease, Told, Words};
 use super::model::{self, Answer, Store};
 use super::queue::{Batch, Queue};
 use super::round::{BucketAsk, Holding, admits, play};
@@ -73,6 +73,9 @@ struct Seen {
     /// Those in which a request was refused.
     refused_calls: u64,
     crashes: u64,
+    /// Calls that nobody waited for.
+    top_ups: u64,
+    waited: u64,
 }
 
 impl Seen {
@@ -322,8 +325,16 @@ impl Fleet {
         let kept = &mut self.proxies[proxy];
         let local = kept.local(now);
         if let [limit] = &*self.scene.limits {
-            return match kept.with_lease(0, |lease| lease.know(limit, local, cost)) {
+            let proxies = self.scene.proxies as u64;
+            let (known, runs_low) =
+                kept.with_lease(0, |lease| (lease.know(limit, local, cost), lease.runs_low(limit, local, proxies)));
+            return match known {
                 Known::Used(_, grant) => {
+                    if runs_low && kept.under_way.is_none() {
+                        let batch = Batch::top_up(limit);
+                        self.send(proxy, Aim::TopUp, batch);
+                        self.seen.top_ups += 1;
+                    }
                     self.assert_fresh(grant);
                     Some(vec![(0, grant, now)])
                 }
@@ -362,6 +373,7 @@ impl Fleet {
 
     fn wait(&mut self, request: Request) {
         self.requests_waited += 1;
+        self.seen.waited += 1;
         let (at, who) = (request.proxy, self.requests_waited);
         let is_missing = |bucket: &usize| request.drawn.iter().all(|(drawn, ..)| drawn != bucket);
         let missing = (0..self.scene.limits.len()).filter(is_missing);
@@ -408,12 +420,17 @@ impl Fleet {
         let proxy = &mut self.proxies[at];
         let waiting = &self.waiting;
         let Some(batch) = proxy.queue.depart(|request| waiting.contains_key(request)) else { return };
+        self.send(at, Aim::Fill, batch);
+    }
+
+    fn send(&mut self, at: usize, aim: Aim, batch: Batch<usize>) {
+        let proxy = &mut self.proxies[at];
         let now = proxy.local(self.now);
         let proxies = self.scene.proxies as u64;
         let limits = &self.scene.limits;
         let mut ask = |limit: &Limit| {
             let bucket = place(limits, limit);
-            proxy.with_lease(bucket, |lease| lease.ask(limit, now, 1, LEASE_NS, proxies).0)
+            proxy.with_lease(bucket, |lease| lease.ask(aim, limit, now, 1, LEASE_NS, proxies).0)
         };
         let asks = batch.limits.iter().map(&mut ask).collect();
         self.calls_made += 1;
@@ -676,6 +693,28 @@ fn several_limits_of_one_partition_hold_together() {
             ..steady(load, 0.5)
         };
         assert_bound(&scene, &run(&scene, seed), seed);
+    }
+}
+
+#[test]
+fn where_there_is_plenty_hardly_anybody_waits_and_no_unit_is_wasted() {
+    for seed in 0..6 {
+        let scene = Scene {
+            limits: vec![limit(10_000, 1, 2_000, Sharing::Leased)],
+            proxies: 2,
+            lasts_ns: 3 * SECOND,
+            faults: if seed % 2 == 0 { Faults::NONE } else { Faults::ALL },
+            ..steady(0.95, 0.5)
+        };
+        let seen = run(&scene, seed);
+        assert_bound(&scene, &seen, seed);
+        if seed % 2 == 0 {
+            let waited = seen.waited as f64 / seen.requests as f64;
+            println!("{waited:.4} waited, {:.4} calls a request, {} top-ups", seen.calls_per_request(), seen.top_ups);
+            assert!(waited < 0.05 && seen.calls_per_request() < 0.06, "{waited} waited with seed {seed}");
+            assert_eq!(seen.refused, 0, "with seed {seed}");
+        }
+        assert!(seen.top_ups > 100);
     }
 }
 

@@ -82,13 +82,19 @@ fn is_enforced(charge: &Charge<'_>) -> bool {
 }
 
 /// Decides on a single charge from what is borrowed or held, as most requests are.
-fn alone(fleet: &Fleet, charge: &Charge<'_>) -> Option<Verdict> {
-    let bucket = in_family(fleet.memory.hash(charge.key.as_bytes()), charge.limit);
-    let now = fleet.clock.now().0;
+fn alone(fleet: &Arc<Fleet>, charge: &Charge<'_>) -> Option<Verdict> {
+    let partition = fleet.memory.hash(charge.key.as_bytes());
+    let (now, proxies) = (fleet.clock.now().0, fleet.proxies());
     // What is not known yet is noted when the request is looked at as a whole.
-    match fleet.leases.with(bucket, now, |lease| lease.know(charge.limit, now, charge.cost)) {
+    let (known, runs_low) = fleet.leases.with(in_family(partition, charge.limit), now, |lease| {
+        (lease.know(charge.limit, now, charge.cost), lease.runs_low(charge.limit, now, proxies))
+    });
+    match known {
         Known::Used(left, _) => {
             fleet.count(|meters| meters.used.add(charge.cost));
+            if runs_low {
+                fleet.top_up(partition, charge.key, charge.limit);
+            }
             Some(Verdict { outcome: Outcome::Charged(left), source: Source::Lease })
         }
         Known::Held { remaining, wait_ns } => {
@@ -302,10 +308,15 @@ impl<'a> Request<'a> {
         Taken { verdicts, pending: None }
     }
 
+    /// Counts borrowed units that are used, and sees to more.
     fn count_used(&self) {
+        let (now, proxies) = (self.fleet.clock.now().0, self.fleet.proxies());
         for (place, charge) in self.places.iter().zip(&self.demand.charges) {
             if matches!(place.state, State::Granted(_, Source::Lease, _)) {
                 self.fleet.count(|meters| meters.used.add(charge.cost));
+                if self.fleet.leases.get(place.bucket, now).runs_low(charge.limit, now, proxies) {
+                    self.fleet.top_up(place.partition, charge.key, charge.limit);
+                }
             }
         }
     }

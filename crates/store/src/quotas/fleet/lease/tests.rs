@@ -15,13 +15,17 @@ fn limit(sharing: Sharing) -> Limit {
 }
 
 fn made(algorithm: Algorithm, quota: u64, window_s: u64, sharing: Sharing) -> Limit {
+    with_burst(20, algorithm, quota, window_s, sharing)
+}
+
+fn with_burst(burst: u64, algorithm: Algorithm, quota: u64, window_s: u64, sharing: Sharing) -> Limit {
     Limit::new(&Terms {
         name: "p",
         key: "client",
         algorithm,
         quota,
         window: Duration::from_secs(window_s),
-        burst: 20,
+        burst,
         sharing,
         on_store_error: OnStoreError::LocalShare,
     })
@@ -59,7 +63,7 @@ fn units_of_a_strict_limit_only_go_back() {
     lease.take_in(3, told(NOW, NOW).grant());
     assert_eq!(lease.know(&limit, NOW, 1), Known::Nothing);
     assert_eq!(lease.know(&limit, NOW, 0), Known::Nothing);
-    let (ask, unused) = lease.ask(&limit, NOW, 1, LEASE_NS, 1);
+    let (ask, unused) = lease.ask(Aim::Fill, &limit, NOW, 1, LEASE_NS, 1);
     assert_eq!((ask.refund, ask.most), (Some(Refund { units: 3, stamp_us: STAMP_US }), 0));
     assert_eq!(unused, Unused::default());
 }
@@ -69,10 +73,10 @@ fn unused_units_leave_with_the_next_call_once() {
     let limit = limit(Sharing::Leased);
     for (later, refunded, expired) in [(10, 3, 0), (28, 3, 0), (29, 0, 3), (100, 0, 3)] {
         let mut lease = lent(3, 0);
-        let (ask, unused) = lease.ask(&limit, NOW + later * MILLISECOND, 1, LEASE_NS, 8);
+        let (ask, unused) = lease.ask(Aim::Fill, &limit, NOW + later * MILLISECOND, 1, LEASE_NS, 8);
         assert_eq!(ask.refund, Some(Refund { units: 3, stamp_us: STAMP_US }));
         assert_eq!(unused, Unused { refunded, expired }, "after {later} ms; 3 units weigh 30 ms");
-        assert_eq!(lease.ask(&limit, NOW, 1, LEASE_NS, 8).0.refund, None);
+        assert_eq!(lease.ask(Aim::Fill, &limit, NOW, 1, LEASE_NS, 8).0.refund, None);
         assert_eq!(lease.draw(&limit, NOW, 1), None);
     }
 }
@@ -115,7 +119,7 @@ fn a_log_holds_for_as_long_as_the_store_said() {
     let Known::Held { wait_ns, .. } = lease.know(&log, NOW + SECOND - 1, 1) else { panic!("held for a second") };
     assert_eq!(wait_ns, 39 * SECOND + 1);
     assert_eq!(lease.know(&log, NOW + SECOND, 1), Known::Nothing, "a reset shows within a second");
-    assert_eq!(lease.ask(&log, NOW + SECOND, 2, LEASE_NS, 1).0.owed, None);
+    assert_eq!(lease.ask(Aim::Fill, &log, NOW + SECOND, 2, LEASE_NS, 1).0.owed, None);
 }
 
 #[test]
@@ -123,12 +127,12 @@ fn a_debt_is_told_to_another_life_of_the_store_and_only_to_that() {
     let limit = limit(Sharing::Leased);
     let mut lease = lent(0, 100 * MILLISECOND);
     let later = NOW + 40 * MILLISECOND;
-    assert_eq!(lease.ask(&limit, later, 1, LEASE_NS, 1).0.owed, None);
+    assert_eq!(lease.ask(Aim::Fill, &limit, later, 1, LEASE_NS, 1).0.owed, None);
     let owed = Owed { debt_ns: 60 * MILLISECOND, seen_us: STAMP_US };
-    assert_eq!(lease.ask(&limit, later, 2, LEASE_NS, 1).0.owed, Some(owed));
-    assert_eq!(lease.ask(&limit, NOW + 100 * MILLISECOND, 2, LEASE_NS, 1).0.owed, None, "it is gone by now");
+    assert_eq!(lease.ask(Aim::Fill, &limit, later, 2, LEASE_NS, 1).0.owed, Some(owed));
+    assert_eq!(lease.ask(Aim::Fill, &limit, NOW + 100 * MILLISECOND, 2, LEASE_NS, 1).0.owed, None, "it is gone by now");
     lease.forgive();
-    assert_eq!(lease.ask(&limit, later, 2, LEASE_NS, 1).0.owed, None);
+    assert_eq!(lease.ask(Aim::Fill, &limit, later, 2, LEASE_NS, 1).0.owed, None);
 }
 
 #[test]
@@ -141,9 +145,9 @@ fn what_is_borrowed_is_what_is_asked_for_during_a_lease() {
             now += every_ms * MILLISECOND;
             lease.note(now, 1);
         }
-        let asked = lease.ask(&limit, now, 1, LEASE_NS, 1).0.most;
+        let asked = lease.ask(Aim::Fill, &limit, now, 1, LEASE_NS, 1).0.most;
         assert!((least..=most).contains(&asked), "{asked} with one every {every_ms} ms");
-        assert_eq!(lease.ask(&limit, now + 2 * SECOND, 1, LEASE_NS, 1).0.most, 1, "nobody asks any longer");
+        assert_eq!(lease.ask(Aim::Fill, &limit, now + 2 * SECOND, 1, LEASE_NS, 1).0.most, 1, "nobody asks any longer");
     }
 }
 
@@ -183,7 +187,7 @@ proptest! {
             prop_assert_eq!(grant, Grant { stamp_us: first_stamp, end: first_end });
         }
         let back = units - u64::from(drawn.is_some());
-        let refund = lease.ask(&limit, NOW + at, 1, LEASE_NS, 1).0.refund;
+        let refund = lease.ask(Aim::Fill, &limit, NOW + at, 1, LEASE_NS, 1).0.refund;
         prop_assert_eq!(refund.map_or(0, |refund| u64::from(refund.units)), back);
         if let Some(refund) = refund {
             prop_assert_eq!(refund.stamp_us, first_stamp);
@@ -221,4 +225,29 @@ proptest! {
             prop_assert!(left.remaining <= limit.burst() && left.remaining >= (units - cost).min(limit.burst()));
         }
     }
+}
+
+#[test]
+fn more_is_fetched_when_the_rest_will_be_used_up_and_there_is_plenty() {
+    // A unit weighs 0.1 ms.
+    let limit = with_burst(1_000, Algorithm::Gcra, 10_000, 1, Sharing::Leased);
+    let hot = |hz: u64, owed: u64| {
+        let mut lease = Lease::default();
+        (0..hz).for_each(|n| lease.note(NOW - SECOND + n * SECOND / hz, 1));
+        lease.learn(&told(NOW, NOW), owed * limit.emission_ns(), 8);
+        lease
+    };
+    assert!(hot(1_000, 0).runs_low(&limit, NOW, 1), "50 will be asked for within the lease");
+    assert!(!hot(500, 0).runs_low(&limit, NOW, 1), "25 will be: a whole lease would not be used up");
+    assert!(!hot(1_000, 0).runs_low(&limit, NOW + LEASE_NS / 2, 1), "nor would it in the rest of its time");
+    assert!(!hot(1_000, 0).runs_low(&limit, NOW + LEASE_NS, 1), "it is over");
+    assert!(
+        hot(1_000, 800).runs_low(&limit, NOW, 3) && !hot(1_000, 800).runs_low(&limit, NOW, 4),
+        "50 for each of four"
+    );
+    let mut many = hot(1_000, 0);
+    many.take_in(1, told(NOW, NOW).grant());
+    assert!(!many.runs_low(&limit, NOW, 1), "nine are enough for now");
+    let (ask, unused) = hot(1_000, 0).ask(Aim::TopUp, &limit, NOW, 1, LEASE_NS, 1);
+    assert_eq!((ask.refund, ask.most, unused), (None, 24, Unused::default()), "what is there stays there");
 }

@@ -65,8 +65,8 @@ fn nothing_is_lent_without_a_request_or_after_a_refusal() {
     assert_eq!(lends(debt(32, 1), 0, 0), (0, 0), "nobody waits");
     assert_eq!(lends(debt(32, 1), 18, 3), (0, 20), "the third was refused");
     let mut holdings = [owes(0)];
-    let played = play(&[debt(32, 1)], &[entry(3, &[(0, 0)])], &mut holdings);
-    assert_eq!((played.lent[0], units(&holdings[0])), (0, 0), "nothing was asked for");
+    let played = play(&[debt(24, 1)], &[entry(1, &[(0, 0)])], &mut holdings);
+    assert_eq!((played.lent[0], units(&holdings[0])), (20, 20), "one who asks for none wants those that are lent");
     let mut holdings = [owes(18)];
     let entries = [entry(1, &[(0, 5)]), entry(1, &[(0, 1)])];
     let played = play(&[debt(32, 1)], &entries, &mut holdings);
