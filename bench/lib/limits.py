@@ -21,6 +21,8 @@ key = "address"
 anonymous = ["p"]
 """
 MEMORY = "memory:"
+# Among whom the requests of a saturated worker are spread.
+CALLERS = 16
 # The least there is between two units, so that nothing is refused.
 WIDE = "1000000/s"
 PROXIES = 8
@@ -39,13 +41,13 @@ def limited(binary, name, url, limit=WIDE, burst=1_000_000, consistency="leased"
     """Vestibule with one policy for each address."""
     limits = POLICY.format(limit=limit, burst=burst, consistency=consistency)
     build = contender.vestibule(binary, "vestibule-limits.toml", URL=url, LIMITS=limits)
-    return contender.Contender(name, "", build, contender.built(binary))
+    return contender.Contender(name, "", build, contender.built(binary), script="callers.lua", arguments=(CALLERS,))
 
 
 def unlimited(binary):
     """Vestibule with the limiter off."""
     build = contender.vestibule(binary, "vestibule-limits.toml", URL=MEMORY, LIMITS="")
-    return contender.Contender("off", "", build, contender.built(binary))
+    return contender.Contender("off", "", build, contender.built(binary), script="callers.lua", arguments=(CALLERS,))
 
 
 @contextlib.contextmanager
@@ -72,6 +74,9 @@ def cost(bench, binary, rounds, count):
     """CPU time and replies a second of each kind over the limiter switched off, in turns; and of a refusal."""
     with store(bench) as (_, url):
         every = [*kinds(binary, url), limited(binary, "refused", MEMORY, "1/h", 1)]
+        crowd = limited(binary, "one-caller", url)
+        crowd.arguments = (1,)
+        every.append(crowd)
         samples = [turns.together(bench, every, count, measure.CONNECTIONS) for _ in range(rounds)]
     names = [one.name for one in every[1:]]
 
@@ -82,7 +87,9 @@ def cost(bench, binary, rounds, count):
     pace = {name: over("per_second", name) for name in names}
     refused = over("cpu_us", "refused", "memory")
     base = statistics.median(sample["off"]["cpu_us"] for sample in samples)
-    words = [f"{name} {cpu[name]:.3f} × CPU, {pace[name]:.3f} × replies a second" for name in names[:-1]]
+    words = [
+        f"{name} {cpu[name]:.3f} × CPU, {pace[name]:.3f} × replies a second" for name in names if name != "refused"
+    ]
     errors = sum(each["errors"] for sample in samples for each in sample.values())
     return {
         "rounds": samples,
@@ -90,7 +97,7 @@ def cost(bench, binary, rounds, count):
         "throughput": pace,
         "refused_over_admitted": refused,
         "errors": errors,
-        "says": f"over the limiter off ({base:.1f} µs): {'; '.join(words)}; a refusal {refused:.2f} × the CPU of an "
+        "says": f"{CALLERS} callers, over the limiter off ({base:.1f} µs): {'; '.join(words)}; a refusal {refused:.2f} × the CPU of an "
         f"admission in memory; {rounds} rounds, {errors} errors",
     }
 
