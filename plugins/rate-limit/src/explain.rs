@@ -6,7 +6,7 @@ use crate::tiers::Claimed;
 use std::sync::Arc;
 use vestibule_plugin::units::Span;
 use vestibule_plugin::{Facts, PrincipalKind, RequestHead, RouteId};
-use vestibule_store::quotas::{Algorithm, Sharing, hidden};
+use vestibule_store::quotas::{Algorithm, Scope, Sharing, hidden};
 
 /// The tier, and a line a policy.
 pub(crate) fn lines(shared: &Shared, request: &RequestHead<'_>, route: RouteId, facts: &mut Facts) -> String {
@@ -30,8 +30,7 @@ pub(crate) fn lines(shared: &Shared, request: &RequestHead<'_>, route: RouteId, 
         own.into_iter().any(|other| other.limit.name() == policy.limit.name())
     };
     let keys = plan.key_texts(request, facts);
-    let rows: Vec<[String; 5]> =
-        plan.policies().map(|policy| row(policy, of_tier(policy), Span(shared.tuning.lease))).collect();
+    let rows: Vec<[String; 5]> = plan.policies().map(|policy| row(shared, policy, of_tier(policy))).collect();
     let mut widths = [0; 5];
     for row in &rows {
         for (width, cell) in widths.iter_mut().zip(row) {
@@ -52,16 +51,17 @@ pub(crate) fn lines(shared: &Shared, request: &RequestHead<'_>, route: RouteId, 
 }
 
 /// Name, where it comes from, algorithm, limit, and how it is shared.
-fn row(policy: &Policy, of_tier: bool, lease: Span) -> [String; 5] {
+fn row(shared: &Shared, policy: &Policy, of_tier: bool) -> [String; 5] {
     let limit = &policy.limit;
     let (algorithm, quota) = match limit.algorithm() {
         Algorithm::Gcra => ("gcra", format!("{}  burst {}", policy.rate, limit.burst())),
         Algorithm::SlidingLog => ("sliding_log", policy.rate.to_string()),
     };
-    let sharing = match limit.sharing() {
-        Sharing::Local => "local".to_owned(),
-        Sharing::Strict => "strict".to_owned(),
-        Sharing::Leased => format!("leased {lease}"),
+    let sharing = match (shared.store.scope(limit), limit.sharing()) {
+        // Whatever is configured: there is nobody to share with.
+        (Scope::Process, _) | (_, Sharing::Local) => "local".to_owned(),
+        (Scope::Fleet, Sharing::Strict) => "strict".to_owned(),
+        (Scope::Fleet, Sharing::Leased) => format!("leased {}", Span(shared.tuning.lease)),
     };
     let origin = if of_tier { "tier" } else { "route" };
     [limit.name().to_string(), origin.to_owned(), algorithm.to_owned(), quota, sharing]

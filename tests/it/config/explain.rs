@@ -88,13 +88,24 @@ fn a_request_is_told_from_its_route_to_its_upstream() {
     assert_eq!(line(&said, "auth"), "auth optional token ok allowed");
     assert_eq!(line(&said, "rate_limit"), "rate_limit tier pro (claim `tier` of the token)");
     let pro = line(&said, "pro-burst");
-    assert!(pro.starts_with("pro-burst tier gcra 100/min burst 100 leased 50ms key sub=alice (h:"), "{pro}");
+    assert!(pro.starts_with("pro-burst tier gcra 100/min burst 100 local key sub=alice (h:"), "{pro}");
     let login = line(&said, "login");
-    assert!(login.starts_with("login route sliding_log 5/15min strict key addr=127.0.0.1 (h:"), "{login}");
+    assert!(login.starts_with("login route sliding_log 5/15min local key addr=127.0.0.1 (h:"), "{login}");
     assert!(login.ends_with("cost 1 shadow"), "{login}");
     assert!(line(&said, "idempotency").contains("key ok, bare principal subject raw"), "{said}");
     assert_eq!(line(&said, "etag"), "etag POST passes");
     assert!(!said.contains(TOKEN), "{said}");
+}
+
+/// RL-22: what is shared is told as it is shared; nothing answers at the store's address.
+#[test]
+fn what_a_store_shares_is_told_without_asking_it() {
+    let shared = "[store]\nurl = \"redis://127.0.0.1:1\"\nsecret_file = \"SECRET\"\n[rate_limit]\nlease = \"80ms\"";
+    let bearer = format!("authorization: Bearer {TOKEN}");
+    let (said, _, code) = explain_by(&FILE.replace("[rate_limit]", shared), &["POST", "/login", "-H", &bearer]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(line(&said, "pro-burst").contains(" burst 100 leased 80ms key sub=alice "), "{said}");
+    assert!(line(&said, "login").contains(" 5/15min strict key addr=127.0.0.1 "), "{said}");
 }
 
 /// RL-22: whoever forwards is believed, and an unknown route is said to be one.
