@@ -99,7 +99,7 @@ pub(crate) fn policy<'a>(limits: impl IntoIterator<Item = &'a Limit>) -> Option<
             let _ = write!(list, ";vestibule-burst={}", limit.burst());
         }
     }
-    value(list)
+    value(&list)
 }
 
 /// `"burst";r=42;t=26`; `None` for no standings.
@@ -114,7 +114,7 @@ pub(crate) fn limit<'a>(standings: impl IntoIterator<Item = Standing<'a>>) -> Op
         list.push_str(digits.format(reset_s));
         list.push_str(if fallback { ";vestibule-fallback" } else { "" });
     }
-    value(list)
+    value(&list)
 }
 
 /// Writes the `X-RateLimit-*` set, unless the upstream sent one with less left: the tighter one is kept, whole.
@@ -149,7 +149,7 @@ pub(crate) fn expose(fields: &mut dyn Fields, names: &[HeaderName]) {
     };
     let mut merged: Vec<&str> = lines.iter().map(|line| line.trim()).filter(|line| !line.is_empty()).collect();
     merged.extend(names.iter().filter(|name| !listed(name)).map(HeaderName::as_str));
-    if let Some(value) = value(merged.join(", ")) {
+    if let Some(value) = value(&merged.join(", ")) {
         fields.set(EXPOSE, value);
     }
 }
@@ -168,8 +168,8 @@ fn item(list: &mut String, name: &str) {
     list.push('"');
 }
 
-fn value(list: String) -> Option<HeaderValue> {
-    if list.is_empty() { None } else { HeaderValue::from_str(&list).ok() }
+fn value(list: &str) -> Option<HeaderValue> {
+    if list.is_empty() { None } else { HeaderValue::from_str(list).ok() }
 }
 
 #[cfg(test)]
