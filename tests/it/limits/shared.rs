@@ -241,16 +241,20 @@ async fn a_request_is_charged_by_all_its_policies_or_by_none() {
             let refused = two.get("/").header("x-caller", "a").await;
             assert_eq!((refused.status, refused.field("ratelimit").starts_with("\"who\"")), (429, true));
         }
-        // Under `leased` the unit is kept for the next request, and goes back with it at the latest.
-        assert_eq!(two.get("/").header("x-caller", "b").await.status, 200);
+        // Under `leased` units are kept for the next requests, and go back with the next call. The second one comes so
+        // late that no more than it needs are borrowed for it.
+        for pause in [Duration::ZERO, Duration::from_millis(600)] {
+            tokio::time::sleep(pause).await;
+            assert_eq!(two.get("/").header("x-caller", "b").await.status, 200);
+        }
         vestibule_testkit::within("the units to be back", async {
-            while left(two, "all", "global").await != 96 {
+            while left(two, "all", "global").await != 95 {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         })
         .await;
         assert_eq!(left(one, "mine", HERE).await, 47);
-        assert_eq!(left(two, "mine", HERE).await, 49);
+        assert_eq!(left(two, "mine", HERE).await, 48);
     }
 }
 

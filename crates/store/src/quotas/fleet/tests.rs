@@ -41,10 +41,13 @@ fn proxy(url: &str, timeout: Duration) -> Rig {
 }
 
 fn limit(algorithm: Algorithm, quota: u64, window_s: u64, sharing: Sharing) -> Limit {
+    Limit::new(&terms(algorithm, quota, window_s, sharing)).expect("a good limit")
+}
+
+fn terms(algorithm: Algorithm, quota: u64, window_s: u64, sharing: Sharing) -> Terms<'static> {
     let window = Duration::from_secs(window_s);
     let on_store_error = OnStoreError::LocalShare;
-    let terms = Terms { name: "p", key: "global", algorithm, quota, window, burst: quota, sharing, on_store_error };
-    Limit::new(&terms).expect("a good limit")
+    Terms { name: "p", key: "global", algorithm, quota, window, burst: quota, sharing, on_store_error }
 }
 
 fn hourly(quota: u64, sharing: Sharing) -> Limit {
@@ -305,6 +308,26 @@ async fn borrowed_units_are_used_without_asking_and_counted() {
     let borrowed = sources.iter().filter(|source| **source == Source::Lease).count() as u64;
     assert!(borrowed > 100, "{borrowed} of 200");
     assert_eq!(rig.meters.used.get(), borrowed);
+}
+
+#[tokio::test]
+async fn a_hot_bucket_with_plenty_is_topped_up_before_anybody_waits() {
+    let redis = Redis::start().await;
+    let rig = proxy(&redis.url(), PATIENCE / 4);
+    let plenty = limit(Algorithm::Gcra, 100_000, 1, Sharing::Leased);
+    let scarce =
+        Limit::new(&Terms { burst: 60, name: "scarce", ..terms(Algorithm::Gcra, 100_000, 1, Sharing::Leased) });
+    for (limit, topped_up) in [(plenty, true), (scarce.expect("a good limit"), false)] {
+        let mut waited = 0;
+        for number in 0..400 {
+            let (outcome, source) = take(&rig, &limit, 1).await;
+            assert!(matches!(outcome, Outcome::Charged(_)));
+            // The first say how hot it is.
+            waited += u32::from(number >= 100 && source == Source::Store);
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        assert_eq!(waited < 6, topped_up, "{waited} of 300 waited");
+    }
 }
 
 #[tokio::test]
