@@ -1,5 +1,4 @@
 -- GETs with a token.
 function init(args)
   wrk.headers["authorization"] = "Bearer " .. args[1]
-  wrk.init(args)
 end
