@@ -24,7 +24,7 @@ lint:
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps
 
 bench: ## beside pingora alone, nginx and HAProxy, in one run
-	@tools/need $(build_tools) nginx:nginx-light haproxy wrk h2load:nghttp2-client openssl python3
+	@tools/need $(build_tools) nginx:nginx-light haproxy wrk h2load:nghttp2-client openssl python3 redis-server redis-benchmark:redis-tools
 	cargo build --locked --release --bin vestibule --example bare
 	bench/run
 
