@@ -2,7 +2,8 @@
 //!
 //! A request's way: [`take`] looks at what is borrowed or was refused a moment ago ([`lease`], kept in [`leases`]); only
 //! when nothing is known does it wait in a [`queue`] for the next call about its partition ([`flight`]). A call is a
-//! [`round`] of numbers, written and read by [`wire`]. [`heart`] counts proxies and looks after servers that failed.
+//! [`round`] of numbers, written and read by [`wire`]. What a request does not use takes the way of [`returns`]. [`heart`]
+//! counts proxies and looks after servers that failed.
 
 mod flight;
 mod heart;
@@ -11,6 +12,7 @@ mod leases;
 #[cfg(test)]
 mod model;
 mod queue;
+mod returns;
 mod round;
 #[cfg(test)]
 mod simulation;
@@ -143,7 +145,7 @@ impl Fleet {
         let h = self.named(key);
         let ask = BucketAsk {
             limit: limit.clone(),
-            refund: None,
+            refunds: Vec::new(),
             owed: None,
             seen_us: 0,
             carry_ns: 0,

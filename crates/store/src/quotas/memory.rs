@@ -145,6 +145,17 @@ impl MemoryQuotas {
         });
     }
 
+    /// Takes off what was admitted here by a bucket, as far as it is known elsewhere by now. What it owed before that is
+    /// forgotten: it is told anew when it is needed.
+    pub(super) fn carried(&self, limit: &Limit, partition: u128, admitted_ns: u64) {
+        let now = self.clock.now().0;
+        self.seated(limit, partition, |slots, seat, _| {
+            if let Seat::Held(at) = seat {
+                slots.carried(at, admitted_ns, now);
+            }
+        });
+    }
+
     /// Charges units that somebody else has admitted.
     pub(super) fn note(&self, limit: &Limit, partition: u128, cost: u64) {
         let now = self.clock.now().0;

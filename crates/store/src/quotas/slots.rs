@@ -183,6 +183,13 @@ impl Slots {
         let words = self.words();
         words[at + DUE].saturating_sub(now).saturating_sub(words[at + BEFORE].saturating_sub(now))
     }
+    /// Leaves a held bucket with what it admitted itself beyond `admitted_ns`, and nothing else.
+    pub(super) fn carried(&mut self, at: usize, admitted_ns: u64, now: u64) {
+        let rest = self.admitted(at, now).saturating_sub(admitted_ns);
+        let words = self.words_mut();
+        (words[at + DUE], words[at + BEFORE]) = (now.saturating_add(rest), now);
+        self.set_refusing(at, 0);
+    }
     /// Keeps a bucket from being evicted before `until`.
     pub(super) fn set_refusing(&mut self, at: usize, until: u64) {
         self.words_mut()[at + REFUSING] = until;

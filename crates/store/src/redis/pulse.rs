@@ -75,10 +75,10 @@ impl Pulse {
         Arc::clone(&self.room).try_acquire_owned().ok()
     }
 
-    /// Whether another connection was used before this one.
-    pub(crate) fn is_remade(&self, serial: u64) -> bool {
-        let before = self.serial.swap(serial, Ordering::Relaxed);
-        before != 0 && before != serial
+    /// Whether this connection was not used before. The first to a server counts: in a cluster it may have taken over
+    /// from another one.
+    pub(crate) fn is_new(&self, serial: u64) -> bool {
+        self.serial.swap(serial, Ordering::Relaxed) != serial
     }
 
     /// Whether that closed it.
@@ -183,6 +183,13 @@ mod tests {
             let now = Monotonic(u64::from(round) * SECOND_NS / 10);
             assert!(!(if round % 3 == 0 { slow.succeeded(now) } else { slow.failed(now) }), "ten a second are few");
         }
+    }
+
+    #[test]
+    fn every_connection_is_new_once() {
+        let pulse = Pulse::default();
+        let new = [7, 7, 8, 8].map(|serial| pulse.is_new(serial));
+        assert_eq!(new, [true, false, true, false]);
     }
 
     #[test]

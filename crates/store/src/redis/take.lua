@@ -21,9 +21,19 @@ local function since(stamp)
   return math.max(0, now - stamp)
 end
 
+-- What goes back, and when it was granted.
+local function read_refunds()
+  local refunds = {}
+  for i = 1, number() do
+    refunds[i] = { amount = number(), granted = number() }
+  end
+  return refunds
+end
+
 local function read_debt(key)
   local bucket = { key = key, emission = number(), tolerance = number(), most = number(), proxies = number() }
-  local back, granted, owed, seen, carried = number(), number(), number(), number(), number()
+  local owed, seen, carried = number(), number(), number()
+  local refunds = read_refunds()
   local value = redis.call('GET', key)
   local stamp, debt, reset = now, 0, nil
   if value then
@@ -36,8 +46,10 @@ local function read_debt(key)
   if not reset or reset <= seen then
     debt = math.max(debt, owed) + carried
   end
-  if granted <= now then
-    debt = math.max(0, debt - math.max(0, back * bucket.emission - since(granted) * 1000))
+  for _, refund in ipairs(refunds) do
+    if refund.granted <= now then
+      debt = math.max(0, debt - math.max(0, refund.amount - since(refund.granted) * 1000))
+    end
   end
   bucket.debt = math.min(debt, bucket.tolerance)
   bucket.before = bucket.debt
@@ -48,13 +60,17 @@ end
 
 local function read_log(key)
   local log = { key = key, quota = number(), window = number(), stamps = {}, changed = false }
-  local back, granted = number(), number()
+  local back = {}
+  for _, refund in ipairs(read_refunds()) do
+    back[refund.granted] = refund.amount
+  end
   local values = redis.call('LRANGE', key, 0, -1)
   local ahead = #values > 0 and math.max(0, tonumber(values[1]) - now) or 0
   for i = #values, 1, -1 do
-    local stamp = tonumber(values[i]) - ahead
-    if back > 0 and tonumber(values[i]) == granted then
-      back = back - 1
+    local raw = tonumber(values[i])
+    local stamp = raw - ahead
+    if (back[raw] or 0) > 0 then
+      back[raw] = back[raw] - 1
       log.changed = true
     elseif i <= log.quota and since(stamp) < log.window then
       log.stamps[#log.stamps + 1] = stamp

@@ -1,17 +1,19 @@
 //! Calls to the store: one at a time for a partition, for all who wait for it.
 
-use super::lease::{Aim, Grant, Lease, Told};
+use super::lease::{Aim, Lease, Told};
 use super::queue::{Asked, Batch, Queue};
+use super::returns::Charged;
 use super::round::{BucketAsk, Decisions, Holding, admits, play};
 use super::{Fleet, wire};
 use crate::quotas::memory::in_family;
-use crate::quotas::{Algorithm, Decision, Left, Limit, OnStoreError, Sharing, Source};
+use crate::quotas::{Algorithm, Decision, Left, Limit, OnStoreError, Source};
 use crate::redis::buckets::Reached;
 use crate::redis::{Asks, Failure, Question};
 use crate::timings::{Came, Operation};
 use parking_lot::Mutex;
 use redis::Value;
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use tokio::sync::oneshot::{self, Receiver, Sender};
@@ -19,6 +21,9 @@ use tokio::time::Instant;
 
 /// Locks that partitions are spread over.
 const SHARDS: usize = 64;
+
+/// Those who wait, and what goes back.
+pub(super) type Waiters = Queue<Sender<News>>;
 
 /// The partitions that are being asked about.
 pub(super) struct Flights {
@@ -28,7 +33,7 @@ pub(super) struct Flights {
 /// Those who wait for one partition.
 struct Flight {
     h: Arc<str>,
-    queue: Queue<Sender<News>>,
+    queue: Waiters,
 }
 
 /// What one who waits is told: what each part of its request comes to, and what was charged for it.
@@ -37,14 +42,6 @@ pub(super) struct News {
     /// Who says so.
     pub(super) source: Source,
     pub(super) charged: Charged,
-}
-
-/// Units that were charged for a request. They go back unless it is admitted.
-pub(super) struct Charged {
-    fleet: Arc<Fleet>,
-    partition: u128,
-    h: Arc<str>,
-    units: Vec<(Limit, u64, Grant)>,
 }
 
 impl Default for Flights {
@@ -60,74 +57,67 @@ impl Flights {
     }
 }
 
-impl Charged {
-    /// The request is admitted.
-    pub(super) fn keep(mut self) {
-        self.units.clear();
-    }
-}
-
-impl Drop for Charged {
-    fn drop(&mut self) {
-        for (limit, units, grant) in std::mem::take(&mut self.units) {
-            let (now, bucket) = (self.fleet.clock.now().0, in_family(self.partition, &limit));
-            self.fleet.leases.with(bucket, now, |lease| lease.take_in(units, grant));
-            // Nobody can use them here.
-            if limit.sharing() == Sharing::Strict && tokio::runtime::Handle::try_current().is_ok() {
-                let nothing = [(limit, 0)].into_iter().collect();
-                self.fleet.join(self.partition, || Arc::clone(&self.h), nothing, None);
-            }
-        }
-    }
+/// Whether those who asked still wait for an answer.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Arrival {
+    InTime,
+    /// What is known of the bucket is newer, and nobody needs what was granted.
+    Late,
 }
 
 impl Fleet {
     /// Waits for the store with a request. `None`: it is not asked at present.
     pub(super) fn wait(self: &Arc<Self>, partition: u128, key: &str, asked: Asked) -> Option<Receiver<News>> {
         let (news, told) = oneshot::channel();
-        self.join(partition, || self.name(key), asked, Some(news)).then_some(told)
+        self.join(partition, || self.name(key), |queue| queue.join(asked, news)).then_some(told)
     }
 
-    /// Says whether the store will be asked.
-    fn join(
+    /// Puts something into the queue of a partition, and says whether the store will be asked.
+    pub(super) fn join(
         self: &Arc<Self>,
         partition: u128,
         h: impl FnOnce() -> Arc<str>,
-        asked: Asked,
-        who: Option<Sender<News>>,
+        put: impl FnOnce(&mut Waiters),
     ) -> bool {
         let mut flights = self.flights.shard(partition).lock();
         if let Some(flight) = flights.get_mut(&partition) {
-            let open = self.buckets.site(flight.h.as_bytes()).pulse().is_open();
+            let open = self.is_away(&flight.h);
             if !open {
-                flight.queue.join(asked, who);
+                put(&mut flight.queue);
             }
             return !open;
         }
         let h = h();
-        if self.buckets.site(h.as_bytes()).pulse().is_open() {
+        if self.is_away(&h) {
             return false;
         }
         let mut queue = Queue::default();
-        queue.join(asked, who);
+        put(&mut queue);
         flights.insert(partition, Flight { h: Arc::clone(&h), queue });
         drop(flights);
         tokio::spawn(Arc::clone(self).fly(partition, h));
         true
     }
 
+    /// Whether the server of a partition is not asked at present.
+    fn is_away(&self, h: &str) -> bool {
+        self.buckets.site(h.as_bytes()).pulse().is_open()
+    }
+
     /// Fetches more units of a bucket before somebody has to wait for them, unless its partition is being asked about.
     pub(super) fn top_up(self: &Arc<Self>, partition: u128, key: &str, limit: &Limit) {
-        let mut flights = self.flights.shard(partition).lock();
-        if flights.contains_key(&partition) {
+        let is_asked = || self.flights.shard(partition).lock().contains_key(&partition);
+        if is_asked() {
             return;
         }
         let h = self.name(key);
-        if self.buckets.site(h.as_bytes()).pulse().is_open() {
+        if self.is_away(&h) {
             return;
         }
-        flights.insert(partition, Flight { h: Arc::clone(&h), queue: Queue::default() });
-        drop(flights);
+        match self.flights.shard(partition).lock().entry(partition) {
+            Entry::Occupied(_) => return,
+            Entry::Vacant(vacant) => vacant.insert(Flight { h: Arc::clone(&h), queue: Queue::default() }),
+        };
         let (fleet, batch) = (Arc::clone(self), Batch::top_up(limit));
         tokio::spawn(async move {
             fleet.timed_call(partition, &h, Aim::TopUp, batch).await;
@@ -136,11 +126,17 @@ impl Fleet {
         });
     }
 
-    /// Asks until nobody waits.
+    /// Asks until nobody waits and nothing goes back.
     async fn fly(self: Arc<Self>, partition: u128, h: Arc<str>) {
         loop {
             let (batch, refused, served) = {
                 let mut flights = self.flights.shard(partition).lock();
+                if self.is_away(&h) {
+                    // Who waits learns that it failed.
+                    let flight = flights.remove(&partition);
+                    drop(flights);
+                    return flight.into_iter().for_each(|flight| self.ground(partition, flight.queue.into_back()));
+                }
                 let Some(flight) = flights.get_mut(&partition) else { return };
                 let refused = flight.queue.release(|asked| self.held(partition, asked));
                 let served =
@@ -153,7 +149,7 @@ impl Fleet {
             };
             for (decisions, who) in refused {
                 for who in who {
-                    let charged = self.nothing_charged(partition, &h);
+                    let charged = self.charged(partition, &h, Vec::new());
                     let _ = who.send(News { decisions: decisions.clone(), source: Source::Hold, charged });
                 }
             }
@@ -161,7 +157,8 @@ impl Fleet {
                 let _ = who.send(news);
             }
             let Some(batch) = batch else { return };
-            self.timed_call(partition, &h, Aim::Fill, batch).await;
+            let aim = if batch.entries.is_empty() { Aim::Return } else { Aim::Fill };
+            self.timed_call(partition, &h, aim, batch).await;
         }
     }
 
@@ -191,20 +188,20 @@ impl Fleet {
     /// What a request comes to that there are units for by now: more were lent than waited when the call left.
     fn drawn(self: &Arc<Self>, partition: u128, h: &Arc<str>, asked: &Asked) -> Option<News> {
         let now = self.clock.now().0;
-        // Goes back with what is dropped, when one of several is missing.
-        let mut charged = self.nothing_charged(partition, h);
-        let mut decisions = Decisions::new();
+        let (mut units, mut decisions) = (Vec::new(), Decisions::new());
         for (limit, cost) in asked {
             let draw = |lease: &mut Lease| lease.draw(limit, now, *cost);
-            let (left, grant) = self.leases.with(in_family(partition, limit), now, draw)?;
-            charged.units.push((limit.clone(), *cost, grant));
+            let Some((left, grant)) = self.leases.with(in_family(partition, limit), now, draw) else {
+                // They were there a moment ago. Nothing can be put into the queue from here: it is locked.
+                for (limit, cost, grant) in units {
+                    self.hold_back(partition, &limit, cost, grant);
+                }
+                return None;
+            };
+            units.push((limit.clone(), *cost, grant));
             decisions.push(Decision::Admit { debt_ns: 0, left });
         }
-        Some(News { decisions, source: Source::Lease, charged })
-    }
-
-    fn nothing_charged(self: &Arc<Self>, partition: u128, h: &Arc<str>) -> Charged {
-        Charged { fleet: Arc::clone(self), partition, h: Arc::clone(h), units: Vec::new() }
+        Some(News { decisions, source: Source::Lease, charged: self.charged(partition, h, units) })
     }
 
     /// One call. Those whose batch is dropped with it learn that it failed.
@@ -222,11 +219,11 @@ impl Fleet {
         };
         let reached = self.buckets.reach(h.as_bytes(), deadline).await;
         let reached = reached.inspect_err(|failure| self.failed(&site, h, failure))?;
-        if reached.site().pulse().is_remade(reached.serial()) {
+        if reached.site().pulse().is_new(reached.serial()) {
             self.epoch.fetch_add(1, Ordering::Relaxed);
         }
         let sent = self.clock.now().0;
-        let asks = self.asks(partition, &batch.limits, aim, sent);
+        let asks = self.asks(partition, &batch, aim, sent);
         let keys: Vec<_> = batch.limits.iter().map(|limit| self.buckets.key(h, &wire::suffix(limit))).collect();
         let args = wire::args(&asks, &batch.entries);
         let call =
@@ -237,7 +234,7 @@ impl Fleet {
                 let question = Question::new(Asks::Take, keys, args);
                 // What it granted is of no use to those who waited, but must not be lost.
                 let late = move |values: Vec<Value>| {
-                    let _ = fleet.arrived(&late, &values);
+                    let _ = fleet.arrived(&late, &values, Arrival::Late);
                 };
                 let answer = self.buckets.ask(&reached, question, deadline, late).await;
                 (reached, answer)
@@ -250,7 +247,8 @@ impl Fleet {
             (reached, answer) = ask(other?, keys, args).await;
         }
         let arrived = answer.and_then(|values| {
-            self.arrived(&call, &values).ok_or(Failure::Nonsense("what is left does not follow from what was there"))
+            let arrived = self.arrived(&call, &values, Arrival::InTime);
+            arrived.ok_or(Failure::Nonsense("what is left does not follow from what was there"))
         });
         match &arrived {
             Ok(()) => self.succeeded(&reached.site()),
@@ -260,7 +258,7 @@ impl Fleet {
     }
 
     /// What is said and asked of each bucket.
-    fn asks(&self, partition: u128, limits: &[Limit], aim: Aim, now: u64) -> Vec<BucketAsk> {
+    fn asks(&self, partition: u128, batch: &Batch<Sender<News>>, aim: Aim, now: u64) -> Vec<BucketAsk> {
         let (proxies, epoch, lease_ns) = (self.proxies(), self.epoch(), self.lease_ns());
         let ask = |limit: &Limit| {
             let bucket = in_family(partition, limit);
@@ -276,11 +274,15 @@ impl Fleet {
             }
             ask
         };
-        limits.iter().map(ask).collect()
+        let mut asks: Vec<_> = batch.limits.iter().map(ask).collect();
+        for (at, refunds) in &batch.back {
+            refunds.iter().for_each(|refund| refund.join(&mut asks[*at].refunds, batch.limits[*at].algorithm()));
+        }
+        asks
     }
 
     /// Takes an answer in and tells everybody. `None` when it does not add up.
-    fn arrived(self: &Arc<Self>, call: &Call, values: &[Value]) -> Option<()> {
+    fn arrived(self: &Arc<Self>, call: &Call, values: &[Value], arrival: Arrival) -> Option<()> {
         let answer = wire::answer(values, &call.asks)?;
         let mut batch = call.batch.lock();
         let mut holdings = answer.before.clone();
@@ -295,50 +297,51 @@ impl Fleet {
             epoch: call.epoch,
             lease_ns: self.lease_ns(),
         };
+        let h = || Arc::clone(&call.h);
         for ((ask, holding), lent) in call.asks.iter().zip(&holdings).zip(&played.lent) {
+            let (limit, bucket) = (&ask.limit, in_family(call.partition, &ask.limit));
+            if arrival == Arrival::Late {
+                self.give_back(call.partition, h, limit, *lent, told.grant(limit));
+                continue;
+            }
             let debt_ns = match holding {
                 Holding::Debt(debt_ns) => *debt_ns,
                 Holding::Log { .. } => 0,
             };
-            self.leases
-                .with(in_family(call.partition, &ask.limit), told.now, |lease| lease.learn(&told, debt_ns, *lent));
-            // The store knows by now what the share had admitted.
+            let left = self.leases.with(bucket, told.now, |lease| lease.learn(&told, limit, debt_ns, *lent));
+            if let Some((units, grant)) = left {
+                self.send_back(call.partition, h, limit, units, grant);
+            }
+            // The store knows by now what the share had admitted when the call left.
             if ask.carry_ns > 0 {
-                self.memory.forgive(&ask.limit.share(ask.proxies), call.partition);
+                self.memory.carried(&limit.share(ask.proxies), call.partition, ask.carry_ns * ask.proxies);
             }
         }
         let who = std::mem::take(&mut batch.who);
         for ((entry, requests), who) in batch.entries.iter().zip(played.requests).zip(who) {
             for (decisions, who) in requests.into_iter().zip(who) {
-                let mut charged = self.nothing_charged(call.partition, &call.h);
+                let mut units = Vec::new();
                 let admitted = admits(&decisions);
                 for (part, decision) in entry.parts.iter().zip(&decisions) {
                     let ask = &call.asks[part.bucket];
                     match decision {
                         Decision::Admit { .. } if admitted && part.cost > 0 => {
-                            charged.units.push((ask.limit.clone(), part.cost, told.grant()));
-                            self.log(ask, call.partition, part.cost);
+                            units.push((ask.limit.clone(), part.cost, told.grant(&ask.limit)));
                         }
-                        Decision::Admit { .. } => {}
-                        Decision::Refuse { wait_ns, .. } => {
+                        Decision::Refuse { wait_ns, .. } if arrival == Arrival::InTime => {
                             let bucket = in_family(call.partition, &ask.limit);
                             self.leases
                                 .with(bucket, told.now, |lease| lease.hold(&ask.limit, told.now, part.cost, *wait_ns));
                         }
+                        Decision::Admit { .. } | Decision::Refuse { .. } => {}
                     }
                 }
                 // Who has left drops it, and what was charged goes back.
+                let charged = self.charged(call.partition, &call.h, units);
                 let _ = who.send(News { decisions, source: Source::Store, charged });
             }
         }
         Some(())
-    }
-
-    /// Remembers an admission by a log, in case this proxy has to decide alone.
-    fn log(&self, ask: &BucketAsk, partition: u128, cost: u64) {
-        if ask.limit.algorithm() == Algorithm::SlidingLog {
-            self.memory.note(&ask.limit.share(ask.proxies), partition, cost);
-        }
     }
 }
 

@@ -26,6 +26,22 @@ pub(super) const EPOCH_BITS: u32 = u64::BITS - STAMP_BITS;
 /// Words of a slot that hold one.
 pub(super) type Words = [u64; 6];
 
+/// Nanoseconds of debt in half the bits: the first seven digits, never more than there were.
+#[derive(Clone, Copy, PartialEq, Debug, Default)]
+struct Weight(f32);
+
+impl Weight {
+    fn of(ns: u64) -> Self {
+        let near = ns as f32;
+        Self(if near as u64 > ns { near.next_down() } else { near })
+    }
+
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "made of a u64")]
+    fn ns(self) -> u64 {
+        self.0 as u64
+    }
+}
+
 /// A bucket as it is known here.
 #[derive(Clone, Copy, PartialEq, Debug, Default)]
 pub(super) struct Lease {
@@ -34,9 +50,11 @@ pub(super) struct Lease {
     /// Until when what was refused is refused again.
     held_until: u64,
     /// The least cost that was refused.
-    held_cost: u32,
+    held_cost: u16,
     /// Units that may be used.
-    units: u32,
+    units: u16,
+    /// Nanoseconds of debt that each was charged with, as a lease remembers it.
+    weight_ns: Weight,
     /// Until when they may be used.
     end: u64,
     /// Store time in microseconds when it was last seen, of leased units when they were granted.
@@ -76,6 +94,8 @@ pub(super) enum Aim {
     Fill,
     /// There will soon be none.
     TopUp,
+    /// Only to give back what cannot be used.
+    Return,
 }
 
 /// Where units come from.
@@ -83,6 +103,8 @@ pub(super) enum Aim {
 pub(super) struct Grant {
     /// Store time in microseconds of their charge.
     pub(super) stamp_us: u64,
+    /// Nanoseconds of debt that each was charged with.
+    pub(super) weight_ns: u64,
     /// When they may no longer be used.
     pub(super) end: u64,
 }
@@ -104,8 +126,9 @@ pub(super) struct Told {
 
 impl Told {
     /// Of the units that it granted. Their use ends by when the call left, so that a slow answer shortens it.
-    pub(super) fn grant(&self) -> Grant {
-        Grant { stamp_us: self.stamp_us, end: self.sent.saturating_add(self.lease_ns) }
+    pub(super) fn grant(&self, limit: &Limit) -> Grant {
+        let end = self.sent.saturating_add(self.lease_ns);
+        Grant { stamp_us: self.stamp_us, weight_ns: limit.emission_ns(), end }
     }
 }
 
@@ -144,10 +167,15 @@ impl Lease {
         if limit.sharing() != Sharing::Leased || cost > live || now >= self.end {
             return None;
         }
-        self.units -= u32::try_from(cost).unwrap_or(u32::MAX);
+        self.units -= u16::try_from(cost).unwrap_or(u16::MAX);
         let Decision::Admit { left, .. } = Gcra::of(limit).decide(self.due.saturating_sub(now), 0) else { return None };
         let remaining = (left.remaining + live - cost).min(limit.burst());
-        Some((Left { remaining, next_ns: left.next_ns }, Grant { stamp_us: self.stamp_us, end: self.end }))
+        Some((Left { remaining, next_ns: left.next_ns }, self.grant()))
+    }
+
+    /// Where its units come from.
+    fn grant(&self) -> Grant {
+        Grant { stamp_us: self.stamp_us, weight_ns: self.weight_ns.ns(), end: self.end }
     }
 
     /// What is known of `cost` units.
@@ -162,7 +190,7 @@ impl Lease {
     /// Whether more units should be fetched before somebody waits for them. Only where a whole lease will be used up by
     /// the end of the one that is running: what is added ends with it.
     pub(super) fn runs_low(&self, limit: &Limit, now: u64, proxies: u64) -> bool {
-        if limit.sharing() != Sharing::Leased || self.units > LOW || now >= self.end {
+        if limit.sharing() != Sharing::Leased || u32::from(self.units) > LOW || now >= self.end {
             return false;
         }
         let expected = self.rate * ((self.end - now) as f32 / 1e9);
@@ -176,21 +204,41 @@ impl Lease {
         if limit.sharing() == Sharing::Leased && now < self.end { self.units.into() } else { 0 }
     }
 
-    /// Takes in units that were granted. Those of several grants count as of the first, which gives back less and ends
-    /// sooner, never more or later.
-    pub(super) fn take_in(&mut self, units: u64, grant: Grant) {
+    /// Takes in units that can be used from here, and says which cannot: they are too old, or more than a lease has. Units
+    /// that ran out here make room for fresh ones.
+    pub(super) fn take_in(&mut self, now: u64, units: u64, grant: Grant) -> Option<(u64, Grant)> {
+        if units == 0 {
+            return None;
+        }
+        if now >= grant.end {
+            return Some((units, grant));
+        }
+        if self.units > 0 && now >= self.end {
+            let (old, older) = (u64::from(self.units), self.grant());
+            self.units = 0;
+            // What is more than a lease has goes with the older units, for less.
+            let more = units.saturating_sub(MAX_LEASE);
+            self.keep(units - more, grant);
+            return Some((old + more, earlier(older, grant)));
+        }
+        let room = MAX_LEASE.saturating_sub(self.units.into());
+        self.keep(units.min(room), grant);
+        (units > room).then(|| (units - room, grant))
+    }
+
+    /// Keeps units, to be used or to go back. Those of several grants count as of the first, which gives back less and
+    /// ends sooner, never more or later.
+    pub(super) fn keep(&mut self, units: u64, grant: Grant) {
         if units == 0 {
             return;
         }
-        if self.units == 0 {
-            (self.stamp_us, self.end) = (grant.stamp_us, grant.end);
-        } else {
-            (self.stamp_us, self.end) = (self.stamp_us.min(grant.stamp_us), self.end.min(grant.end));
-        }
-        self.units = self.units.saturating_add(u32::try_from(units).unwrap_or(u32::MAX));
+        let grant = if self.units == 0 { grant } else { earlier(self.grant(), grant) };
+        (self.stamp_us, self.weight_ns, self.end) = (grant.stamp_us, Weight::of(grant.weight_ns), grant.end);
+        self.units = self.units.saturating_add(u16::try_from(units).unwrap_or(u16::MAX));
     }
 
-    /// What is said and asked of the bucket in a call that leaves now. Unused units leave with one that fills it.
+    /// What is said and asked of the bucket in a call that leaves now. Unused units leave with it, unless it is one that
+    /// leaves them here to be used.
     pub(super) fn ask(
         &mut self,
         aim: Aim,
@@ -200,8 +248,14 @@ impl Lease {
         lease_ns: u64,
         proxies: u64,
     ) -> (BucketAsk, Unused) {
-        let goes_back = aim == Aim::Fill && self.units > 0;
-        let refund = goes_back.then_some(Refund { units: self.units, stamp_us: self.stamp_us });
+        let goes_back = self.units > 0
+            && match aim {
+                Aim::Fill => true,
+                Aim::TopUp => false,
+                Aim::Return => self.live(limit, now) == 0,
+            };
+        let refund = || Refund::of(limit, self.units.into(), self.weight_ns.ns(), self.stamp_us);
+        let refunds = goes_back.then(refund).into_iter().collect();
         let unused = if goes_back { self.unused(limit, now, lease_ns) } else { Unused::default() };
         self.units = if goes_back { 0 } else { self.units };
         let debt_ns = self.due.saturating_sub(now);
@@ -209,10 +263,10 @@ impl Lease {
         let owed = (is_debt && self.epoch != epoch && debt_ns > 0).then_some(Owed { debt_ns, seen_us: self.stamp_us });
         let most = match limit.sharing() {
             Sharing::Leased if aim == Aim::TopUp => MAX_LEASE.saturating_sub(self.units.into()),
-            Sharing::Leased => self.most(now, lease_ns),
-            Sharing::Strict | Sharing::Local => 0,
+            Sharing::Leased if aim == Aim::Fill => self.most(now, lease_ns),
+            Sharing::Leased | Sharing::Strict | Sharing::Local => 0,
         };
-        (BucketAsk { limit: limit.clone(), refund, owed, seen_us: self.stamp_us, carry_ns: 0, most, proxies }, unused)
+        (BucketAsk { limit: limit.clone(), refunds, owed, seen_us: self.stamp_us, carry_ns: 0, most, proxies }, unused)
     }
 
     fn unused(&self, limit: &Limit, now: u64, lease_ns: u64) -> Unused {
@@ -220,10 +274,11 @@ impl Lease {
             return Unused::default();
         }
         let since_grant = now.saturating_sub(self.end.saturating_sub(lease_ns));
-        if u64::from(self.units).saturating_mul(limit.emission_ns()) > since_grant {
-            Unused { refunded: self.units, expired: 0 }
+        let units = self.units.into();
+        if u64::from(units).saturating_mul(limit.emission_ns()) > since_grant {
+            Unused { refunded: units, expired: 0 }
         } else {
-            Unused { refunded: 0, expired: self.units }
+            Unused { refunded: 0, expired: units }
         }
     }
 
@@ -236,21 +291,22 @@ impl Lease {
         (expected.clamp(0.0, MAX_LEASE as f32) as u64).max(1)
     }
 
-    /// Learns what the bucket owes, and takes in what was lent.
-    pub(super) fn learn(&mut self, told: &Told, debt_ns: u64, lent: u64) {
+    /// Learns what the bucket owes, and takes in what was lent; says what of it cannot be used.
+    pub(super) fn learn(&mut self, told: &Told, limit: &Limit, debt_ns: u64, lent: u64) -> Option<(u64, Grant)> {
         self.due = told.now.saturating_add(debt_ns);
         self.epoch = told.epoch;
         self.held_until = 0;
         if self.units == 0 {
             self.stamp_us = told.stamp_us;
         }
-        self.take_in(lent, told.grant());
+        self.take_in(told.now, lent, told.grant(limit))
     }
 
     /// Learns that `cost` units are refused for `wait_ns`, with `remaining` left.
     pub(super) fn hold(&mut self, limit: &Limit, now: u64, cost: u64, wait_ns: u64) {
         let until = now.saturating_add(wait_ns.clamp(MIN_HOLD_NS, MAX_HOLD_NS));
-        let cost = u32::try_from(cost).unwrap_or(u32::MAX);
+        // Who asks for more than there is room for asks each time.
+        let Ok(cost) = u16::try_from(cost) else { return };
         if now >= self.held_until || cost < self.held_cost {
             (self.held_cost, self.held_until) = (cost, until);
             if limit.algorithm() == Algorithm::SlidingLog {
@@ -274,7 +330,7 @@ impl Lease {
             self.due,
             self.held_until,
             self.stamp_us & ((1 << STAMP_BITS) - 1) | u64::from(self.epoch) << STAMP_BITS,
-            u64::from(self.units) | u64::from(self.held_cost) << 32,
+            u64::from(self.units) | u64::from(self.held_cost) << 16 | u64::from(self.weight_ns.0.to_bits()) << 32,
             self.end,
             u64::from(self.rate.to_bits()) | u64::from(self.rate_at_us) << 32,
         ]
@@ -284,14 +340,24 @@ impl Lease {
         Self {
             due,
             held_until,
-            held_cost: (units >> 32) as u32,
-            units: units as u32,
+            held_cost: (units >> 16) as u16,
+            units: units as u16,
+            weight_ns: Weight(f32::from_bits((units >> 32) as u32)),
             end,
             stamp_us: seen & ((1 << STAMP_BITS) - 1),
             epoch: (seen >> STAMP_BITS) as u16,
             rate: f32::from_bits(rate as u32),
             rate_at_us: (rate >> 32) as u32,
         }
+    }
+}
+
+/// What holds for units of both grants: they give back less and end sooner, never more or later.
+fn earlier(one: Grant, other: Grant) -> Grant {
+    Grant {
+        stamp_us: one.stamp_us.min(other.stamp_us),
+        weight_ns: one.weight_ns.min(other.weight_ns),
+        end: one.end.min(other.end),
     }
 }
 

@@ -158,9 +158,8 @@ fn read_debt(now_us: u64, ask: &BucketAsk, stamp_us: u64, debt_ns: u64, reset_us
     if reset_us.is_none_or(|reset_us| reset_us <= seen_us) {
         debt_ns = debt_ns.max(owed_ns) + ask.carry_ns;
     }
-    if let Some(refund) = ask.refund.filter(|refund| refund.stamp_us <= now_us) {
-        let units_ns = u64::from(refund.units).saturating_mul(ask.limit.emission_ns());
-        debt_ns = debt_ns.saturating_sub(units_ns.saturating_sub(since_ns(now_us, refund.stamp_us)));
+    for refund in ask.refunds.iter().filter(|refund| refund.stamp_us <= now_us) {
+        debt_ns = debt_ns.saturating_sub(refund.amount.saturating_sub(since_ns(now_us, refund.stamp_us)));
     }
     debt_ns = debt_ns.min(ask.limit.tolerance_ns());
     Read {
@@ -172,13 +171,13 @@ fn read_debt(now_us: u64, ask: &BucketAsk, stamp_us: u64, debt_ns: u64, reset_us
 
 fn read_log(now_us: u64, ask: &BucketAsk, kept: &[u64]) -> Read {
     let ahead_us = kept.last().map_or(0, |newest| newest.saturating_sub(now_us));
-    let (mut back, granted_us) = ask.refund.map_or((0, 0), |refund| (refund.units, refund.stamp_us));
+    let mut back: BTreeMap<u64, u64> = ask.refunds.iter().map(|refund| (refund.stamp_us, refund.amount)).collect();
     let mut changed = ahead_us > 0;
     let (mut stamps, mut words) = (Vec::new(), sliding_log::EMPTY);
     for (newer, raw_us) in (0..kept.len() as u64).rev().zip(kept) {
         let stamp_us = raw_us - ahead_us;
-        if back > 0 && *raw_us == granted_us {
-            back -= 1;
+        if let Some(back) = back.get_mut(raw_us).filter(|back| **back > 0) {
+            *back -= 1;
             changed = true;
         } else if newer < ask.limit.quota() && since_ns(now_us, stamp_us) < ask.limit.window_ns() {
             stamps.push(stamp_us);
@@ -214,7 +213,15 @@ mod tests {
     }
 
     fn ask(algorithm: Algorithm) -> BucketAsk {
-        BucketAsk { limit: limit(algorithm), refund: None, owed: None, seen_us: 0, carry_ns: 0, most: 0, proxies: 1 }
+        BucketAsk {
+            limit: limit(algorithm),
+            refunds: Vec::new(),
+            owed: None,
+            seen_us: 0,
+            carry_ns: 0,
+            most: 0,
+            proxies: 1,
+        }
     }
 
     fn entry(count: usize, cost: u64) -> Entry {
@@ -251,11 +258,11 @@ mod tests {
     fn what_comes_back_is_credited_less_what_the_bucket_refilled_meanwhile() {
         let (mut store, mut ask) = (Store::default(), ask(Algorithm::Gcra));
         assert_eq!(take(&mut store, START_US, &ask, &[entry(8, 1)]), (0, 8 * SECOND_NS));
-        ask.refund = Some(Refund { units: 3, stamp_us: START_US });
+        ask.refunds = vec![Refund { amount: 3 * SECOND_NS, stamp_us: START_US }];
         assert_eq!(take(&mut store, START_US + SECOND_US, &ask, &[]), (5 * SECOND_NS, 5 * SECOND_NS));
-        ask.refund = Some(Refund { units: 3, stamp_us: START_US + 2 * SECOND_US });
+        ask.refunds = vec![Refund { amount: 3 * SECOND_NS, stamp_us: START_US + 2 * SECOND_US }];
         assert_eq!(take(&mut store, START_US + SECOND_US, &ask, &[]), (5 * SECOND_NS, 5 * SECOND_NS));
-        ask.refund = Some(Refund { units: 32, stamp_us: START_US });
+        ask.refunds = vec![Refund { amount: 32 * SECOND_NS, stamp_us: START_US }];
         assert_eq!(take(&mut store, START_US + SECOND_US, &ask, &[]), (0, 0));
     }
 
@@ -264,9 +271,11 @@ mod tests {
         let (mut store, mut ask) = (Store::default(), ask(Algorithm::SlidingLog));
         assert_eq!(take(&mut store, START_US, &ask, &[entry(4, 1)]), (0, 4));
         assert_eq!(take(&mut store, START_US + 1, &ask, &[entry(4, 1)]), (4, 8));
-        ask.refund = Some(Refund { units: 3, stamp_us: START_US + 1 });
-        assert_eq!(take(&mut store, START_US + 2, &ask, &[]), (5, 5));
-        assert_eq!(take(&mut store, START_US + 3, &ask, &[]), (4, 4), "no others but those of that time");
+        let refund = |amount, stamp_us| Refund { amount, stamp_us };
+        ask.refunds = vec![refund(1, START_US), refund(2, START_US + 1), refund(1, START_US + 5)];
+        assert_eq!(take(&mut store, START_US + 2, &ask, &[]), (5, 5), "of both times, and none of another");
+        ask.refunds = vec![refund(3, START_US + 1)];
+        assert_eq!(take(&mut store, START_US + 3, &ask, &[]), (3, 3), "no more than there are of that time");
     }
 
     #[test]

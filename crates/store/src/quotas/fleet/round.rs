@@ -5,7 +5,7 @@
 
 use crate::quotas::gcra::{Decision, Gcra};
 use crate::quotas::sliding_log::{self, SlidingLog};
-use crate::quotas::{Limit, MAX_CHARGES};
+use crate::quotas::{Algorithm, Limit, MAX_CHARGES};
 use arrayvec::ArrayVec;
 
 /// Most units that a proxy borrows of one bucket beyond what is waiting for it.
@@ -15,8 +15,8 @@ pub(super) const MAX_LEASE: u64 = 32;
 #[derive(Clone, Debug)]
 pub(super) struct BucketAsk {
     pub(super) limit: Limit,
-    /// Units that go back.
-    pub(super) refund: Option<Refund>,
+    /// What goes back: of debt one, of a log one for each time.
+    pub(super) refunds: Vec<Refund>,
     /// What it owed when it was last seen, where the store may have lost it.
     pub(super) owed: Option<Owed>,
     /// Store time in microseconds when it was last seen.
@@ -32,9 +32,35 @@ pub(super) struct BucketAsk {
 /// Units that were granted and not used.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Refund {
-    pub(super) units: u32,
+    /// Nanoseconds of debt that they were charged with, or units of a log.
+    pub(super) amount: u64,
     /// Store time of the grant in microseconds; of several the first.
     pub(super) stamp_us: u64,
+}
+
+impl Refund {
+    /// Of `units` that weighed `weight_ns` each when they were charged. Where the limit has changed since then, they are
+    /// credited with the lesser weight: what was borrowed under a loose limit must not empty a bucket of a strict one.
+    pub(super) fn of(limit: &Limit, units: u64, weight_ns: u64, stamp_us: u64) -> Self {
+        let amount = match limit.algorithm() {
+            Algorithm::Gcra => units.saturating_mul(weight_ns.min(limit.emission_ns())),
+            Algorithm::SlidingLog => units,
+        };
+        Self { amount, stamp_us }
+    }
+
+    /// Puts one more to those of a bucket. A log finds its units by their time. A bucket has drained only once since the
+    /// first of them was charged, so that counting all as of then credits no more than it owes.
+    pub(super) fn join(self, refunds: &mut Vec<Self>, algorithm: Algorithm) {
+        let joins = |known: &&mut Self| algorithm == Algorithm::Gcra || known.stamp_us == self.stamp_us;
+        match refunds.iter_mut().find(joins) {
+            Some(known) => {
+                known.amount = known.amount.saturating_add(self.amount);
+                known.stamp_us = known.stamp_us.min(self.stamp_us);
+            }
+            None => refunds.push(self),
+        }
+    }
 }
 
 /// What a bucket is known to owe.

@@ -5,7 +5,7 @@
 use super::lease::{Aim, Grant, Known, Lease, Told, Words};
 use super::model::{self, Answer, Store};
 use super::queue::{Batch, Queue};
-use super::round::{BucketAsk, Holding, admits, play};
+use super::round::{BucketAsk, Holding, Refund, admits, play};
 use crate::quotas::{Algorithm, Decision, Limit, OnStoreError, Sharing, Terms};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -34,6 +34,8 @@ struct Scene {
     is_bursty: bool,
     lasts_ns: u64,
     faults: Faults,
+    /// Other limits of the same names, and from when on.
+    reload: Option<(u64, Vec<Limit>)>,
 }
 
 /// What goes wrong.
@@ -130,6 +132,7 @@ enum Event {
         call: usize,
     },
     Crash,
+    Reload,
 }
 
 struct Proxy {
@@ -203,6 +206,9 @@ fn run(scene: &Scene, seed: u64) -> Seen {
         fleet.plan_request(proxy);
     }
     fleet.plan_crash();
+    if let Some((at, _)) = scene.reload {
+        fleet.plan(at, Event::Reload);
+    }
     while let Some(Reverse((at, _, event))) = fleet.events.pop() {
         if at > scene.lasts_ns {
             break;
@@ -291,6 +297,7 @@ impl Fleet {
                 if let Some(request) = self.waiting.remove(&request) {
                     self.seen.gave_up += 1;
                     self.put_back(request.proxy, request.cost, &request.drawn);
+                    self.depart(request.proxy);
                 }
             }
             Event::Asked { call } => self.on_asked(call),
@@ -299,6 +306,10 @@ impl Fleet {
             Event::Crash => {
                 self.plan_crash();
                 self.on_crash();
+            }
+            Event::Reload => {
+                let (_, limits) = self.scene.reload.take().expect("one is planned");
+                self.scene.limits = limits;
             }
         }
     }
@@ -311,6 +322,7 @@ impl Fleet {
             Some(drawn) if drawn.len() == self.scene.limits.len() => {
                 if self.is_spared() {
                     self.put_back(proxy, cost, &drawn);
+                    self.depart(proxy);
                 } else {
                     self.admit(&Request { proxy, cost, drawn }, None);
                 }
@@ -378,7 +390,7 @@ impl Fleet {
         let is_missing = |bucket: &usize| request.drawn.iter().all(|(drawn, ..)| drawn != bucket);
         let missing = (0..self.scene.limits.len()).filter(is_missing);
         let asked = missing.map(|bucket| (self.scene.limits[bucket].clone(), request.cost)).collect();
-        self.proxies[at].queue.join(asked, Some(who));
+        self.proxies[at].queue.join(asked, who);
         self.waiting.insert(who, request);
         self.plan(STORE_TIMEOUT_NS, Event::GiveUp { request: who });
         self.depart(at);
@@ -406,7 +418,21 @@ impl Fleet {
 
     fn put_back(&mut self, proxy: usize, units: u64, drawn: &[(usize, Grant, u64)]) {
         for (bucket, grant, _) in drawn {
-            self.proxies[proxy].with_lease(*bucket, |lease| lease.take_in(units, *grant));
+            self.give_back(proxy, *bucket, units, *grant);
+        }
+    }
+
+    /// Units that were charged for a request that does not go on. Those that cannot be used from the lease go to the store.
+    fn give_back(&mut self, at: usize, bucket: usize, units: u64, grant: Grant) {
+        let (limit, proxy) = (&self.scene.limits[bucket], &mut self.proxies[at]);
+        let left = if limit.sharing() == Sharing::Leased {
+            let now = proxy.local(self.now);
+            proxy.with_lease(bucket, |lease| lease.take_in(now, units, grant))
+        } else {
+            Some((units, grant))
+        };
+        if let Some((units, grant)) = left {
+            proxy.queue.give_back(limit, Refund::of(limit, units, grant.weight_ns, grant.stamp_us));
         }
     }
 
@@ -420,7 +446,8 @@ impl Fleet {
         let proxy = &mut self.proxies[at];
         let waiting = &self.waiting;
         let Some(batch) = proxy.queue.depart(|request| waiting.contains_key(request)) else { return };
-        self.send(at, Aim::Fill, batch);
+        let aim = if batch.entries.is_empty() { Aim::Return } else { Aim::Fill };
+        self.send(at, aim, batch);
     }
 
     fn send(&mut self, at: usize, aim: Aim, batch: Batch<usize>) {
@@ -432,7 +459,10 @@ impl Fleet {
             let bucket = place(limits, limit);
             proxy.with_lease(bucket, |lease| lease.ask(aim, limit, now, 1, LEASE_NS, proxies).0)
         };
-        let asks = batch.limits.iter().map(&mut ask).collect();
+        let mut asks: Vec<BucketAsk> = batch.limits.iter().map(&mut ask).collect();
+        for (bucket, refunds) in &batch.back {
+            refunds.iter().for_each(|refund| refund.join(&mut asks[*bucket].refunds, Algorithm::Gcra));
+        }
         self.calls_made += 1;
         self.seen.calls += 1;
         let call = self.calls_made;
@@ -531,10 +561,21 @@ impl Fleet {
         let (sent, now) = (kept.local(sent), kept.local(self.now));
         let told = Told { sent, now, stamp_us, epoch: 1, lease_ns: LEASE_NS };
         let places: Vec<usize> = asks.iter().map(|ask| place(&self.scene.limits, &ask.limit)).collect();
-        for ((bucket, answer), lent) in places.iter().zip(&answers).zip(&played.lent) {
-            kept.with_lease(*bucket, |lease| lease.learn(&told, answer.after, *lent));
-        }
         let in_time = kept.under_way == Some(at);
+        for (((bucket, ask), answer), lent) in places.iter().zip(&asks).zip(&answers).zip(&played.lent) {
+            if in_time {
+                let limit = &ask.limit;
+                let left = kept.with_lease(*bucket, |lease| lease.learn(&told, limit, answer.after, *lent));
+                if let Some((units, grant)) = left {
+                    kept.queue.give_back(limit, Refund::of(limit, units, grant.weight_ns, grant.stamp_us));
+                }
+            }
+        }
+        if !in_time {
+            for ((bucket, ask), lent) in places.iter().zip(&asks).zip(&played.lent) {
+                self.give_back(proxy, *bucket, *lent, told.grant(&ask.limit));
+            }
+        }
         self.seen.late_calls += u64::from(!in_time);
         self.seen.refused_calls += u64::from(!played.requests.iter().flatten().all(admits));
         let decided = batch.entries.iter().zip(&batch.who).zip(&played.requests);
@@ -543,7 +584,7 @@ impl Fleet {
             let request = self.waiting.remove(who);
             assert!(in_time || request.is_none(), "a request waits no longer than a call");
             if !admits(decisions) {
-                for (part, decision) in entry.parts.iter().zip(decisions) {
+                for (part, decision) in entry.parts.iter().zip(decisions).filter(|_| in_time) {
                     if let Decision::Refuse { wait_ns, .. } = *decision {
                         let limit = &asks[part.bucket].limit;
                         let hold = |lease: &mut Lease| lease.hold(limit, now, part.cost, wait_ns);
@@ -556,8 +597,9 @@ impl Fleet {
                 request.iter().for_each(|request| self.admit(request, Some(stamp_us * 1_000)));
             } else {
                 self.forsake(request);
-                let charged = entry.parts.iter().map(|part| (places[part.bucket], part.cost));
-                self.give_back(proxy, charged, &told);
+                for part in &entry.parts {
+                    self.give_back(proxy, places[part.bucket], part.cost, told.grant(&asks[part.bucket].limit));
+                }
             }
         }
         if in_time {
@@ -573,18 +615,6 @@ impl Fleet {
         }
     }
 
-    /// Units that were charged for a request that does not go on. Those that cannot be leased go back at once.
-    fn give_back(&mut self, at: usize, units: impl Iterator<Item = (usize, u64)>, told: &Told) {
-        let proxy = &mut self.proxies[at];
-        for (bucket, units) in units {
-            proxy.with_lease(bucket, |lease| lease.take_in(units, told.grant()));
-            let limit = &self.scene.limits[bucket];
-            if limit.sharing() == Sharing::Strict {
-                proxy.queue.join([(limit.clone(), 0)].into_iter().collect(), None);
-            }
-        }
-    }
-
     fn on_crash(&mut self) {
         let at = self.random.random_range(0..self.proxies.len());
         self.seen.crashes += 1;
@@ -596,12 +626,16 @@ impl Fleet {
 
 /// Where a limit is among all.
 fn place(limits: &[Limit], limit: &Limit) -> usize {
-    limits.iter().position(|known| known == limit).expect("one of the scene")
+    limits.iter().position(|known| known.name() == limit.name()).expect("one of the scene")
 }
 
 fn limit(quota: u64, window_s: u64, burst: u64, sharing: Sharing) -> Limit {
+    named(&format!("{quota}/{window_s}s"), quota, window_s, burst, sharing)
+}
+
+fn named(name: &str, quota: u64, window_s: u64, burst: u64, sharing: Sharing) -> Limit {
     Limit::new(&Terms {
-        name: &format!("{quota}/{window_s}s"),
+        name,
         key: "client",
         algorithm: Algorithm::Gcra,
         quota,
@@ -624,6 +658,7 @@ fn steady(load: f64, skew: f64) -> Scene {
         is_bursty: false,
         lasts_ns: 10 * SECOND,
         faults: Faults::NONE,
+        reload: None,
     }
 }
 
@@ -658,6 +693,7 @@ fn assert_bounds(sharing: Sharing, requests: f64, seeds: u64) {
                         is_bursty: seed % 2 == 0,
                         lasts_ns,
                         faults: Faults { crashes_hz, ..faults },
+                        reload: None,
                     };
                     let seen = run(&scene, seed);
                     assert_bound(&scene, &seen, seed);
@@ -715,6 +751,41 @@ fn where_there_is_plenty_hardly_anybody_waits_and_no_unit_is_wasted() {
             assert_eq!(seen.refused, 0, "with seed {seed}");
         }
         assert!(seen.top_ups > 100);
+    }
+}
+
+/// What was borrowed under the old limit is worth no more under the new one.
+#[test]
+fn a_limit_holds_after_it_was_changed_while_units_are_out() {
+    let after = |series: &[(u64, u64)], from: u64| -> Vec<(u64, u64)> {
+        series.iter().filter(|(at, _)| *at >= from).copied().collect()
+    };
+    for (seed, sharing) in (0..12).flat_map(|seed| [Sharing::Leased, Sharing::Strict].map(|sharing| (seed, sharing))) {
+        let loose = named("p", 6_000, 60, 6_000, sharing);
+        let tight = named("p", 10, 60, 10, sharing);
+        let (before, then) = if seed % 3 == 0 { (tight, loose) } else { (loose, tight) };
+        let reload_at = 2 * SECOND;
+        let scene = Scene {
+            limits: vec![before],
+            reload: Some((reload_at, vec![then.clone()])),
+            proxies: 4,
+            load: 5.0,
+            lasts_ns: if seed % 3 == 0 { 30 } else { 200 } * SECOND,
+            faults: [Faults::NONE, Faults::REFUNDS, Faults::DELAYS, Faults::ALL][seed as usize % 4],
+            ..steady(5.0, 1.0)
+        };
+        let seen = run(&scene, seed);
+        // Calls that left before are at the store by then.
+        let settled = reload_at + 100 * MILLISECOND;
+        let excess = match sharing {
+            Sharing::Leased => excess_ns(&after(&seen.used[0], settled), &then, LEASE_NS),
+            Sharing::Strict | Sharing::Local => {
+                let first = seen.charged[0].first().expect("some are charged").0;
+                excess_ns(&after(&seen.charged[0], first + settled), &then, 0)
+            }
+        };
+        assert!(excess <= 0, "{} units above the bound with seed {seed}", excess as f64 / then.emission_ns() as f64);
+        assert!(seen.used[0].iter().any(|(at, _)| *at > settled), "some are used after the reload");
     }
 }
 

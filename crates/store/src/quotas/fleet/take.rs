@@ -3,8 +3,9 @@
 //! Units of different partitions are reserved at the same time. What was reserved goes back when one of them refuses.
 
 use super::Fleet;
-use super::flight::{Charged, News};
+use super::flight::News;
 use super::lease::{Grant, Known};
+use super::returns::Charged;
 use super::round::admits;
 use crate::quotas::memory::in_family;
 use crate::quotas::{
@@ -39,7 +40,8 @@ struct Place {
 enum State {
     /// Nothing yet.
     Unknown,
-    /// Units were there, or the store had some; these were borrowed before.
+    /// Units were there, or the store had some. Those that were drawn from a lease go back there until the request is
+    /// admitted.
     Granted(Left, Source, Option<Grant>),
     Refused {
         remaining: u64,
@@ -249,7 +251,7 @@ impl<'a> Request<'a> {
             }
         }
         self.charged.drain(..).for_each(Charged::keep);
-        self.count_used();
+        self.use_drawn();
         let pending = self.shadows(&mut verdicts);
         Taken { verdicts, pending }
     }
@@ -274,17 +276,14 @@ impl<'a> Request<'a> {
         self.places.iter().zip(&self.demand.charges).map(verdict).collect()
     }
 
-    /// Nothing is charged: units that were borrowed go back into the lease, the others with what is dropped.
-    fn refuse(mut self) -> Taken {
+    /// Nothing is charged: what was drawn and charged goes back with this.
+    fn refuse(self) -> Taken {
         let now = self.fleet.clock.now().0;
         let mut verdicts = self.verdicts();
         for at in 0..self.places.len() {
             let (place, charge) = (&self.places[at], &self.demand.charges[at]);
-            if let State::Granted(_, source, grant) = place.state {
+            if let State::Granted(_, source, _) = place.state {
                 verdicts[at] = Verdict { outcome: Outcome::Spared, source };
-                if let Some(grant) = grant {
-                    self.fleet.leases.with(place.bucket, now, |lease| lease.take_in(charge.cost, grant));
-                }
             }
             if matches!(place.state, State::Failed) && verdicts[at].outcome == Outcome::Waived {
                 verdicts[at].outcome = Outcome::Spared;
@@ -304,15 +303,15 @@ impl<'a> Request<'a> {
                 verdicts[at] = verdict;
             }
         }
-        self.charged.clear();
         Taken { verdicts, pending: None }
     }
 
-    /// Counts borrowed units that are used, and sees to more.
-    fn count_used(&self) {
+    /// Borrowed units are used for good. Counts them, and sees to more.
+    fn use_drawn(&mut self) {
         let (now, proxies) = (self.fleet.clock.now().0, self.fleet.proxies());
-        for (place, charge) in self.places.iter().zip(&self.demand.charges) {
-            if matches!(place.state, State::Granted(_, Source::Lease, _)) {
+        for (place, charge) in self.places.iter_mut().zip(&self.demand.charges) {
+            if let State::Granted(_, Source::Lease, drawn) = &mut place.state {
+                *drawn = None;
                 self.fleet.count(|meters| meters.used.add(charge.cost));
                 if self.fleet.leases.get(place.bucket, now).runs_low(charge.limit, now, proxies) {
                     self.fleet.top_up(place.partition, charge.key, charge.limit);
@@ -385,6 +384,18 @@ impl<'a> Request<'a> {
     /// Where those are.
     fn indices(&self, such: impl Fn(&Charge<'_>) -> bool) -> ArrayVec<usize, MAX_CHARGES> {
         (0..self.places.len()).filter(|at| such(&self.demand.charges[*at])).collect()
+    }
+}
+
+impl Drop for Request<'_> {
+    /// It was refused, or its client left while it waited.
+    fn drop(&mut self) {
+        for (place, charge) in self.places.iter().zip(&self.demand.charges) {
+            if let State::Granted(_, _, Some(grant)) = place.state {
+                let h = || self.fleet.name(charge.key);
+                self.fleet.give_back(place.partition, h, charge.limit, charge.cost, grant);
+            }
+        }
     }
 }
 

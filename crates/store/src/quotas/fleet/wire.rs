@@ -1,6 +1,6 @@
 //! A call as the script reads it, and its answer. `take.lua` has the other end.
 
-use super::round::{BucketAsk, Entry, Holding, Owed, Refund};
+use super::round::{BucketAsk, Entry, Holding, Owed};
 use crate::quotas::sliding_log::{self, MAX_LOG};
 use crate::quotas::{Algorithm, Limit};
 use redis::Value;
@@ -23,19 +23,18 @@ pub(super) fn suffix(limit: &Limit) -> String {
 
 /// The numbers of a call.
 pub(super) fn args(asks: &[BucketAsk], entries: &[Entry]) -> Vec<Vec<u8>> {
-    let mut numbers: Vec<u64> = Vec::with_capacity(10 * asks.len() + 5 * entries.len() + 1);
+    let mut numbers: Vec<u64> = Vec::with_capacity(11 * asks.len() + 5 * entries.len() + 1);
     for ask in asks {
-        let Refund { units, stamp_us } = ask.refund.unwrap_or(Refund { units: 0, stamp_us: 0 });
         match ask.limit.algorithm() {
             Algorithm::Gcra => {
                 let Owed { debt_ns, seen_us } = ask.owed.unwrap_or(Owed { debt_ns: 0, seen_us: ask.seen_us });
                 numbers.extend([DEBT, ask.limit.emission_ns(), ask.limit.tolerance_ns(), ask.most, ask.proxies.max(1)]);
-                numbers.extend([units.into(), stamp_us, debt_ns, seen_us, ask.carry_ns]);
+                numbers.extend([debt_ns, seen_us, ask.carry_ns]);
             }
-            Algorithm::SlidingLog => {
-                numbers.extend([LOG, ask.limit.quota(), ask.limit.window_ns() / 1_000, units.into(), stamp_us]);
-            }
+            Algorithm::SlidingLog => numbers.extend([LOG, ask.limit.quota(), ask.limit.window_ns() / 1_000]),
         }
+        numbers.push(ask.refunds.len() as u64);
+        numbers.extend(ask.refunds.iter().flat_map(|refund| [refund.amount, refund.stamp_us]));
     }
     numbers.push(entries.len() as u64);
     for entry in entries {

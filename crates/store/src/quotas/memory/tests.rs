@@ -300,3 +300,20 @@ fn threads_together_are_admitted_no_more_than_one_alone() {
     assert_eq!(admitted.into_inner(), 3_000);
     assert_eq!(balance(&store, &a, "k").remaining, 2_000);
 }
+
+#[test]
+fn what_was_carried_leaves_what_was_admitted_since() {
+    let (store, clock) = store();
+    let (limit, partition) = (gcra("p", 60, 60), store.hash(b"key"));
+    clock.pass(SECOND);
+    // Seven seconds owed before, three admitted; then two more while it was told.
+    store.owe_until(&limit, partition, 8 * SECOND);
+    assert!(matches!(take(&store, [enforced(&limit, "key", 3)])[0], Outcome::Charged(_)));
+    let told = store.admitted_ns(&limit, partition);
+    assert_eq!(told, 3 * SECOND);
+    assert!(matches!(take(&store, [enforced(&limit, "key", 2)])[0], Outcome::Charged(_)));
+    store.carried(&limit, partition, told);
+    assert_eq!(store.admitted_ns(&limit, partition), 2 * SECOND);
+    store.carried(&limit, partition, 5 * SECOND);
+    assert_eq!(store.admitted_ns(&limit, partition), 0, "told twice");
+}
