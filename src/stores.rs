@@ -8,7 +8,8 @@ use vestibule_plugin::meter::{Desc, Registry};
 use vestibule_plugin::{Clock, Secret};
 use vestibule_store::records::Standing;
 use vestibule_store::{
-    Contact, FleetQuotas, Ledger, Measured, MemoryQuotas, MemoryRecords, Quotas, Records, RedisRecords, RedisSettings,
+    Contact, FleetQuotas, Ledger, Locks, Measured, MemoryQuotas, MemoryRecords, OnDemand, Quotas, Records,
+    RedisRecords, RedisSettings,
 };
 
 const UP: Desc = Desc { name: "vestibule_store_up", help: "Whether the store answered last time.", labels: &[] };
@@ -24,6 +25,7 @@ pub struct Stores {
     /// Debts of rate-limit policies.
     quotas: Arc<Counted>,
     records: Arc<Kept>,
+    locks: Arc<OnceLock<Arc<Locks>>>,
 }
 
 /// Debts, and whether a plugin asked for them.
@@ -53,7 +55,7 @@ impl Stores {
         let memory = Arc::new(MemoryQuotas::new(Arc::clone(clock)));
         let quotas = Counted::new(Arc::clone(&memory) as _, memory);
         let records = Arc::new(MemoryRecords::new(Arc::clone(clock), 0));
-        Self { quotas, records: Kept::new(Place::Memory(records), clock, meter) }
+        Self { quotas, records: Kept::new(Place::Memory(records), clock, meter), locks: Arc::default() }
     }
 
     /// As these, with everything that proxies share in a Redis. Connects to nothing yet.
@@ -69,7 +71,7 @@ impl Stores {
         let fleet = FleetQuotas::new(&settings, secret, Arc::clone(memory), Arc::clone(clock), meter);
         let quotas = Counted::new(Arc::new(fleet.map_err(|error| error.to_string())?), Arc::clone(memory));
         let records = Arc::new(RedisRecords::new(settings).map_err(|error| error.to_string())?);
-        Ok(Self { quotas, records: Kept::new(Place::Redis(records), clock, meter) })
+        Ok(Self { quotas, records: Kept::new(Place::Redis(records), clock, meter), locks: Arc::default() })
     }
 
     /// Bounds what is held here of keyed requests, in bytes. What is over a smaller bound stays until it expires.
@@ -95,7 +97,8 @@ impl Stores {
     fn show_up(&self) {
         let (quotas, records) = (Arc::downgrade(&self.quotas), Arc::downgrade(&self.records));
         self.records.meter.gauge(UP).with_fn(&[], move || {
-            let stores = Self { quotas: quotas.upgrade()?, records: records.upgrade()? };
+            let (quotas, records) = (quotas.upgrade()?, records.upgrade()?);
+            let stores = Self { quotas, records, locks: Arc::default() };
             Some(f64::from(u8::from(stores.standing().up)))
         });
     }
@@ -197,6 +200,18 @@ impl Provide<Arc<dyn Quotas>> for Stores {
         self.quotas.used.store(true, Ordering::Relaxed);
         self.show_up();
         Arc::clone(&self.quotas.quotas)
+    }
+}
+
+impl Provide<OnDemand<Locks>> for Stores {
+    fn provide(&self) -> OnDemand<Locks> {
+        let stores = self.clone();
+        OnDemand::new(move || {
+            let Kept { place, clock, meter, .. } = &*stores.records;
+            stores.show_up();
+            let measured = || Measured::locks(place.records(), meter, Arc::clone(clock));
+            Arc::clone(stores.locks.get_or_init(|| Arc::new(Locks::new(Arc::new(measured())))))
+        })
     }
 }
 

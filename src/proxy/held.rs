@@ -3,11 +3,12 @@
 //!
 //! ```text
 //! run ── body read whole ── on_request_body ── on_forward ── Call::execute (call.rs) ── write
-//!                                                             └ attempts, keep, on_held
+//!                            └ look, on_looked                └ attempts, keep, on_held
 //! ```
 
 mod call;
 mod keep;
+mod look;
 pub mod tunnel;
 mod upward;
 
@@ -28,7 +29,7 @@ use pingora::protocols::http::ServerSession;
 use pingora::proxy::Session;
 use pingora::{Error, ErrorType, Result};
 use std::panic::AssertUnwindSafe;
-use vestibule_plugin::{AnsweredBy, Detach, Ended, Flow, Hold, Keep, ResponseHead, Soon};
+use vestibule_plugin::{AnsweredBy, Detach, Ended, Flow, Hold, Keep, Looked, ResponseHead, Soon};
 
 /// Bytes of a kept body written at once.
 const PIECE: usize = 64 * 1024;
@@ -97,14 +98,46 @@ async fn take_body(session: &mut Session, exchange: &mut Exchange, wanted: usize
             },
         };
         attached.leave();
-        let flow = flow?;
+        let (flow, by) = (flow?, AnsweredBy::Plugin(attached.name));
+        let flow = match flow {
+            Flow::Look(wanted) => match Box::pin(look_first(session, exchange, at, wanted)).await? {
+                Some(flow) => flow,
+                None => return Ok(None),
+            },
+            decided => decided,
+        };
         if let Flow::Respond(response) = flow {
-            let by = AnsweredBy::Plugin(attached.name);
             answer(session, exchange, by, *response).await?;
             return Ok(None);
         }
     }
     Ok(Some(body))
+}
+
+/// Looks at what the target holds for the plugin at `at`, which then decides. `None`: answered, as it could not be seen.
+async fn look_first(session: &mut Session, exchange: &mut Exchange, at: usize, wanted: Keep) -> Result<Option<Flow>> {
+    let head = session.req_header().as_owned_parts();
+    let looked = tokio::select! {
+        biased;
+        looked = look::look(head, exchange, wanted) => looked,
+        gone = client_leaves(session) => return Err(gone),
+    };
+    let (head, body) = match looked {
+        Ok(seen) => seen,
+        Err(error) => {
+            let (ended, problem) = failure::upstream_problem(&error, failure::Answer::NotBegun);
+            exchange.story.ended = Some(ended);
+            answer(session, exchange, AnsweredBy::Edge, problem.into()).await?;
+            return Ok(None);
+        }
+    };
+    let Story { hooks, facts, .. } = &mut exchange.story;
+    let attached = &mut hooks[at];
+    let looked = Looked { status: head.status, fields: &head.headers, body: body.as_held(wanted) };
+    let flow = attached.enter().on_looked(looked, facts).get().await;
+    attached.leave();
+    body.discard(&exchange.host, wanted);
+    Ok(Some(flow))
 }
 
 /// The whole body; `None` when it is larger than `limit`.

@@ -184,7 +184,8 @@ async fn ask(session: &mut Session, exchange: &mut Exchange, until: usize) -> Re
         let flow = attached.enter().on_request(&mut head, &mut story.facts).get().await;
         attached.leave();
         match flow {
-            Flow::Continue => {}
+            // Nothing can be looked at before the body has come.
+            Flow::Continue | Flow::Look(_) => {}
             Flow::Hold(hold) => attached.hold = Some(hold),
             Flow::Respond(response) => {
                 let by = AnsweredBy::Plugin(attached.name);
@@ -231,7 +232,7 @@ pub async fn forward(session: &mut Session, exchange: &mut Exchange) -> Result<b
         let flow = attached.enter().on_forward(&story.facts).get().await;
         attached.leave();
         match flow {
-            Flow::Continue | Flow::Hold(_) => {}
+            Flow::Continue | Flow::Hold(_) | Flow::Look(_) => {}
             Flow::Respond(response) => {
                 let by = AnsweredBy::Plugin(attached.name);
                 answer(session, exchange, by, *response).await?;

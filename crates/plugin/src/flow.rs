@@ -12,6 +12,9 @@ pub enum Flow {
     Continue,
     /// Go on, in the held lane: bodies are kept whole up to these bounds.
     Hold(Hold),
+    /// From [`on_request_body`](crate::Hooks::on_request_body) only: look first at what the target holds, with a GET that
+    /// keeps as much of the reply as this says; [`on_looked`](crate::Hooks::on_looked) then decides.
+    Look(Keep),
     /// Answered here; inner plugins and the upstream never see the request.
     Respond(Box<Response>),
 }
@@ -72,6 +75,17 @@ pub enum Held<'a> {
     },
     /// It is not whole and will flow on behind the head.
     Flowing(WhyFlowing),
+}
+
+/// What the target of a request holds, as a GET of the same client was told.
+#[derive(Clone, Copy)]
+pub struct Looked<'a> {
+    /// Status of the reply.
+    pub status: StatusCode,
+    /// Its fields.
+    pub fields: &'a HeaderMap,
+    /// Its body.
+    pub body: Held<'a>,
 }
 
 /// Why a body could not be kept.

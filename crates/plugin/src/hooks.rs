@@ -1,7 +1,7 @@
 //! The two halves of a plugin: the long-lived one and the one of an exchange.
 
 use crate::{
-    AccessLine, AdminCall, AdminReply, End, Facts, Failure, Fields, Flow, Held, HeldFlow, Keep, RequestHead,
+    AccessLine, AdminCall, AdminReply, End, Facts, Failure, Fields, Flow, Held, HeldFlow, Keep, Looked, RequestHead,
     ResponseHead, RouteId, Soon,
 };
 use bytes::Bytes;
@@ -78,6 +78,12 @@ pub trait Hooks: Send + Sync {
 
     /// Decides on the whole request body. Runs only after [`Flow::Hold`] with a `request_body` from this plugin.
     fn on_request_body<'a>(&'a mut self, _body: &'a Bytes, _facts: &'a mut Facts) -> Soon<'a, Flow> {
+        Soon::Now(Flow::Continue)
+    }
+
+    /// Decides on what the target holds, after [`Flow::Look`]. Not called when no reply came: then the request is answered
+    /// as if that had been its own.
+    fn on_looked<'a>(&'a mut self, _looked: Looked<'a>, _facts: &'a Facts) -> Soon<'a, Flow> {
         Soon::Now(Flow::Continue)
     }
 

@@ -28,7 +28,7 @@ pub use build::{
 pub use clock::{Clock, Monotonic, SystemClock};
 pub use end::{AnsweredBy, Attempt, AttemptResult, End, Ended};
 pub use facts::{Claims, ClientAddress, Facts, Principal, PrincipalKind, RouteId, TraceContext, claim};
-pub use flow::{Detach, Failure, Flow, Held, HeldFlow, Hold, Keep, Sent, WhyFailed, WhyFlowing};
+pub use flow::{Detach, Failure, Flow, Held, HeldFlow, Hold, Keep, Looked, Sent, WhyFailed, WhyFlowing};
 pub use head::{Fields, RequestHead, ResponseHead};
 pub use hooks::{Guard, Hooks, Plugin};
 pub use notice::Notice;

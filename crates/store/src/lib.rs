@@ -4,12 +4,16 @@
 //! here and not in a plugin, so that it survives a reload.
 
 pub mod ledger;
+pub mod locks;
+mod on_demand;
 pub mod quotas;
 pub mod records;
 mod redis;
 mod timings;
 
 pub use ledger::Ledger;
+pub use locks::Locks;
+pub use on_demand::OnDemand;
 pub use quotas::{FleetQuotas, MemoryQuotas, Quotas};
 pub use records::{Measured, MemoryRecords, Records};
 pub use redis::{BadUrl, Contact, RedisRecords, RedisUrl, Settings as RedisSettings};

@@ -21,13 +21,15 @@ pub(crate) enum Operation {
     Complete,
     Release,
     Forget,
+    Lock,
+    Unlock,
     QuotaTake,
     QuotaReset,
     QuotaPeers,
 }
 
-const OPERATIONS: [&str; 8] =
-    ["begin", "renew", "complete", "release", "forget", "quota_take", "quota_reset", "quota_peers"];
+const OPERATIONS: [&str; 10] =
+    ["begin", "renew", "complete", "release", "forget", "lock", "unlock", "quota_take", "quota_reset", "quota_peers"];
 
 /// What comes of it.
 #[derive(Clone, Copy, Debug)]

@@ -1,8 +1,8 @@
 //! Whether a reply may be a 304 (RFC 9110 sections 13.1.2, 13.1.3 and 13.2.2).
 
-use crate::list::NoneMatch;
+use crate::list::TagField;
 use crate::{date, reply};
-use http::header::{IF_MODIFIED_SINCE, LAST_MODIFIED};
+use http::header::{IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED};
 use http::{HeaderMap, StatusCode};
 use std::time::SystemTime;
 
@@ -12,7 +12,7 @@ pub(crate) enum Precondition {
     /// Nothing that could be judged.
     None,
     /// Content with these tags. A date beside them is not looked at.
-    NoneMatch(NoneMatch),
+    NoneMatch(TagField),
     /// Content of this moment.
     ModifiedSince(SystemTime),
 }
@@ -20,7 +20,7 @@ pub(crate) enum Precondition {
 impl Precondition {
     /// The precondition of a request.
     pub(crate) fn of(request: &HeaderMap) -> Self {
-        match NoneMatch::of(request) {
+        match TagField::of(request, &IF_NONE_MATCH) {
             Some(none_match) => Self::NoneMatch(none_match),
             None => date::single(request, &IF_MODIFIED_SINCE).map_or(Self::None, Self::ModifiedSince),
         }
@@ -39,11 +39,11 @@ impl Precondition {
     }
 }
 
-fn matches(none_match: &NoneMatch, fields: &HeaderMap) -> bool {
+fn matches(none_match: &TagField, fields: &HeaderMap) -> bool {
     let Some(tag) = reply::tag(fields) else { return false };
     match none_match {
-        NoneMatch::Any => true,
-        NoneMatch::Tags(tags) => tags.contain(&tag),
-        NoneMatch::Malformed => false,
+        TagField::Any => true,
+        TagField::Tags(tags) => tags.contain(&tag),
+        TagField::Malformed => false,
     }
 }

@@ -13,6 +13,10 @@ use vestibule_plugin::{BuildErrors, KeyPath, RouteEntry};
 const MAX_BODY_CEILING: Size = Size(64 << 20);
 /// Range of `stream_after`: below it nothing of unknown length is ever held, above it a page looks hung.
 const STREAM_AFTER: (Span, Span) = (Span(Duration::from_millis(1)), Span(Duration::from_secs(60)));
+/// Range of `lock_lease`: below it a slow store loses locks that are held, above it a proxy that died blocks writes.
+const LOCK_LEASE: (Span, Span) = (Span(Duration::from_secs(1)), Span(Duration::from_secs(600)));
+/// Range of `lock_wait`: below it nobody is ever waited for, above it clients have left.
+const LOCK_WAIT: (Span, Span) = (Span(Duration::from_millis(10)), Span(Duration::from_secs(300)));
 
 /// The `[etag]` table.
 #[derive(Clone, Debug, PartialEq, Eq, DeriveDeserialize, Serialize, JsonSchema)]
@@ -24,12 +28,40 @@ pub struct Config {
     pub strength: Strength,
     /// A body of unknown length that is slower than this is streamed without a tag; 1ms to 1m.
     pub stream_after: Span,
+    /// What happens to a write that says what it rests on.
+    pub concurrency: Concurrency,
+    /// With `serialize`: a lock that nobody renews is free after this; 1s to 10m.
+    pub lock_lease: Span,
+    /// With `serialize`: longest wait for a lock, then 503; 10ms to 5m.
+    pub lock_wait: Span,
+    /// Whether PUT, PATCH and DELETE without `If-Match` are refused with 428.
+    pub require_if_match: bool,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { max_body: Size(1 << 20), strength: Strength::Weak, stream_after: Span(Duration::from_millis(100)) }
+        Self {
+            max_body: Size(1 << 20),
+            strength: Strength::Weak,
+            stream_after: Span(Duration::from_millis(100)),
+            concurrency: Concurrency::Forward,
+            lock_lease: Span(Duration::from_secs(30)),
+            lock_wait: Span(Duration::from_secs(10)),
+            require_if_match: false,
+        }
     }
+}
+
+/// Who judges whether a write rests on what there is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, DeriveDeserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Concurrency {
+    /// The application, by its own tags; a write that rests on one of ours gets 412.
+    #[default]
+    Forward,
+    /// The proxy: writes to one URI go one after the other, each judged by what a GET shows. For applications without
+    /// versions of their own, and only as safe as the conditions in the README hold.
+    Serialize,
 }
 
 /// How much a minted tag promises (RFC 9110 section 8.8.1).
@@ -72,6 +104,18 @@ pub struct Overrides {
     /// See [`Config::stream_after`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stream_after: Option<Span>,
+    /// See [`Config::concurrency`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub concurrency: Option<Concurrency>,
+    /// See [`Config::lock_lease`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lock_lease: Option<Span>,
+    /// See [`Config::lock_wait`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lock_wait: Option<Span>,
+    /// See [`Config::require_if_match`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub require_if_match: Option<bool>,
 }
 
 /// By hand, because serde's untagged enums forget which key inside the table was wrong.
@@ -103,13 +147,31 @@ pub(crate) struct Policy {
     pub(crate) strength: Strength,
     /// Longest wait for the end of a body whose length is unknown.
     pub(crate) stream_after: Duration,
+    /// Who judges writes.
+    pub(crate) concurrency: Concurrency,
+    /// How long a lock is held that nobody renews.
+    pub(crate) lock_lease: Duration,
+    /// How long a lock is waited for.
+    pub(crate) lock_wait: Duration,
+    /// Whether a write must say what it rests on.
+    pub(crate) require_if_match: bool,
 }
 
 impl Config {
     /// Checks the table.
     pub(crate) fn check(&self, errors: &mut BuildErrors) {
         check_max_body(self.max_body, || KeyPath::table(["max_body"]), errors);
-        check_stream_after(self.stream_after, || KeyPath::table(["stream_after"]), errors);
+        check_span("stream_after", self.stream_after, STREAM_AFTER, |key| KeyPath::table([key]), errors);
+        check_span("lock_lease", self.lock_lease, LOCK_LEASE, |key| KeyPath::table([key]), errors);
+        check_span("lock_wait", self.lock_wait, LOCK_WAIT, |key| KeyPath::table([key]), errors);
+        if self.judges_by_weak_tags() {
+            refuse_weak(KeyPath::table(["concurrency"]), KeyPath::table(["strength"]), errors);
+        }
+    }
+
+    /// Two contents with one weak tag would pass for the same.
+    fn judges_by_weak_tags(&self) -> bool {
+        self.concurrency == Concurrency::Serialize && self.strength == Strength::Weak
     }
 
     /// What runs where no route says otherwise.
@@ -119,6 +181,10 @@ impl Config {
             max_body: usize::try_from(self.max_body.0).unwrap_or(usize::MAX),
             strength: self.strength,
             stream_after: self.stream_after.0,
+            concurrency: self.concurrency,
+            lock_lease: self.lock_lease.0,
+            lock_wait: self.lock_wait.0,
+            require_if_match: self.require_if_match,
         }
     }
 
@@ -132,14 +198,36 @@ impl Config {
         if let Some(size) = written.max_body {
             check_max_body(size, || KeyPath::route(route.id, ["max_body"]), errors);
         }
-        if let Some(span) = written.stream_after {
-            check_stream_after(span, || KeyPath::route(route.id, ["stream_after"]), errors);
+        let spans = [
+            ("stream_after", written.stream_after, STREAM_AFTER),
+            ("lock_lease", written.lock_lease, LOCK_LEASE),
+            ("lock_wait", written.lock_wait, LOCK_WAIT),
+        ];
+        for (name, span, range) in spans {
+            if let Some(span) = span {
+                check_span(name, span, range, |key| KeyPath::route(route.id, [key]), errors);
+            }
         }
         let merged = Self {
             max_body: written.max_body.unwrap_or(self.max_body),
             strength: written.strength.unwrap_or(self.strength),
             stream_after: written.stream_after.unwrap_or(self.stream_after),
+            concurrency: written.concurrency.unwrap_or(self.concurrency),
+            lock_lease: written.lock_lease.unwrap_or(self.lock_lease),
+            lock_wait: written.lock_wait.unwrap_or(self.lock_wait),
+            require_if_match: written.require_if_match.unwrap_or(self.require_if_match),
         };
+        // What the table has got wrong is told there.
+        if merged.judges_by_weak_tags() && !self.judges_by_weak_tags() {
+            let at = |key| KeyPath::route(route.id, [key]);
+            match written.concurrency {
+                Some(_) => {
+                    let weak = if written.strength.is_some() { at("strength") } else { KeyPath::table(["strength"]) };
+                    refuse_weak(at("concurrency"), weak, errors);
+                }
+                None => refuse_weak(at("strength"), KeyPath::table(["concurrency"]), errors),
+            }
+        }
         Some(merged.policy())
     }
 }
@@ -154,9 +242,23 @@ fn check_max_body(size: Size, at: impl FnOnce() -> KeyPath, errors: &mut BuildEr
     }
 }
 
-fn check_stream_after(span: Span, at: impl FnOnce() -> KeyPath, errors: &mut BuildErrors) {
-    let (floor, ceiling) = STREAM_AFTER;
+fn check_span(
+    name: &'static str,
+    span: Span,
+    (floor, ceiling): (Span, Span),
+    at: impl FnOnce(&'static str) -> KeyPath,
+    errors: &mut BuildErrors,
+) {
     if span < floor || span > ceiling {
-        errors.error(at(), format!("`stream_after` cannot be {span}"), format!("expected {floor} to {ceiling}"));
+        errors.error(at(name), format!("`{name}` cannot be {span}"), format!("expected {floor} to {ceiling}"));
     }
+}
+
+fn refuse_weak(at: KeyPath, about: KeyPath, errors: &mut BuildErrors) {
+    errors.error_about(
+        at,
+        vec![about],
+        "`concurrency = \"serialize\"` needs `strength = \"strong\"`",
+        "a weak tag stands for contents that may differ, and If-Match compares strongly; add `strength = \"strong\"`",
+    );
 }

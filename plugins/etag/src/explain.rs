@@ -1,17 +1,19 @@
 //! What would become of a request, in a line.
 
 use crate::conditional::Precondition;
-use crate::config::{Policy, Strength};
-use crate::list::{NoneMatch, Ours};
+use crate::config::{Concurrency, Policy, Strength};
+use crate::list::{Ours, TagField};
+use crate::precondition::Preconditions;
+use crate::write::{is_change, must_say};
 use http::{Method, header};
 use vestibule_plugin::RequestHead;
-use vestibule_plugin::units::Size;
+use vestibule_plugin::units::{Size, Span};
 
 /// Says it.
 pub(crate) fn line(policy: &Policy, request: &RequestHead<'_>) -> String {
     let fields = request.fields.map();
     if !matches!(*request.method, Method::GET | Method::HEAD) {
-        return format!("{} passes", request.method);
+        return write(policy, request);
     }
     if fields.contains_key(header::UPGRADE) {
         return "an upgrade passes".to_owned();
@@ -23,13 +25,40 @@ pub(crate) fn line(policy: &Policy, request: &RequestHead<'_>) -> String {
     let sent = match Precondition::of(fields) {
         Precondition::None => "nothing to compare",
         Precondition::ModifiedSince(_) => "compares the date, which the application sees",
-        Precondition::NoneMatch(NoneMatch::Any) => "compares with any tag",
-        Precondition::NoneMatch(NoneMatch::Malformed) => "if-none-match is malformed and passes",
-        Precondition::NoneMatch(NoneMatch::Tags(tags)) => match tags.ours() {
+        Precondition::NoneMatch(TagField::Any) => "compares with any tag",
+        Precondition::NoneMatch(TagField::Malformed) => "if-none-match is malformed and passes",
+        Precondition::NoneMatch(TagField::Tags(tags)) => match tags.ours() {
             Ours::None => "no tag of if-none-match is ours, the application sees all",
             Ours::Some => "some tags of if-none-match are ours, the application sees the others",
             Ours::All => "all tags of if-none-match are ours, the application sees none",
         },
     };
     format!("would mint a {strength} tag for a body <= {}  {sent}", Size(policy.max_body as u64))
+}
+
+/// Of a request that is no GET or HEAD.
+fn write(policy: &Policy, request: &RequestHead<'_>) -> String {
+    let method = request.method;
+    let preconditions = Preconditions::of(request.fields.map());
+    if must_say(policy, method, &preconditions) {
+        return format!("answers 428: {method} without if-match");
+    }
+    if policy.concurrency == Concurrency::Serialize && is_change(method) {
+        let wait = Span(policy.lock_wait);
+        return if preconditions.is_empty() {
+            format!("takes the lock on this URI, waits {wait} for it at most  nothing to judge")
+        } else {
+            format!("takes the lock on this URI, waits {wait} for it at most  judges its preconditions by a GET")
+        };
+    }
+    if preconditions.rests_on_ours_alone() {
+        return "answers 412: all tags of if-match are ours, the application cannot judge them".to_owned();
+    }
+    match &preconditions.matches {
+        Some(TagField::Tags(tags)) if tags.ours() == Ours::Some => {
+            format!("{method} passes  some tags of if-match are ours, the application sees the others")
+        }
+        Some(_) => format!("{method} passes  the application judges if-match"),
+        None => format!("{method} passes"),
+    }
 }

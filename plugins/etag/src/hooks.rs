@@ -1,7 +1,7 @@
 //! One GET or HEAD.
 
 use crate::conditional::Precondition;
-use crate::config::Policy;
+use crate::config::{Concurrency, Policy};
 use crate::metrics::{Outcome, Responses};
 use crate::{forward, reply, tag};
 use http::header::{self, HeaderName};
@@ -106,6 +106,10 @@ impl Hooks for Conditional {
 
     fn on_upstream_request(&mut self, fields: &mut dyn Fields, _facts: &Facts) {
         forward::without_our_tags(fields, &self.precondition);
+        if self.shared.policy.concurrency == Concurrency::Serialize {
+            // A tag that a write rests on is of the content itself, not of one of its codings.
+            fields.remove(&header::ACCEPT_ENCODING);
+        }
     }
 
     fn on_held_head(&mut self, response: &ResponseHead<'_>, asked: Keep, _facts: &Facts) -> Keep {

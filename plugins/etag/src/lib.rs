@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod answers;
 mod conditional;
 mod config;
 mod date;
@@ -8,23 +9,35 @@ mod forward;
 mod hooks;
 mod list;
 mod metrics;
+mod name;
+mod precondition;
 mod reply;
+mod serialize;
 mod tag;
 #[cfg(test)]
 mod tests;
+mod write;
 
-pub use config::{Config, Overrides, RouteKey, Strength};
+pub use config::{Concurrency, Config, Overrides, RouteKey, Strength};
 
 use config::Policy;
 use hooks::{Conditional, RequestBody, Shared};
 use http::{Method, header};
 use metrics::Responses;
+use name::Names;
+use precondition::Preconditions;
+use serialize::Serialized;
 use std::sync::Arc;
 use vestibule_plugin::{Build, BuildErrors, Deps, Facts, Hooks, Plugin, RequestHead, RouteId, Routes, Stage};
+use vestibule_store::{Locks, OnDemand};
+use write::Write;
 
 /// The plugin: one row a route, `None` where it is off.
 pub struct ETag {
     routes: Vec<Option<Arc<Shared>>>,
+    names: Names,
+    /// Where a route serializes writes.
+    locks: Option<Arc<Locks>>,
 }
 
 impl Build for ETag {
@@ -32,9 +45,14 @@ impl Build for ETag {
     const STAGE: Stage = Stage::Validate;
     type Config = Config;
     type Route = RouteKey;
-    type Store = ();
+    type Store = OnDemand<Locks>;
 
-    fn build(config: Config, routes: &Routes<RouteKey>, (): (), deps: &Deps) -> Result<Self, BuildErrors> {
+    fn build(
+        config: Config,
+        routes: &Routes<RouteKey>,
+        store: OnDemand<Locks>,
+        deps: &Deps,
+    ) -> Result<Self, BuildErrors> {
         let mut errors = BuildErrors::default();
         config.check(&mut errors);
         let policies: Vec<Option<Policy>> = routes.table(|entry| match entry {
@@ -44,7 +62,12 @@ impl Build for ETag {
         errors.or(|| {
             let responses = Responses::new(&deps.meter);
             let share = |policy| Arc::new(Shared { policy, responses: responses.clone() });
-            Self { routes: policies.into_iter().map(|policy| policy.map(share)).collect() }
+            let serializes = policies.iter().flatten().any(|policy| policy.concurrency == Concurrency::Serialize);
+            Self {
+                routes: policies.into_iter().map(|policy| policy.map(share)).collect(),
+                names: Names::new(&deps.secret),
+                locks: serializes.then(|| store.get()),
+            }
         })
     }
 }
@@ -52,9 +75,13 @@ impl Build for ETag {
 impl Plugin for ETag {
     fn attach(&self, request: &RequestHead<'_>, route: RouteId) -> Option<Box<dyn Hooks>> {
         let shared = self.routes.get(route.index())?.as_ref()?;
-        let reads = matches!(*request.method, Method::GET | Method::HEAD);
+        match *request.method {
+            Method::GET | Method::HEAD => {}
+            Method::OPTIONS | Method::TRACE | Method::CONNECT => return None,
+            _ => return self.attach_to_write(request, shared),
+        }
         // A request that may become a tunnel cannot be held.
-        if !reads || request.fields.map().contains_key(header::UPGRADE) {
+        if request.fields.map().contains_key(header::UPGRADE) {
             return None;
         }
         let body = if request.body_length == Some(0) { RequestBody::Absent } else { RequestBody::Present };
@@ -64,5 +91,22 @@ impl Plugin for ETag {
     fn explain(&self, request: &RequestHead<'_>, route: RouteId, _: &mut Facts) -> Option<String> {
         let shared = self.routes.get(route.index())?.as_ref()?;
         Some(explain::line(&shared.policy, request))
+    }
+}
+
+impl ETag {
+    fn attach_to_write(&self, request: &RequestHead<'_>, shared: &Arc<Shared>) -> Option<Box<dyn Hooks>> {
+        let preconditions = Preconditions::of(request.fields.map());
+        let policy = &shared.policy;
+        match (policy.concurrency, &self.locks) {
+            (Concurrency::Serialize, Some(locks)) if write::is_change(request.method) => {
+                let name = self.names.of(request);
+                Some(Box::new(Serialized::new(Arc::clone(shared), Arc::clone(locks), name, preconditions)))
+            }
+            _ if preconditions.matches.is_some() || policy.require_if_match => {
+                Some(Box::new(Write::new(Arc::clone(shared), preconditions)))
+            }
+            _ => None,
+        }
     }
 }

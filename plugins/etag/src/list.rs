@@ -1,11 +1,11 @@
-//! `If-None-Match`, read as a whole or not at all (RFC 9110 section 13.1.2).
+//! `If-None-Match` and `If-Match`, read as a whole or not at all (RFC 9110 sections 13.1.1 and 13.1.2).
 //!
 //! A field that does not match the grammar matches no tag: the cost of being wrong is bytes, never a stale page. One
 //! pass over the field, whatever stands in it.
 
 use crate::tag::EntityTag;
 use http::HeaderMap;
-use http::header::{HeaderValue, IF_NONE_MATCH};
+use http::header::{HeaderName, HeaderValue};
 use std::borrow::Cow;
 
 /// Most bytes of the field, its lines joined.
@@ -13,9 +13,9 @@ const MOST_BYTES: usize = 8 << 10;
 /// Most tags in it; empty members do not count.
 const MOST_TAGS: usize = 100;
 
-/// What a client's `If-None-Match` says.
+/// What one of these fields says.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum NoneMatch {
+pub(crate) enum TagField {
     /// `*`.
     Any,
     /// A list of tags.
@@ -43,10 +43,10 @@ pub(crate) enum Ours {
     All,
 }
 
-impl NoneMatch {
-    /// The field of these fields; `None` when there is none.
-    pub(crate) fn of(fields: &HeaderMap) -> Option<Self> {
-        let mut lines = fields.get_all(IF_NONE_MATCH).iter().map(HeaderValue::as_bytes);
+impl TagField {
+    /// What `name` says among these fields; `None` when it is not there.
+    pub(crate) fn of(fields: &HeaderMap, name: &HeaderName) -> Option<Self> {
+        let mut lines = fields.get_all(name).iter().map(HeaderValue::as_bytes);
         let first = lines.next()?;
         Some(join(first, lines).map_or(Self::Malformed, |text| Self::parse(&text)))
     }
@@ -79,6 +79,11 @@ impl Tags {
     /// Whether one of them equals `tag` by weak comparison.
     pub(crate) fn contain(&self, tag: &EntityTag<'_>) -> bool {
         self.iter().any(|member| member.weakly_equals(tag))
+    }
+
+    /// Whether one of them equals `tag` by strong comparison (RFC 9110 section 8.8.3.2).
+    pub(crate) fn contain_strongly(&self, tag: &EntityTag<'_>) -> bool {
+        self.iter().any(|member| member.strongly_equals(tag))
     }
 
     /// Which of them were minted here.

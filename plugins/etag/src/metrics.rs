@@ -4,7 +4,7 @@ use vestibule_plugin::meter::{Counter, Desc, Registry};
 
 const RESPONSES: Desc = Desc {
     name: "vestibule_etag_responses_total",
-    help: "Replies to GET and HEAD on routes with the etag plugin, by what it did.",
+    help: "Replies to GET and HEAD on routes with the etag plugin, by what it did, and writes that it refused.",
     labels: &["outcome"],
 };
 
@@ -19,10 +19,13 @@ pub(crate) enum Outcome {
     UpstreamTag,
     /// Sent without any.
     Skipped,
+    /// A write that was refused: what it rests on is not what there is, or it says not what it rests on.
+    PreconditionFailed,
 }
 
 impl Outcome {
-    const ALL: [Self; 4] = [Self::Minted, Self::NotModified, Self::UpstreamTag, Self::Skipped];
+    const ALL: [Self; 5] =
+        [Self::Minted, Self::NotModified, Self::UpstreamTag, Self::Skipped, Self::PreconditionFailed];
 
     /// As written in metrics and log lines.
     pub(crate) fn as_str(self) -> &'static str {
@@ -31,6 +34,7 @@ impl Outcome {
             Self::NotModified => "not_modified",
             Self::UpstreamTag => "upstream_tag",
             Self::Skipped => "skipped",
+            Self::PreconditionFailed => "precondition_failed",
         }
     }
 }

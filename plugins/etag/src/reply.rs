@@ -45,7 +45,7 @@ fn length_fits(fields: &HeaderMap, max_body: usize) -> bool {
 }
 
 /// Whether its bytes are meant to be seen one after the other.
-fn is_stream(fields: &HeaderMap) -> bool {
+pub(crate) fn is_stream(fields: &HeaderMap) -> bool {
     fields.get_all(CONTENT_TYPE).iter().any(names_a_stream)
         || fields.get_all(&X_ACCEL_BUFFERING).iter().any(|line| line.as_bytes().eq_ignore_ascii_case(b"no"))
 }

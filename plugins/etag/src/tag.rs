@@ -131,6 +131,11 @@ impl<'a> EntityTag<'a> {
         })
     }
 
+    /// Strong comparison: neither is weak, and they are the same (RFC 9110 section 8.8.3.2).
+    pub(crate) fn strongly_equals(&self, other: &EntityTag<'_>) -> bool {
+        self.text == other.text && !self.text.starts_with(b"W/")
+    }
+
     /// Weak comparison: opaque parts, byte for byte (RFC 9110 section 8.8.3.2).
     pub(crate) fn weakly_equals(&self, other: &EntityTag<'_>) -> bool {
         self.opaque == other.opaque

@@ -273,6 +273,26 @@ impl Call {
         }
     }
 
+    /// A GET beside the attempts that count: no hook that holds is asked. Once more on a fresh connection when the first
+    /// one had died.
+    pub async fn look(&self, story: &mut Story, wanted: Keep) -> Result<(Head, Body), Box<Error>> {
+        let mut reuse = Reuse::Pooled;
+        loop {
+            let upward = self.connect(story, reuse).await?;
+            match self.converse(story, upward, None).await {
+                Ok((upward, _, mut head)) => {
+                    let body = keep::keep(upward, &head, &Method::GET, wanted, &self.host.connector).await?;
+                    if let Body::Whole { trailers: None, .. } = body {
+                        head.headers.remove(header::TRAILER);
+                    }
+                    return Ok((head, body));
+                }
+                Err(error) if reuse == Reuse::Pooled && failure::is_broken_connection(&error) => reuse = Reuse::Fresh,
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
     /// A connection, one that was used before or a fresh one.
     async fn connect(&self, story: &mut Story, reuse: Reuse) -> Result<Upward, Box<Error>> {
         let upstream = self.upstream(story);
@@ -407,7 +427,7 @@ impl Call {
 
 impl Body {
     /// As a hook sees it that asked for `asked`.
-    fn as_held(&self, asked: Keep) -> Held<'_> {
+    pub fn as_held(&self, asked: Keep) -> Held<'_> {
         match (self, asked) {
             (Self::Whole { bytes, .. }, Keep::Whole { max, .. }) if bytes.len() > max => {
                 Held::Flowing(WhyFlowing::TooLarge)

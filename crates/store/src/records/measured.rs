@@ -15,12 +15,19 @@ pub struct Measured {
     inner: Arc<dyn Records>,
     clock: Arc<dyn Clock>,
     timings: Timings,
+    /// What claiming and releasing a name is called.
+    called: (Operation, Operation),
 }
 
 impl Measured {
     /// Counts in `registry` what is asked of `inner`, by the time of `clock`.
     pub fn new(inner: Arc<dyn Records>, registry: &Registry, clock: Arc<dyn Clock>) -> Self {
-        Self { inner, clock, timings: Timings::new(registry) }
+        Self { inner, clock, timings: Timings::new(registry), called: (Operation::Begin, Operation::Release) }
+    }
+
+    /// The same for records that are locks.
+    pub fn locks(inner: Arc<dyn Records>, registry: &Registry, clock: Arc<dyn Clock>) -> Self {
+        Self { called: (Operation::Lock, Operation::Unlock), ..Self::new(inner, registry, clock) }
     }
 
     /// Counts the answer when it is there.
@@ -57,7 +64,7 @@ impl Measured {
 
 impl Records for Measured {
     fn begin<'a>(&'a self, claim: Claim) -> Soon<'a, Result<Begun, Outage>> {
-        self.counted(self.inner.begin(claim), Operation::Begin, |_| false)
+        self.counted(self.inner.begin(claim), self.called.0, |_| false)
     }
 
     fn renew<'a>(&'a self, hold: Hold, lease: Duration, ttl: Duration) -> Soon<'a, Result<Renewed, Outage>> {
@@ -70,7 +77,7 @@ impl Records for Measured {
     }
 
     fn release<'a>(&'a self, hold: Hold) -> Soon<'a, Result<Released, Outage>> {
-        self.counted(self.inner.release(hold), Operation::Release, |released| *released == Released::Stale)
+        self.counted(self.inner.release(hold), self.called.1, |released| *released == Released::Stale)
     }
 
     fn forget<'a>(&'a self, name: Name, live: Live) -> Soon<'a, Result<Forgotten, Outage>> {

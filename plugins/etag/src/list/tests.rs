@@ -1,21 +1,22 @@
 use super::*;
+use http::header::IF_NONE_MATCH;
 use proptest::prelude::*;
 
 const OURS: &str = "\"vst1-Tf02EDqsCve23Mow6uXldw\"";
 
-fn of(lines: &[&str]) -> NoneMatch {
+fn of(lines: &[&str]) -> TagField {
     let mut fields = HeaderMap::new();
     for line in lines {
         fields.append(IF_NONE_MATCH, HeaderValue::from_bytes(line.as_bytes()).expect("a field value"));
     }
-    NoneMatch::of(&fields).expect("a field")
+    TagField::of(&fields, &IF_NONE_MATCH).expect("a field")
 }
 
 fn matches(lines: &[&str], tag: &str) -> bool {
     match of(lines) {
-        NoneMatch::Tags(tags) => tags.contain(&EntityTag::parse(tag.as_bytes()).expect("a tag")),
-        NoneMatch::Any => true,
-        NoneMatch::Malformed => false,
+        TagField::Tags(tags) => tags.contain(&EntityTag::parse(tag.as_bytes()).expect("a tag")),
+        TagField::Any => true,
+        TagField::Malformed => false,
     }
 }
 
@@ -50,17 +51,17 @@ fn commas_inside_quotes_belong_to_the_tag() {
 fn empty_members_are_allowed() {
     assert!(matches(&[r#" , ,"v1",,"#], r#""v1""#));
     for empty in ["", ",", " , ,, "] {
-        assert!(matches!(of(&[empty]), NoneMatch::Tags(_)), "{empty:?}");
+        assert!(matches!(of(&[empty]), TagField::Tags(_)), "{empty:?}");
         assert!(!matches(&[empty], r#""""#));
     }
 }
 
 #[test]
 fn a_star_stands_alone() {
-    assert_eq!(of(&["*"]), NoneMatch::Any);
-    assert_eq!(of(&[" * "]), NoneMatch::Any);
+    assert_eq!(of(&["*"]), TagField::Any);
+    assert_eq!(of(&[" * "]), TagField::Any);
     for not_any in [&["*, \"v1\""][..], &["\"v1\", *"], &["*", "*"], &["**"], &["*,"]] {
-        assert_eq!(of(not_any), NoneMatch::Malformed, "{not_any:?}");
+        assert_eq!(of(not_any), TagField::Malformed, "{not_any:?}");
     }
 }
 
@@ -78,7 +79,7 @@ fn what_is_wrong_in_one_place_is_wrong_as_a_whole() {
         r#""v1"W/"b""#,
         "\"v1\", \"b c\"",
     ] {
-        assert_eq!(of(&[bad]), NoneMatch::Malformed, "{bad}");
+        assert_eq!(of(&[bad]), TagField::Malformed, "{bad}");
     }
 }
 
@@ -98,7 +99,7 @@ fn a_hundred_tags_and_8_kib_are_the_most() {
 #[test]
 fn ours_are_taken_out_and_the_rest_keeps_its_order() {
     let split = |field: &str| match of(&[field]) {
-        NoneMatch::Tags(tags) => (tags.ours(), String::from_utf8(tags.without_ours()).expect("ASCII")),
+        TagField::Tags(tags) => (tags.ours(), String::from_utf8(tags.without_ours()).expect("ASCII")),
         other => panic!("{other:?}"),
     };
     assert_eq!(split(OURS), (Ours::All, String::new()));
@@ -136,7 +137,7 @@ proptest! {
         separators in prop::collection::vec("[ \t]{0,2},[ \t,]{0,3}", 1..4),
     ) {
         let field = written(&members, &separators);
-        let NoneMatch::Tags(tags) = NoneMatch::parse(field.as_bytes()) else { panic!("refused {field}") };
+        let TagField::Tags(tags) = TagField::parse(field.as_bytes()) else { panic!("refused {field}") };
         let read: Vec<_> = tags.iter().map(|tag| tag.opaque.to_vec()).collect();
         let meant: Vec<_> = members.iter().map(|(_, opaque)| opaque.as_bytes().to_vec()).collect();
         prop_assert_eq!(read, meant);
@@ -146,7 +147,7 @@ proptest! {
     fn a_stray_quote_spoils_the_field(members in prop::collection::vec(member(), 1..8), at in any::<prop::sample::Index>()) {
         let mut field = written(&members, &[",".into()]).into_bytes();
         field.insert(at.index(field.len() + 1), b'"');
-        prop_assert_eq!(NoneMatch::parse(&field), NoneMatch::Malformed);
+        prop_assert_eq!(TagField::parse(&field), TagField::Malformed);
     }
 
     #[test]
@@ -154,14 +155,14 @@ proptest! {
         before in opaque(), after in opaque(), byte in prop::sample::select(vec![0u8, b' ', b'\t', 0x1f, 0x7f]),
     ) {
         let field = [b"\"v1\", \"", before.as_bytes(), &[byte], after.as_bytes(), b"\""].concat();
-        prop_assert_eq!(NoneMatch::parse(&field), NoneMatch::Malformed);
+        prop_assert_eq!(TagField::parse(&field), TagField::Malformed);
     }
 
     #[test]
     fn no_bytes_panic_and_others_survive_the_rewrite(field in prop::collection::vec(any::<u8>(), 0..200)) {
-        if let NoneMatch::Tags(tags) = NoneMatch::parse(&field) {
-            let again = NoneMatch::parse(&tags.without_ours());
-            let survived = matches!(&again, NoneMatch::Tags(kept) if kept.others == tags.others && kept.ours == 0);
+        if let TagField::Tags(tags) = TagField::parse(&field) {
+            let again = TagField::parse(&tags.without_ours());
+            let survived = matches!(&again, TagField::Tags(kept) if kept.others == tags.others && kept.ours == 0);
             prop_assert!(survived);
         }
     }

@@ -13,6 +13,7 @@ use vestibule_plugin::{
     HeldFlow, Hold, Hooks, Keep, Monotonic, Plugin, RequestHead, ResponseHead, RouteEntry, RouteId, Routes, Secret,
     Soon, SystemClock, TraceContext, WhyFlowing,
 };
+use vestibule_store::{Locks, MemoryRecords, OnDemand};
 
 pub(super) struct Proxy {
     plugin: ETag,
@@ -32,7 +33,13 @@ pub(super) fn build(config: Config, key: Option<RouteKey>) -> Result<Proxy, Buil
         ipv6_prefix: 64,
     };
     let routes = Routes::new(vec![RouteEntry { id: RouteId(1), name: "one".into(), key }]);
-    Ok(Proxy { plugin: ETag::build(config, &routes, (), &deps)?, meter })
+    Ok(Proxy { plugin: ETag::build(config, &routes, locks(), &deps)?, meter })
+}
+
+fn locks() -> OnDemand<Locks> {
+    let records = MemoryRecords::new(Arc::new(SystemClock::default()), 1 << 20);
+    let locks = Arc::new(Locks::new(Arc::new(records)));
+    OnDemand::new(move || Arc::clone(&locks))
 }
 
 pub(super) fn proxy() -> Proxy {
