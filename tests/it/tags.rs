@@ -1,5 +1,7 @@
 //! Entity tags through the whole program: what the plugin's own tests cannot show.
 
+mod writes;
+
 use bytes::Bytes;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

@@ -11,6 +11,7 @@ use vestibule_plugin::{
     AccessLine, AnsweredBy, Build, ClientAddress, Deps, End, Ended, Facts, Held, HeldFlow, Keep, Monotonic, Plugin,
     RequestHead, ResponseHead, RouteId, Routes, Secret, Soon, SystemClock, TraceContext,
 };
+use vestibule_store::{Locks, MemoryRecords, OnDemand};
 
 const ROUNDS: u32 = 20_000;
 
@@ -113,7 +114,9 @@ fn plugin() -> ETag {
         store: vestibule_plugin::StoreTerms::default(),
         ipv6_prefix: 64,
     };
-    let Ok(plugin) = ETag::build(Config::default(), &Routes::new(Vec::new()), (), &deps) else {
+    let records = || Arc::new(MemoryRecords::new(Arc::new(SystemClock::default()), 0));
+    let locks = OnDemand::new(move || Arc::new(Locks::new(records())));
+    let Ok(plugin) = ETag::build(Config::default(), &Routes::new(Vec::new()), locks, &deps) else {
         panic!("the defaults build")
     };
     plugin

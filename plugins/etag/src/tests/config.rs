@@ -23,7 +23,11 @@ fn errors(config: Config, key: Option<RouteKey>) -> Vec<BuildError> {
 fn the_empty_table_is_the_documented_default() {
     let config: Config = toml::from_str("").expect("an empty table");
     let shown = toml::to_string(&config).expect("TOML");
-    assert_eq!(shown, "max_body = \"1MiB\"\nstrength = \"weak\"\nstream_after = \"100ms\"\n");
+    assert_eq!(
+        shown,
+        "max_body = \"1MiB\"\nstrength = \"weak\"\nstream_after = \"100ms\"\nconcurrency = \"forward\"\n\
+         lock_lease = \"30s\"\nlock_wait = \"10s\"\nrequire_if_match = false\n"
+    );
     assert_eq!(toml::from_str::<Config>(&shown).expect("own output"), config);
 }
 
@@ -71,6 +75,28 @@ fn impossible_bounds_are_all_reported_where_they_stand() {
     assert_eq!(errors[2].message, "`max_body` cannot be 65MiB");
     assert!(errors[0].label.contains("1 byte to 64MiB"));
     assert_eq!(errors[3].label, "expected 1ms to 1m");
+}
+
+/// ET-33: said once, where it was written.
+#[test]
+fn writes_are_judged_by_strong_tags_only() {
+    let weak = "concurrency = \"serialize\"";
+    let strong = "concurrency = \"serialize\"\nstrength = \"strong\"";
+    let route = |path| vec![KeyPath::route(RouteId(1), [path])];
+    for (table, on_route, at) in [
+        (weak, None, vec![KeyPath::table(["concurrency"])]),
+        (weak, Some("{ max_body = \"2MiB\" }"), vec![KeyPath::table(["concurrency"])]),
+        (strong, None, vec![]),
+        (strong, Some("{ strength = \"weak\" }"), route("strength")),
+        (strong, Some("{ strength = \"weak\", concurrency = \"forward\" }"), vec![]),
+        ("", Some("{ concurrency = \"serialize\" }"), route("concurrency")),
+        ("", Some("{ concurrency = \"serialize\", strength = \"strong\" }"), vec![]),
+    ] {
+        let config: Config = toml::from_str(table).expect("it parses");
+        let errors = errors(config, on_route.map(|text| key(text).expect("it parses")));
+        assert_eq!(errors.iter().map(|error| error.at.clone()).collect::<Vec<_>>(), at, "{table} {on_route:?}");
+        assert!(errors.iter().all(|error| error.message.contains("needs `strength = \"strong\"`")), "{errors:?}");
+    }
 }
 
 #[test]

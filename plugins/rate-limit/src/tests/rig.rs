@@ -185,7 +185,7 @@ impl Rig {
                 upstream = problem.fields.iter().cloned().collect();
                 (problem.status, Some(problem))
             }
-            Flow::Hold(_) => panic!("nothing is held"),
+            Flow::Hold(_) | Flow::Look(_) => panic!("nothing is held"),
         };
         hooks.on_response(&mut ResponseHead { status: &mut status, fields: &mut upstream }, &facts);
         let mut line = AccessLine::wanted();
