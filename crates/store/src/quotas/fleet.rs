@@ -149,6 +149,7 @@ impl Fleet {
             owed: None,
             seen_us: 0,
             carry_ns: 0,
+            is_asked: true,
             most: 0,
             proxies: self.proxies(),
         };

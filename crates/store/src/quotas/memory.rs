@@ -127,13 +127,27 @@ impl MemoryQuotas {
         });
     }
 
-    /// Nanoseconds of debt by what was admitted here, beyond what [`Self::owe_until`] said.
-    pub(super) fn admitted_ns(&self, limit: &Limit, partition: u128) -> u64 {
+    /// Nanoseconds of debt by what was admitted here, beyond what [`Self::owe_until`] said and what this gave before. It
+    /// goes on being owed here.
+    pub(super) fn tell_admitted_ns(&self, limit: &Limit, partition: u128) -> u64 {
         let now = self.clock.now().0;
         self.seated(limit, partition, |slots, seat, _| match seat {
-            Seat::Held(at) => slots.admitted(at, now),
+            Seat::Held(at) => {
+                let admitted_ns = slots.admitted(at, now);
+                slots.tell(at, admitted_ns, now);
+                admitted_ns
+            }
             Seat::Vacant(_) | Seat::Full => 0,
         })
+    }
+
+    /// What [`Self::tell_admitted_ns`] gave was not heard, and is to be given again.
+    pub(super) fn untell(&self, limit: &Limit, partition: u128, admitted_ns: u64) {
+        self.seated(limit, partition, |slots, seat, _| {
+            if let Seat::Held(at) = seat {
+                slots.untell(at, admitted_ns);
+            }
+        });
     }
 
     /// Empties a bucket of debt.
@@ -145,13 +159,13 @@ impl MemoryQuotas {
         });
     }
 
-    /// Takes off what was admitted here by a bucket, as far as it is known elsewhere by now. What it owed before that is
-    /// forgotten: it is told anew when it is needed.
-    pub(super) fn carried(&self, limit: &Limit, partition: u128, admitted_ns: u64) {
+    /// Leaves a bucket with what was admitted here and is not known elsewhere yet. What else it owed is told anew when it
+    /// is needed.
+    pub(super) fn forget_before(&self, limit: &Limit, partition: u128) {
         let now = self.clock.now().0;
         self.seated(limit, partition, |slots, seat, _| {
             if let Seat::Held(at) = seat {
-                slots.carried(at, admitted_ns, now);
+                slots.forget_before(at, now);
             }
         });
     }

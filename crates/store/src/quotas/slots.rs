@@ -183,9 +183,19 @@ impl Slots {
         let words = self.words();
         words[at + DUE].saturating_sub(now).saturating_sub(words[at + BEFORE].saturating_sub(now))
     }
-    /// Leaves a held bucket with what it admitted itself beyond `admitted_ns`, and nothing else.
-    pub(super) fn carried(&mut self, at: usize, admitted_ns: u64, now: u64) {
-        let rest = self.admitted(at, now).saturating_sub(admitted_ns);
+    /// Moves so much of what a held bucket owes from what it admitted itself to what it owed before.
+    pub(super) fn tell(&mut self, at: usize, admitted_ns: u64, now: u64) {
+        let words = self.words_mut();
+        words[at + BEFORE] = words[at + BEFORE].max(now).saturating_add(admitted_ns);
+    }
+    /// Moves it back.
+    pub(super) fn untell(&mut self, at: usize, admitted_ns: u64) {
+        let words = self.words_mut();
+        words[at + BEFORE] = words[at + BEFORE].saturating_sub(admitted_ns);
+    }
+    /// Leaves a held bucket with what it admitted itself, and nothing else.
+    pub(super) fn forget_before(&mut self, at: usize, now: u64) {
+        let rest = self.admitted(at, now);
         let words = self.words_mut();
         (words[at + DUE], words[at + BEFORE]) = (now.saturating_add(rest), now);
         self.set_refusing(at, 0);

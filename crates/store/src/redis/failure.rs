@@ -76,6 +76,11 @@ impl Failure {
         }
     }
 
+    /// Whether what was asked has not been done, and never will be.
+    pub(crate) fn says_that_nothing_happened(&self) -> bool {
+        !matches!(self, Self::Broken(_) | Self::Late | Self::Nonsense(_))
+    }
+
     /// Whether another attempt may do better. Every operation can be repeated.
     pub(super) fn may_pass(&self) -> bool {
         matches!(self, Self::Broken(_) | Self::Away(_) | Self::Moved(_))

@@ -2,7 +2,7 @@
 -- which they are read here, and the tag of the question. The answer is that tag, the time, and of each bucket what it held
 -- before and after; `round.rs` plays the same rules. A bucket is `<stamp us>,<debt ns>`, and `,<reset us>` for a while
 -- after a reset; a log is a list of stamps, the newest first, and in the answer the last.
-local DEBT = 1
+local DEBT, UNASKED_DEBT = 1, 3
 local at = 0
 local function number()
   at = at + 1
@@ -30,7 +30,7 @@ local function read_refunds()
   return refunds
 end
 
-local function read_debt(key)
+local function read_debt(key, is_asked)
   local bucket = { key = key, emission = number(), tolerance = number(), most = number(), proxies = number() }
   local owed, seen, carried = number(), number(), number()
   local refunds = read_refunds()
@@ -47,11 +47,13 @@ local function read_debt(key)
     debt = math.max(debt, owed) + carried
   end
   for _, refund in ipairs(refunds) do
-    if refund.granted <= now then
+    -- What was charged before a reset is not owed any more.
+    if refund.granted <= now and (not reset or reset <= refund.granted) then
       debt = math.max(0, debt - math.max(0, refund.amount - since(refund.granted) * 1000))
     end
   end
-  bucket.debt = math.min(debt, bucket.tolerance)
+  -- The limit of what only goes back may be an old one.
+  bucket.debt = math.min(debt, is_asked and bucket.tolerance or math.max(bucket.tolerance, drained))
   bucket.before = bucket.debt
   bucket.changed = bucket.debt ~= drained or stamp > now
   bucket.asked, bucket.refused, bucket.units = false, false, 0
@@ -82,7 +84,8 @@ end
 
 local buckets, before = {}, {}
 for i, key in ipairs(KEYS) do
-  local bucket = (number() == DEBT and read_debt or read_log)(key)
+  local kind = number()
+  local bucket = (kind == DEBT or kind == UNASKED_DEBT) and read_debt(key, kind == DEBT) or read_log(key)
   buckets[i] = bucket
   before[i] = bucket.debt and text(bucket.debt) or ''
   for _, stamp in ipairs(bucket.stamps or {}) do

@@ -135,7 +135,7 @@ impl Fleet {
                     // Who waits learns that it failed.
                     let flight = flights.remove(&partition);
                     drop(flights);
-                    return flight.into_iter().for_each(|flight| self.ground(partition, flight.queue.into_back()));
+                    return flight.into_iter().for_each(|flight| self.keep_back(partition, flight.queue.into_back()));
                 }
                 let Some(flight) = flights.get_mut(&partition) else { return };
                 let refused = flight.queue.release(|asked| self.held(partition, asked));
@@ -157,8 +157,7 @@ impl Fleet {
                 let _ = who.send(news);
             }
             let Some(batch) = batch else { return };
-            let aim = if batch.entries.is_empty() { Aim::Return } else { Aim::Fill };
-            self.timed_call(partition, &h, aim, batch).await;
+            self.timed_call(partition, &h, Aim::Fill, batch).await;
         }
     }
 
@@ -210,24 +209,30 @@ impl Fleet {
         partition: u128,
         h: &Arc<str>,
         aim: Aim,
-        batch: Batch<Sender<News>>,
+        mut batch: Batch<Sender<News>>,
     ) -> Result<(), Failure> {
         let deadline = Instant::now() + self.timeout();
         let site = self.buckets.site(h.as_bytes());
         let Some(_place) = site.pulse().enter() else {
+            self.keep_back(partition, batch.take_back());
             return Err(Failure::Away("too many questions are under way".to_owned()));
         };
-        let reached = self.buckets.reach(h.as_bytes(), deadline).await;
-        let reached = reached.inspect_err(|failure| self.failed(&site, h, failure))?;
+        let reached = match self.buckets.reach(h.as_bytes(), deadline).await {
+            Ok(reached) => reached,
+            Err(failure) => {
+                self.failed(&site, h, &failure);
+                self.keep_back(partition, batch.take_back());
+                return Err(failure);
+            }
+        };
         if reached.site().pulse().is_new(reached.serial()) {
             self.epoch.fetch_add(1, Ordering::Relaxed);
         }
-        let sent = self.clock.now().0;
-        let asks = self.asks(partition, &batch, aim, sent);
+        let (sent, epoch) = (self.clock.now().0, self.epoch());
+        let asks = self.asks(partition, &batch, aim, sent, epoch);
         let keys: Vec<_> = batch.limits.iter().map(|limit| self.buckets.key(h, &wire::suffix(limit))).collect();
         let args = wire::args(&asks, &batch.entries);
-        let call =
-            Arc::new(Call { partition, h: Arc::clone(h), sent, epoch: self.epoch(), asks, batch: Mutex::new(batch) });
+        let call = Arc::new(Call { partition, h: Arc::clone(h), sent, epoch, asks, batch: Mutex::new(batch) });
         let ask = |reached: Reached, keys, args| {
             let (fleet, late) = (Arc::clone(self), Arc::clone(&call));
             async move {
@@ -252,29 +257,43 @@ impl Fleet {
         });
         match &arrived {
             Ok(()) => self.succeeded(&reached.site()),
-            Err(failure) => self.failed(&reached.site(), h, failure),
+            Err(failure) => {
+                if failure.says_that_nothing_happened() {
+                    self.untell(&call);
+                }
+                self.failed(&reached.site(), h, failure);
+            }
         }
         arrived
     }
 
+    /// What a call said of admissions was not taken in.
+    fn untell(&self, call: &Call) {
+        for ask in call.asks.iter().filter(|ask| ask.carry_ns > 0) {
+            self.memory.untell(&ask.limit.share(ask.proxies), call.partition, ask.carry_ns * ask.proxies);
+        }
+    }
+
     /// What is said and asked of each bucket.
-    fn asks(&self, partition: u128, batch: &Batch<Sender<News>>, aim: Aim, now: u64) -> Vec<BucketAsk> {
-        let (proxies, epoch, lease_ns) = (self.proxies(), self.epoch(), self.lease_ns());
-        let ask = |limit: &Limit| {
+    fn asks(&self, partition: u128, batch: &Batch<Sender<News>>, aim: Aim, now: u64, epoch: u16) -> Vec<BucketAsk> {
+        let (proxies, lease_ns) = (self.proxies(), self.lease_ns());
+        let ask = |(at, limit): (usize, &Limit)| {
             let bucket = in_family(partition, limit);
+            let aim = if batch.asks(at) { aim } else { Aim::Return };
             let (mut ask, unused) =
                 self.leases.with(bucket, now, |lease| lease.ask(aim, limit, now, epoch, lease_ns, proxies));
             self.count(|meters| {
                 meters.refunded.add(unused.refunded.into());
                 meters.expired.add(unused.expired.into());
             });
+            // Told once, also when nobody hears whether it was: a store that stood still reads all that it was told.
             if limit.algorithm() == Algorithm::Gcra && limit.on_store_error() == OnStoreError::LocalShare {
-                let admitted_ns = self.memory.admitted_ns(&limit.share(proxies), partition);
+                let admitted_ns = self.memory.tell_admitted_ns(&limit.share(proxies), partition);
                 ask.carry_ns = admitted_ns / proxies.max(1);
             }
             ask
         };
-        let mut asks: Vec<_> = batch.limits.iter().map(ask).collect();
+        let mut asks: Vec<_> = batch.limits.iter().enumerate().map(ask).collect();
         for (at, refunds) in &batch.back {
             refunds.iter().for_each(|refund| refund.join(&mut asks[*at].refunds, batch.limits[*at].algorithm()));
         }
@@ -314,7 +333,7 @@ impl Fleet {
             }
             // The store knows by now what the share had admitted when the call left.
             if ask.carry_ns > 0 {
-                self.memory.carried(&limit.share(ask.proxies), call.partition, ask.carry_ns * ask.proxies);
+                self.memory.forget_before(&limit.share(ask.proxies), call.partition);
             }
         }
         let who = std::mem::take(&mut batch.who);

@@ -266,7 +266,8 @@ impl Lease {
             Sharing::Leased if aim == Aim::Fill => self.most(now, lease_ns),
             Sharing::Leased | Sharing::Strict | Sharing::Local => 0,
         };
-        (BucketAsk { limit: limit.clone(), refunds, owed, seen_us: self.stamp_us, carry_ns: 0, most, proxies }, unused)
+        let (limit, seen_us, is_asked) = (limit.clone(), self.stamp_us, aim != Aim::Return);
+        (BucketAsk { limit, refunds, owed, seen_us, carry_ns: 0, is_asked, most, proxies }, unused)
     }
 
     fn unused(&self, limit: &Limit, now: u64, lease_ns: u64) -> Unused {

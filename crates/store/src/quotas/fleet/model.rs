@@ -3,7 +3,7 @@
 //! Its time is whatever a caller says that it is, and may step. Nothing expires before [`Store::expire`] is called, as a
 //! server whose clock is given to the script expires by another one.
 
-use super::round::{BucketAsk, Entry, Holding, play};
+use super::round::{BucketAsk, Entry, Holding, Refund, play};
 use crate::quotas::{Algorithm, Limit, sliding_log};
 use std::collections::BTreeMap;
 
@@ -158,10 +158,13 @@ fn read_debt(now_us: u64, ask: &BucketAsk, stamp_us: u64, debt_ns: u64, reset_us
     if reset_us.is_none_or(|reset_us| reset_us <= seen_us) {
         debt_ns = debt_ns.max(owed_ns) + ask.carry_ns;
     }
-    for refund in ask.refunds.iter().filter(|refund| refund.stamp_us <= now_us) {
+    let counts =
+        |refund: &&Refund| refund.stamp_us <= now_us && reset_us.is_none_or(|reset_us| reset_us <= refund.stamp_us);
+    for refund in ask.refunds.iter().filter(counts) {
         debt_ns = debt_ns.saturating_sub(refund.amount.saturating_sub(since_ns(now_us, refund.stamp_us)));
     }
-    debt_ns = debt_ns.min(ask.limit.tolerance_ns());
+    let tolerance_ns = ask.limit.tolerance_ns();
+    debt_ns = debt_ns.min(if ask.is_asked { tolerance_ns } else { tolerance_ns.max(drained_ns) });
     Read {
         state: State::Debt { stamp_us, debt_ns, reset_us },
         before: Holding::Debt(debt_ns),
@@ -189,7 +192,7 @@ fn read_log(now_us: u64, ask: &BucketAsk, kept: &[u64]) -> Read {
 
 #[cfg(test)]
 mod tests {
-    use super::super::round::{Owed, Part, Refund};
+    use super::super::round::{Owed, Part};
     use super::*;
     use crate::quotas::{OnStoreError, Sharing, Terms};
     use std::time::Duration;
@@ -198,8 +201,8 @@ mod tests {
     const SECOND_US: u64 = 1_000_000;
     const SECOND_NS: u64 = 1_000_000_000;
 
-    fn limit(algorithm: Algorithm) -> Limit {
-        let terms = Terms {
+    fn terms(algorithm: Algorithm) -> Terms<'static> {
+        Terms {
             name: "p",
             key: "client",
             algorithm,
@@ -208,8 +211,11 @@ mod tests {
             burst: 10,
             sharing: Sharing::Strict,
             on_store_error: OnStoreError::LocalShare,
-        };
-        Limit::new(&terms).expect("a good limit")
+        }
+    }
+
+    fn limit(algorithm: Algorithm) -> Limit {
+        Limit::new(&terms(algorithm)).expect("a good limit")
     }
 
     fn ask(algorithm: Algorithm) -> BucketAsk {
@@ -219,6 +225,7 @@ mod tests {
             owed: None,
             seen_us: 0,
             carry_ns: 0,
+            is_asked: true,
             most: 0,
             proxies: 1,
         }
@@ -264,6 +271,29 @@ mod tests {
         assert_eq!(take(&mut store, START_US + SECOND_US, &ask, &[]), (5 * SECOND_NS, 5 * SECOND_NS));
         ask.refunds = vec![Refund { amount: 32 * SECOND_NS, stamp_us: START_US }];
         assert_eq!(take(&mut store, START_US + SECOND_US, &ask, &[]), (0, 0));
+    }
+
+    #[test]
+    fn what_was_charged_before_a_reset_is_not_credited_after_it() {
+        let (mut store, mut ask) = (Store::default(), ask(Algorithm::Gcra));
+        assert_eq!(take(&mut store, START_US, &ask, &[entry(8, 1)]), (0, 8 * SECOND_NS));
+        store.reset(START_US + 1, "p", &ask.limit);
+        assert_eq!(take(&mut store, START_US + 2, &ask, &[entry(8, 1)]), (0, 8 * SECOND_NS));
+        ask.refunds = vec![Refund { amount: 8 * SECOND_NS, stamp_us: START_US }];
+        assert_eq!(take(&mut store, START_US + 2, &ask, &[]), (8 * SECOND_NS, 8 * SECOND_NS));
+    }
+
+    #[test]
+    fn what_only_goes_back_does_not_clamp_by_its_own_limit() {
+        let (mut store, full) = (Store::default(), ask(Algorithm::Gcra));
+        assert_eq!(take(&mut store, START_US, &full, &[entry(8, 1)]), (0, 8 * SECOND_NS));
+        let terms = Terms { burst: 1, ..terms(Algorithm::Gcra) };
+        let limit = Limit::new(&terms).expect("a good limit");
+        let refunds = vec![Refund { amount: SECOND_NS, stamp_us: START_US }];
+        let back = BucketAsk { limit, refunds, is_asked: false, ..full.clone() };
+        assert_eq!(take(&mut store, START_US, &back, &[]), (7 * SECOND_NS, 7 * SECOND_NS));
+        let asked = BucketAsk { is_asked: true, refunds: Vec::new(), ..back };
+        assert_eq!(take(&mut store, START_US, &asked, &[]).0, SECOND_NS, "an asked one is held to its limit");
     }
 
     #[test]

@@ -143,6 +143,17 @@ impl<T> Batch<T> {
         Self { limits, back: Vec::new(), entries, who: vec![Vec::new()] }
     }
 
+    /// Whether a request asks the bucket at this place.
+    pub(super) fn asks(&self, bucket: usize) -> bool {
+        self.entries.iter().flat_map(|entry| &entry.parts).any(|part| part.bucket == bucket)
+    }
+
+    /// What was to go back, of a batch that does not go.
+    pub(super) fn take_back(&mut self) -> Vec<Back> {
+        let back = std::mem::take(&mut self.back);
+        back.into_iter().map(|(at, refunds)| Back { limit: self.limits[at].clone(), refunds }).collect()
+    }
+
     /// The bucket that a request asks. While a reload goes on, the later limit counts.
     fn bucket(&mut self, limit: &Limit) -> usize {
         let bucket = self.place(limit);

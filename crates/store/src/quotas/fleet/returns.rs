@@ -87,8 +87,8 @@ impl Fleet {
         }
     }
 
-    /// Keeps what waits to go back to a server that is not asked any more.
-    pub(super) fn ground(&self, partition: u128, back: Vec<Back>) {
+    /// Keeps what was to go back to a server that cannot be asked.
+    pub(super) fn keep_back(&self, partition: u128, back: Vec<Back>) {
         for Back { limit, refunds } in back {
             for Refund { amount, stamp_us } in refunds {
                 let weight_ns = limit.emission_ns();

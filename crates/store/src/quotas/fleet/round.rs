@@ -23,6 +23,9 @@ pub(super) struct BucketAsk {
     pub(super) seen_us: u64,
     /// Nanoseconds of debt that this proxy adds for what was admitted without the store.
     pub(super) carry_ns: u64,
+    /// Whether a request asks it. One to which something only goes back keeps its debt, whatever its limit was when that
+    /// was charged.
+    pub(super) is_asked: bool,
     /// Most units to lend, those that requests wait for included; 0 lends none.
     pub(super) most: u64,
     /// Proxies that what is left is divided among.

@@ -446,8 +446,7 @@ impl Fleet {
         let proxy = &mut self.proxies[at];
         let waiting = &self.waiting;
         let Some(batch) = proxy.queue.depart(|request| waiting.contains_key(request)) else { return };
-        let aim = if batch.entries.is_empty() { Aim::Return } else { Aim::Fill };
-        self.send(at, aim, batch);
+        self.send(at, Aim::Fill, batch);
     }
 
     fn send(&mut self, at: usize, aim: Aim, batch: Batch<usize>) {
@@ -455,11 +454,12 @@ impl Fleet {
         let now = proxy.local(self.now);
         let proxies = self.scene.proxies as u64;
         let limits = &self.scene.limits;
-        let mut ask = |limit: &Limit| {
+        let mut ask = |(at, limit): (usize, &Limit)| {
             let bucket = place(limits, limit);
+            let aim = if batch.asks(at) { aim } else { Aim::Return };
             proxy.with_lease(bucket, |lease| lease.ask(aim, limit, now, 1, LEASE_NS, proxies).0)
         };
-        let mut asks: Vec<BucketAsk> = batch.limits.iter().map(&mut ask).collect();
+        let mut asks: Vec<BucketAsk> = batch.limits.iter().enumerate().map(&mut ask).collect();
         for (bucket, refunds) in &batch.back {
             refunds.iter().for_each(|refund| refund.join(&mut asks[*bucket].refunds, Algorithm::Gcra));
         }

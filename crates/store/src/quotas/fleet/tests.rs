@@ -94,6 +94,7 @@ struct Draft {
     refunds: Vec<(u64, u64)>,
     owed: Option<(u64, u64)>,
     carry_ns: u64,
+    is_asked: bool,
     most: u64,
     proxies: u64,
 }
@@ -101,8 +102,9 @@ struct Draft {
 fn drafts() -> impl Strategy<Value = Draft> {
     let refunds = proptest::collection::vec((0_u64..5, 0_u64..3_000_000), 0..3);
     let owed = proptest::option::of((0_u64..8_000_000_000, 0_u64..3_000_000));
-    (refunds, owed, prop_oneof![Just(0), 0_u64..2_000_000_000], 0_u64..33, 1_u64..9)
-        .prop_map(|(refunds, owed, carry_ns, most, proxies)| Draft { refunds, owed, carry_ns, most, proxies })
+    (refunds, owed, prop_oneof![Just(0), 0_u64..2_000_000_000], any::<bool>(), 0_u64..33, 1_u64..9).prop_map(
+        |(refunds, owed, carry_ns, is_asked, most, proxies)| Draft { refunds, owed, carry_ns, is_asked, most, proxies },
+    )
 }
 
 fn steps() -> impl Strategy<Value = Step> {
@@ -189,6 +191,7 @@ impl Draft {
             owed: self.owed.filter(|_| is_debt).map(|(debt_ns, us)| Owed { debt_ns, seen_us: ago(us) }),
             seen_us: now_us,
             carry_ns: if is_debt { self.carry_ns } else { 0 },
+            is_asked: self.is_asked,
             most: if limit.sharing() == Sharing::Leased { self.most } else { 0 },
             proxies: self.proxies,
         }
@@ -307,7 +310,7 @@ async fn many_at_once_go_in_one_call_and_get_what_there_is() {
 
 #[test]
 fn rubbish_is_no_answer() {
-    let asks = [Draft { refunds: Vec::new(), owed: None, carry_ns: 0, most: 0, proxies: 1 }
+    let asks = [Draft { refunds: Vec::new(), owed: None, carry_ns: 0, is_asked: true, most: 0, proxies: 1 }
         .ask(&hourly(10, Sharing::Strict), 0)];
     let bulk = |text: &str| redis::Value::BulkString(text.as_bytes().to_vec());
     let good = [bulk("1000"), bulk("5"), bulk("5")];
@@ -323,7 +326,8 @@ fn rubbish_is_no_answer() {
         assert!(wire::answer(&values, &asks).is_none());
     }
     assert!(wire::answer(&good[..2], &asks).is_none());
-    let log = [Draft { refunds: Vec::new(), owed: None, carry_ns: 0, most: 0, proxies: 1 }.ask(&limits()[2], 0)];
+    let log = [Draft { refunds: Vec::new(), owed: None, carry_ns: 0, is_asked: true, most: 0, proxies: 1 }
+        .ask(&limits()[2], 0)];
     let too_long = "1,".repeat(sliding_log::MAX_LOG + 1);
     for bad in ["2000,", "1,,2,", "x,", too_long.as_str()] {
         assert!(wire::answer(&[bulk("1000"), bulk(bad), bulk("1")], &log).is_none(), "{bad:.20}");

@@ -9,6 +9,8 @@ use redis::Value;
 const DEBT: u64 = 1;
 /// Says that it is a log.
 const LOG: u64 = 2;
+/// Says that it is a bucket of debt that nobody asks.
+const UNASKED_DEBT: u64 = 3;
 /// Largest number that the script can tell from its neighbours.
 const MAX_EXACT: u64 = 1 << 53;
 
@@ -28,7 +30,8 @@ pub(super) fn args(asks: &[BucketAsk], entries: &[Entry]) -> Vec<Vec<u8>> {
         match ask.limit.algorithm() {
             Algorithm::Gcra => {
                 let Owed { debt_ns, seen_us } = ask.owed.unwrap_or(Owed { debt_ns: 0, seen_us: ask.seen_us });
-                numbers.extend([DEBT, ask.limit.emission_ns(), ask.limit.tolerance_ns(), ask.most, ask.proxies.max(1)]);
+                let kind = if ask.is_asked { DEBT } else { UNASKED_DEBT };
+                numbers.extend([kind, ask.limit.emission_ns(), ask.limit.tolerance_ns(), ask.most, ask.proxies.max(1)]);
                 numbers.extend([debt_ns, seen_us, ask.carry_ns]);
             }
             Algorithm::SlidingLog => numbers.extend([LOG, ask.limit.quota(), ask.limit.window_ns() / 1_000]),

@@ -302,18 +302,23 @@ fn threads_together_are_admitted_no_more_than_one_alone() {
 }
 
 #[test]
-fn what_was_carried_leaves_what_was_admitted_since() {
+fn what_is_told_is_told_once_and_owed_until_it_is_heard() {
     let (store, clock) = store();
     let (limit, partition) = (gcra("p", 60, 60), store.hash(b"key"));
+    let left = |store: &MemoryQuotas| {
+        let Soon::Now(Ok(balance)) = store.look(&limit, Named::Text("key")) else { panic!("it is at hand") };
+        balance.remaining
+    };
     clock.pass(SECOND);
-    // Seven seconds owed before, three admitted; then two more while it was told.
+    // Seven seconds owed before, three admitted; then two more while it is told.
     store.owe_until(&limit, partition, 8 * SECOND);
     assert!(matches!(take(&store, [enforced(&limit, "key", 3)])[0], Outcome::Charged(_)));
-    let told = store.admitted_ns(&limit, partition);
-    assert_eq!(told, 3 * SECOND);
+    assert_eq!(store.tell_admitted_ns(&limit, partition), 3 * SECOND);
+    assert_eq!((store.tell_admitted_ns(&limit, partition), left(&store)), (0, 50), "told, and owed all the same");
     assert!(matches!(take(&store, [enforced(&limit, "key", 2)])[0], Outcome::Charged(_)));
-    store.carried(&limit, partition, told);
-    assert_eq!(store.admitted_ns(&limit, partition), 2 * SECOND);
-    store.carried(&limit, partition, 5 * SECOND);
-    assert_eq!(store.admitted_ns(&limit, partition), 0, "told twice");
+    assert_eq!(store.tell_admitted_ns(&limit, partition), 2 * SECOND);
+    store.untell(&limit, partition, 2 * SECOND);
+    store.forget_before(&limit, partition);
+    assert_eq!(left(&store), 58, "what was not heard");
+    assert_eq!(store.tell_admitted_ns(&limit, partition), 2 * SECOND);
 }

@@ -18,7 +18,7 @@ fn ask(algorithm: Algorithm, most: u64, proxies: u64) -> BucketAsk {
         on_store_error: OnStoreError::LocalShare,
     });
     let limit = limit.expect("a good limit");
-    BucketAsk { limit, refunds: Vec::new(), owed: None, seen_us: 0, carry_ns: 0, most, proxies }
+    BucketAsk { limit, refunds: Vec::new(), owed: None, seen_us: 0, carry_ns: 0, is_asked: true, most, proxies }
 }
 
 fn debt(most: u64, proxies: u64) -> BucketAsk {

@@ -101,6 +101,26 @@ async fn all_units_of_a_log_go_back_when_another_partition_refuses_and_none_coun
     assert!(matches!(take(&rig, &log, 1).await.0, Outcome::Refused { .. }));
 }
 
+/// Each call reaches the store, and none is heard in time: what was admitted here meanwhile is told once all the same.
+#[tokio::test]
+async fn what_was_admitted_here_is_told_once_however_late_the_answers_are() {
+    let redis = Redis::start().await;
+    let relay = Relay::to(redis.address());
+    let rig = proxy(&format!("redis://{}/0", relay.address()), Duration::from_millis(100));
+    let direct = proxy(&redis.url(), PATIENCE / 4);
+    let hundred = hourly(100, Sharing::Strict);
+    assert!(matches!(take(&rig, &hundred, 1).await, (Outcome::Charged(_), Source::Store)));
+    relay.set(Fault::Delay(Duration::from_millis(150))).await;
+    for _ in 0..2 {
+        assert!(matches!(take(&rig, &hundred, 5).await, (Outcome::Charged(_), Source::Fallback)));
+        tokio::time::sleep(Duration::from_millis(400)).await;
+    }
+    relay.set(Fault::None).await;
+    // What the calls of the ten had charged has come back.
+    until_left(&direct, &hundred, 89).await;
+    assert!(matches!(take(&rig, &hundred, 1).await.0, Outcome::Charged(left) if left.remaining == 88));
+}
+
 /// Nobody waits for a server that is known to fail, not even who was in the queue already.
 #[tokio::test]
 async fn who_waits_behind_a_call_is_told_when_the_server_is_given_up() {
