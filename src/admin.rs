@@ -22,6 +22,7 @@ use pingora::server::ShutdownWatch;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use vestibule_plugin::{AdminAct, Event};
 
 /// Connections to the admin listener at once.
 pub const MAX_CONNECTIONS: usize = 64;
@@ -73,13 +74,26 @@ impl Admin {
         let head = session.req_header();
         let path = head.uri.path().to_owned();
         let pipeline = self.host.pipeline();
+        let method = head.method.clone();
         if let Some(refusal) = self.gate.judge(&path, head, pipeline.settings.server.admin_token.as_ref()) {
+            self.account_for(&method, &path, &refusal);
             return refusal;
         }
         let accept = head.headers.get(header::ACCEPT).and_then(|v| v.to_str().ok()).map(str::to_owned);
         let query = head.uri.query().unwrap_or("").to_owned();
-        let method = head.method.clone();
-        pages::serve(self, &method, &path, &query, accept.as_deref()).await
+        let page = pages::serve(self, &method, &path, &query, accept.as_deref()).await;
+        self.account_for(&method, &path, &page);
+        page
+    }
+
+    /// Tells the plugins of what may have changed something, and of credentials that were refused.
+    fn account_for(&self, method: &Method, path: &str, page: &Page) {
+        if matches!(*method, Method::GET | Method::HEAD) && page.status != StatusCode::UNAUTHORIZED {
+            return;
+        }
+        let pipeline = self.host.pipeline();
+        let path = &pages::template(&pipeline, path);
+        pipeline.tell(&Event::Admin(AdminAct { method, path, status: page.status }));
     }
 }
 

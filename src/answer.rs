@@ -43,6 +43,7 @@ pub fn answer<'a>(
 /// The problem in the form this client understands; named in the access line, and its cause in the log.
 fn render(session: &Session, exchange: &mut Exchange, problem: &Problem) -> FullResponse {
     exchange.story.problem = Some(problem.slug);
+    exchange.story.reason.clone_from(&problem.reason);
     if let Some(cause) = &problem.cause {
         let trace = exchange.story.facts.trace();
         // Which one is a question of the route alone.

@@ -17,8 +17,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use vestibule_plugin::meter::Exemplar;
 use vestibule_plugin::{
-    AccessLine, AnsweredBy, Attempt, AttemptResult, ClientAddress, End, Ended, Facts, Hold, Hooks, Monotonic, RouteId,
-    Sent, Stage, TraceContext,
+    AccessLine, AnsweredBy, Attempt, AttemptResult, ClientAddress, Denial, End, Ended, Event, Facts, Hold, Hooks,
+    Monotonic, RouteId, Sent, Stage, TraceContext,
 };
 
 /// The request head as the edge read it.
@@ -149,6 +149,8 @@ pub struct Story {
     pub answered_by: AnsweredBy,
     /// Slug of the problem.
     pub problem: Option<&'static str>,
+    /// Why, in more detail.
+    pub reason: Option<Cow<'static, str>>,
     /// How it ended, once something other than the last byte ended it.
     pub ended: Option<Ended>,
 }
@@ -176,6 +178,7 @@ impl Story {
             head_at: None,
             answered_by: AnsweredBy::Edge,
             problem: None,
+            reason: None,
             ended: None,
         }
     }
@@ -354,6 +357,8 @@ impl Exchange {
             at: self.host.clock.wall(),
         });
         self.host.threats.blocked_in(threat, exemplar.as_ref());
+        let (route, client) = (self.story.facts.route(), self.story.facts.address());
+        self.pipeline.tell(&Event::Blocked { kind: threat.as_str(), route, client });
     }
 
     /// Lends the story to a task that may outlive this exchange. Until it is given back, the task ends it.
@@ -440,7 +445,8 @@ impl Story {
         self.end_attempt(now, None);
         let until = if closing.open_ended { self.head_at.unwrap_or(now) } else { now };
         let settings = closing.pipeline.log();
-        let mut line = if settings.access { AccessLine::wanted() } else { AccessLine::unwanted() };
+        let is_read = settings.access || self.hooks.iter().any(|attached| attached.hooks.reads_line());
+        let mut line = if is_read { AccessLine::wanted() } else { AccessLine::unwanted() };
         let end = End {
             method: &closing.request.method,
             version: closing.request.version,
@@ -448,6 +454,7 @@ impl Story {
             ended: self.ended.unwrap_or(Ended::Ok),
             answered_by: self.answered_by,
             problem: self.problem,
+            reason: self.reason.as_deref(),
             began: closing.began,
             duration: until.since(closing.began),
             first_byte: self.head_at.map(|at| at.since(closing.began)),
@@ -459,6 +466,16 @@ impl Story {
             // One that panics keeps nobody else from learning the end.
             let tell = async { attached.hooks.on_end(&end, &self.facts, &mut line).get().await };
             let _ = AssertUnwindSafe(tell).catch_unwind().await;
+        }
+        if let (AnsweredBy::Plugin(by), Some(slug), Some(status)) = (end.answered_by, self.problem, end.status) {
+            closing.pipeline.tell(&Event::Denied(Denial {
+                by,
+                slug,
+                reason: end.reason,
+                status,
+                route: self.facts.route(),
+                client: self.facts.address(),
+            }));
         }
         if settings.access {
             let upstream: Duration = self.attempts.iter().map(|attempt| attempt.duration).sum();

@@ -5,12 +5,13 @@ use crate::edge::threats::{Threat, Threats};
 use crate::pipeline::Pipeline;
 use crate::telemetry::Log;
 use arc_swap::ArcSwap;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Instant;
 use tokio::sync::watch;
 use vestibule_plugin::meter::{Counter, Desc, Gauge, Registry};
-use vestibule_plugin::{Clock, Notice};
+use vestibule_plugin::{ClientAddress, Clock, Event, Notice, RouteId};
 
 /// What a configuration borrows from the process when it is made ready.
 #[derive(Clone)]
@@ -98,6 +99,7 @@ impl Host {
         counts.generation.set(pipeline.number() as i64);
         counts.last_reload_ok.set(1);
         pipeline.install(None);
+        pipeline.tell(&Event::Started(pipeline.running()));
         let connector = Connections::new(pipeline.settings.upstream.idle_connections, pipeline.settings.server.workers);
         let build = lent.meter.gauge(Desc {
             name: "vestibule_build_info",
@@ -129,13 +131,18 @@ impl Host {
     pub fn install(&self, pipeline: Pipeline) {
         self.counts.generation.set(pipeline.number() as i64);
         pipeline.install(Some(&self.pipeline.load()));
-        self.pipeline.store(Arc::new(pipeline));
+        let pipeline = Arc::new(pipeline);
+        self.pipeline.store(Arc::clone(&pipeline));
+        pipeline.tell(&Event::Reloaded(pipeline.running()));
     }
 
-    /// Counts and logs a head that was refused before it became an exchange.
-    pub fn refuse_head(&self, threat: Threat) {
+    /// Counts and logs a head from `peer` that was refused before it became an exchange.
+    pub fn refuse_head(&self, threat: Threat, peer: IpAddr) {
         self.threats.blocked(threat);
         self.log.refused_head(threat.as_str());
+        let pipeline = self.pipeline();
+        let client = ClientAddress::of(peer, pipeline.settings.server.ipv6_prefix);
+        pipeline.tell(&Event::Blocked { kind: threat.as_str(), route: RouteId::UNMATCHED, client });
     }
 
     /// What a new configuration borrows.

@@ -183,7 +183,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> Listener<A> {
         let handshake = tokio::time::timeout_at(accepted + bounds.header_timeout, acceptor.tls_handshake(socket));
         let Ok(Ok(stream)) = handshake.await else { return };
         if stream.selected_alpn_proto() == Some(ALPN::H2) {
-            let clocked = HeadClock::new(stream, bounds.header_timeout, Arc::clone(&self.host));
+            let clocked = HeadClock::new(stream, bounds.header_timeout, connection.peer, Arc::clone(&self.host));
             http2::serve(self, Box::new(clocked), connection, accepted, bounds).await;
         } else {
             self.serve_http1(stream, accepted, connection, bounds).await;

@@ -10,11 +10,12 @@ use crate::proxy::wire::{RequestFields, Via};
 use crate::routes::Routes;
 use crate::stores::Stores;
 use crate::upstream::Upstream;
+use futures::future::join_all;
 use http::HeaderName;
 use pingora::http::RequestHeader;
 use std::sync::Arc;
-use std::time::SystemTime;
-use vestibule_plugin::{RequestHead, RouteId};
+use std::time::{Duration, SystemTime};
+use vestibule_plugin::{Event, RequestHead, RouteId, Running};
 
 /// A generation. Exchanges pin the one they began with.
 pub struct Pipeline {
@@ -146,6 +147,39 @@ impl Pipeline {
             let before = before.and_then(|before| before.plugins.iter().find(same));
             built.plugin.on_install(before.map(|before| &*before.plugin));
         }
+    }
+
+    /// Has every plugin take what it needs before this configuration serves; what stands in the way, if anything does.
+    pub fn prepare(&self, before: Option<&Self>) -> Result<(), String> {
+        for built in &self.plugins {
+            let before = before.and_then(|before| before.plugins.iter().find(|other| other.name == built.name));
+            built
+                .plugin
+                .prepare(before.map(|before| &*before.plugin))
+                .map_err(|why| format!("[{}]: {why}", built.name))?;
+        }
+        Ok(())
+    }
+
+    /// Tells every plugin what happened.
+    pub fn tell(&self, event: &Event<'_>) {
+        for built in &self.plugins {
+            built.plugin.on_event(event);
+        }
+    }
+
+    /// Lets every plugin put what it still has in hand where it belongs; at most `patience`.
+    pub async fn stop(&self, patience: Duration) {
+        self.tell(&Event::Stopped(self.running()));
+        let stops = self.plugins.iter().map(|built| built.plugin.on_stop().get());
+        if tokio::time::timeout(patience, join_all(stops)).await.is_err() {
+            tracing::warn!(target: "listener", "stopped before every plugin had put away what it had in hand");
+        }
+    }
+
+    /// As events name it.
+    pub fn running(&self) -> Running<'_> {
+        Running { version: crate::build::VERSION, generation: self.number, config_hash: &self.hash }
     }
 
     /// Asks every plugin whether it takes part in this exchange.

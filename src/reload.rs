@@ -7,6 +7,7 @@ use crate::watch::Watch;
 use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::sync::Mutex;
+use vestibule_plugin::{Event, Spot};
 
 /// Takes new configurations, one at a time.
 pub struct Reloader {
@@ -74,6 +75,9 @@ impl Reloader {
                         "{}", error.message
                     );
                 }
+                let spots: Vec<Spot> = errors.errors().filter_map(Diagnostic::spot).collect();
+                let pipeline = self.host.pipeline();
+                pipeline.tell(&Event::ReloadRefused { running: pipeline.running(), mistakes: &spots });
                 tracing::error!(target: "config", "reload refused; the configuration that serves is unchanged");
             }
         }
@@ -102,6 +106,7 @@ impl Reloader {
         let (log, secret) = (generation.settings.log, generation.settings.store.secret);
         let pipeline = Pipeline::new(number, generation, current.upstreams(), &self.host.lent())
             .map_err(|error| self.failed(error))?;
+        pipeline.prepare(Some(&current)).map_err(|error| self.failed(error))?;
         self.host.log.configure(log, secret);
         self.host.install(pipeline);
         Ok(number)

@@ -30,6 +30,8 @@ const DRAIN_LOOK: Duration = Duration::from_millis(20);
 const DRAIN_NOTICE: Duration = Duration::from_millis(50);
 /// How long what is cut off gets to write down what became of it, in a store that may be slow, and in the log.
 const LAST_WORDS: Duration = Duration::from_secs(3);
+/// How long plugins get to put away what they have in hand.
+const LAST_DEEDS: Duration = Duration::from_secs(5);
 /// How long the last log lines get to reach stderr.
 const LAST_LINES: Duration = Duration::from_secs(1);
 
@@ -60,6 +62,7 @@ impl Server {
         reload::warn(&generation.warnings);
         let threats = Arc::new(Threats::new(&lent.meter));
         let pipeline = Pipeline::new(1, generation, &[], &lent)?;
+        pipeline.prepare(None)?;
         let host = Arc::new(Host::new(lent, log, threats, pipeline));
 
         let (drain, draining) = channel::channel(false);
@@ -175,6 +178,9 @@ impl Server {
         let left = in_flight();
         if left > 0 {
             self.cut_off().await;
+        }
+        self.host.pipeline().stop(LAST_DEEDS).await;
+        if left > 0 {
             tracing::warn!(target: "listener", in_flight = left, "stopped before all was done");
         } else {
             tracing::info!(target: "listener", in_flight = left, "stopped");

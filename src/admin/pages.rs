@@ -125,7 +125,7 @@ fn status(admin: &Admin) -> Value {
     let pipeline = host.pipeline();
     let store = pipeline.stores.standing();
     let names: Vec<&str> = pipeline.plugins.iter().map(|built| built.name).collect();
-    json!({
+    let mut status = json!({
         "version": crate::build::VERSION,
         "revision": crate::build::REVISION,
         "uptime_seconds": host.started.elapsed().as_secs(),
@@ -136,7 +136,13 @@ fn status(admin: &Admin) -> Value {
         "store": { "kind": store.kind, "up": store.up, "breaker": store.breaker.as_str() },
         "upstream": { "url": upstream_url(&pipeline.settings), "up": default_upstream_up(&pipeline) },
         "fleet": { "proxies": pipeline.stores.proxies() },
-    })
+    });
+    for built in &pipeline.plugins {
+        if let Some(own) = built.plugin.status() {
+            status[built.name] = own;
+        }
+    }
+    status
 }
 
 fn upstream_url(settings: &Settings) -> &str {
@@ -160,6 +166,21 @@ async fn reload(admin: &Admin) -> Page {
             Page::json(StatusCode::UNPROCESSABLE_ENTITY, &body)
         }
     }
+}
+
+/// The template of a path, for those who account for what was asked: no policy, key or principal stands in it.
+pub fn template(pipeline: &Pipeline, path: &str) -> String {
+    const OWN: [&str; 6] = ["/livez", "/readyz", "/metrics", "/status", "/config", "/reload"];
+    if OWN.contains(&path) {
+        return path.to_owned();
+    }
+    let below = path.strip_prefix('/').and_then(|path| path.split_once('/'));
+    let found = below.and_then(|(folder, below)| {
+        let built = pipeline.plugins.iter().find(|built| built.name.replace('_', "-") == folder)?;
+        let alike = |template: &&&str| template.split('/').count() == below.split('/').count();
+        built.plugin.admin_paths().iter().find(alike).map(|template| format!("/{folder}/{template}"))
+    });
+    found.unwrap_or_else(|| "/{unknown}".to_owned())
 }
 
 /// A path below a plugin's own: `/rate-limit/…`.

@@ -5,6 +5,7 @@ use serde::ser::{Serialize, SerializeStruct, Serializer};
 use std::fmt;
 use std::io::IsTerminal;
 use std::ops::Range;
+use vestibule_plugin::Spot;
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -60,6 +61,11 @@ pub(super) struct Excerpt {
 }
 
 impl Diagnostic {
+    /// Its place, without what stands there; `None` when it concerns no particular one.
+    pub fn spot(&self) -> Option<Spot> {
+        Some(Spot { line: self.line?, column: self.column? })
+    }
+
     /// An error that concerns `file` as a whole.
     pub fn error(file: String, message: String) -> Self {
         let (line, column, label, excerpt) = (None, None, String::new(), None);

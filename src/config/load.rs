@@ -299,6 +299,7 @@ impl Stages<'_> {
         let routes = drafts.iter().zip(1..).map(|(draft, id)| RouteEntry {
             id: RouteId(id),
             name: draft.file.name.clone(),
+            path: draft.file.path.clone(),
             key: draft.node.get(entry.name).map(Node::to_toml),
         });
         let Assembled { plugin, effective: shown, errors, warnings } = (entry.assemble)(Parts {

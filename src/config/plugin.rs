@@ -26,6 +26,8 @@ pub struct Entry {
     pub stage: Stage,
     /// Whether it runs when its table is absent.
     pub on_by_default: bool,
+    /// Keys that wait for a restart.
+    pub restart: &'static [&'static str],
     pub(super) table_schema: fn(&mut SchemaGenerator) -> Schema,
     pub(super) route_schema: fn(&mut SchemaGenerator) -> Option<Schema>,
     pub(super) assemble: fn(Parts<'_>) -> Assembled,
@@ -41,6 +43,7 @@ impl Entry {
             name: P::NAME,
             stage: P::STAGE,
             on_by_default: P::ON_BY_DEFAULT,
+            restart: P::RESTART,
             table_schema: |generator| generator.subschema_for::<P::Config>(),
             route_schema: |generator| {
                 let none = P::Route::schema_id() == NoRoute::schema_id();
@@ -84,9 +87,9 @@ where
         None => Some(P::Config::default()),
         Some(table) => read(table, KeyPath::Table, &mut assembled.errors),
     };
-    let entries = parts.routes.into_iter().map(|RouteEntry { id, name, key }| {
+    let entries = parts.routes.into_iter().map(|RouteEntry { id, name, path, key }| {
         let key = key.and_then(|key| read(key, |path| KeyPath::Route(id, path), &mut assembled.errors));
-        RouteEntry { id, name, key }
+        RouteEntry { id, name, path, key }
     });
     let routes = Routes::new(entries.collect());
     let Some(config) = config else { return assembled };

@@ -119,7 +119,7 @@ impl<S: IO> Guard<S> {
     }
 
     fn refuse(&mut self, threat: Threat, answer: &'static [u8]) {
-        self.host.refuse_head(threat);
+        self.host.refuse_head(threat, self.connection.peer);
         // Bytes of an earlier response are out already: a head is read only after its predecessor's response.
         self.out = Outbox::default();
         self.out.put(answer);

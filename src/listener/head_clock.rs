@@ -13,6 +13,7 @@ use pingora::protocols::{ALPN, IO, Shutdown, Ssl, UniqueID, UniqueIDType};
 use std::fmt;
 use std::future::Future;
 use std::io::{self, IoSlice};
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -27,13 +28,14 @@ pub struct HeadClock<S> {
     patience: Duration,
     /// What the clock runs for, and the clock.
     running: Option<(u64, Pin<Box<Sleep>>)>,
+    peer: IpAddr,
     host: Arc<Host>,
 }
 
 impl<S: IO> HeadClock<S> {
-    /// Gives each head on `io` so much time.
-    pub fn new(io: S, patience: Duration, host: Arc<Host>) -> Self {
-        Self { io, scan: FrameScan::default(), patience, running: None, host }
+    /// Gives each head of `peer` on `io` so much time.
+    pub fn new(io: S, patience: Duration, peer: IpAddr, host: Arc<Host>) -> Self {
+        Self { io, scan: FrameScan::default(), patience, running: None, peer, host }
     }
 
     /// Nothing to read: is a head under way, and its time up?
@@ -48,7 +50,7 @@ impl<S: IO> HeadClock<S> {
         if let Some((_, clock)) = &mut self.running {
             ready!(clock.as_mut().poll(cx));
         }
-        self.host.refuse_head(Threat::SlowHead);
+        self.host.refuse_head(Threat::SlowHead, self.peer);
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "a request head took too long")))
     }
 }

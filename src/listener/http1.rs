@@ -26,7 +26,7 @@ pub async fn serve<A: HttpServerApp + Send + Sync + 'static>(
         let current = (Arc::clone(&connection), Monotonic(0));
         let served = CURRENT.scope(current, listener.app().process_new_http(session, &listener.draining)).await;
         if connection.head_was_lost() {
-            listener.host.refuse_head(Threat::Framing);
+            listener.host.refuse_head(Threat::Framing, connection.peer);
         }
         let Some((stream, settings)) = served.map(pingora::apps::ReusedHttpStream::consume) else { return };
         if *listener.draining.borrow() || connection.is_pipelined() {

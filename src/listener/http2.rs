@@ -105,7 +105,7 @@ pub async fn serve<A: HttpServerApp + Send + Sync + 'static>(
                 }));
             }
             Ok(Some(H2Accept::Rejected)) => {
-                listener.host.refuse_head(Threat::Framing);
+                listener.host.refuse_head(Threat::Framing, connection.peer);
                 malformed += 1;
                 if malformed >= MAX_MALFORMED {
                     return;

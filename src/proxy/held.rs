@@ -153,6 +153,7 @@ async fn read_body(session: &mut Session, exchange: &mut Exchange, limit: u64) -
             return Ok(None);
         }
         request::keep_pace(chunk.len(), exchange)?;
+        request::show_upload(&chunk, exchange);
         whole.extend_from_slice(&chunk);
     }
     Ok(Some(whole.freeze()))

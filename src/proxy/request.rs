@@ -292,9 +292,20 @@ pub fn keep_pace(bytes: usize, exchange: &Exchange) -> Result<()> {
     Err(Error::explain(ErrorType::ReadTimedout, "request body too slow").into_down())
 }
 
+/// Shows a piece of request body to the hooks.
+pub fn show_upload(piece: &Bytes, exchange: &mut Exchange) {
+    for attached in &mut exchange.story.hooks {
+        attached.enter().on_upload(piece);
+        attached.leave();
+    }
+}
+
 /// Counts a piece of request body of the stream lane against the limit.
 pub fn count_body(body: Option<&Bytes>, end: bool, exchange: &mut Exchange) -> Result<()> {
     exchange.request_bytes += body.map_or(0, |chunk| chunk.len() as u64);
+    if let Some(piece) = body {
+        show_upload(piece, exchange);
+    }
     if !end {
         keep_pace(body.map_or(0, Bytes::len), exchange)?;
     }

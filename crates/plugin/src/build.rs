@@ -21,6 +21,8 @@ pub trait Build: Plugin + Sized {
     type Config: DeserializeOwned + Serialize + JsonSchema + Default;
     /// Its key inside a `[[routes]]` entry; [`NoRoute`] when it has none.
     type Route: DeserializeOwned + JsonSchema;
+    /// Keys of its table that a reload does not change, as `table.key`; see [`Plugin::prepare`].
+    const RESTART: &'static [&'static str] = &[];
     /// The stores it uses: `()` or `Arc<dyn Port>`.
     type Store;
 
@@ -168,6 +170,8 @@ pub struct RouteEntry<R> {
     pub id: RouteId,
     /// Its name.
     pub name: String,
+    /// Its path template, e.g. `/orders/{id}/{*rest}`.
+    pub path: String,
     /// The plugin's key in it, when written.
     pub key: Option<R>,
 }

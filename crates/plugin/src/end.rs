@@ -19,6 +19,8 @@ pub struct End<'a> {
     pub answered_by: AnsweredBy,
     /// Slug of the problem that was answered here.
     pub problem: Option<&'a str>,
+    /// Why, in more detail; see [`Problem::reason`](crate::Problem::reason).
+    pub reason: Option<&'a str>,
     /// When the first byte of the request head came.
     pub began: Monotonic,
     /// From `began` to the last byte sent; to the head for a 101 and for event streams.

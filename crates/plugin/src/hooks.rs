@@ -1,8 +1,8 @@
 //! The two halves of a plugin: the long-lived one and the one of an exchange.
 
 use crate::{
-    AccessLine, AdminCall, AdminReply, End, Facts, Failure, Fields, Flow, Held, HeldFlow, Keep, Looked, RequestHead,
-    ResponseHead, RouteId, Soon,
+    AccessLine, AdminCall, AdminReply, End, Event, Facts, Failure, Fields, Flow, Held, HeldFlow, Keep, Looked,
+    RequestHead, ResponseHead, RouteId, Soon,
 };
 use bytes::Bytes;
 use http::HeaderName;
@@ -57,9 +57,34 @@ pub trait Plugin: Any + Send + Sync {
         None
     }
 
+    /// Takes what it needs of the machine, before the configuration it was built from serves. `before` is what serves until
+    /// then under the same name: what it holds may be shared. A sentence says why it cannot be; then the process does not
+    /// start, or goes on with the configuration it has.
+    fn prepare(&self, _before: Option<&dyn Plugin>) -> Result<(), String> {
+        Ok(())
+    }
+
     /// The configuration this was built from serves from now on. Once; one that is only checked, or fails, never gets
     /// here. `before` is what served until now under the same name: what it has learned may be taken over.
     fn on_install(&self, _before: Option<&dyn Plugin>) {}
+
+    /// Hears of what happened outside an exchange, or at its door.
+    fn on_event(&self, _event: &Event<'_>) {}
+
+    /// The last exchange is over and the process ends: what is still in hand is put where it belongs, soon.
+    fn on_stop(&self) -> Soon<'_, ()> {
+        Soon::Now(())
+    }
+
+    /// How it is doing, for `GET /status`, under its name.
+    fn status(&self) -> Option<serde_json::Value> {
+        None
+    }
+
+    /// Templates of what [`Self::admin`] answers, below this plugin's own path, e.g. `{policy}/{key}`.
+    fn admin_paths(&self) -> &'static [&'static str] {
+        &[]
+    }
 
     /// Answers a call on the admin listener below this plugin's own path; `None`: no such path.
     fn admin<'a>(&'a self, _call: &'a AdminCall<'a>) -> Option<Soon<'a, AdminReply>> {
@@ -123,8 +148,16 @@ pub trait Hooks: Send + Sync {
         Soon::Now(HeldFlow::Continue)
     }
 
+    /// Sees a piece of the request body as it comes, in both lanes.
+    fn on_upload(&mut self, _piece: &Bytes) {}
+
     /// Edits the head of the final response, whoever wrote it. Innermost first; must not change the status.
     fn on_response(&mut self, _response: &mut ResponseHead<'_>, _facts: &Facts) {}
+
+    /// Whether it reads the access line of what others have added, though nobody may write that line.
+    fn reads_line(&self) -> bool {
+        false
+    }
 
     /// The exchange is over. Exactly once for every attached hook, whatever happened. `line` is the access line.
     fn on_end<'a>(&'a mut self, _end: &'a End<'a>, _facts: &'a Facts, _line: &'a mut AccessLine) -> Soon<'a, ()> {

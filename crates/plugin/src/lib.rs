@@ -9,6 +9,7 @@ mod admin;
 mod build;
 mod clock;
 mod end;
+mod event;
 mod facts;
 pub mod files;
 mod flow;
@@ -27,6 +28,7 @@ pub use build::{
 };
 pub use clock::{Clock, Monotonic, SystemClock};
 pub use end::{AnsweredBy, Attempt, AttemptResult, End, Ended};
+pub use event::{AdminAct, Denial, Event, Running, Spot};
 pub use facts::{Claims, ClientAddress, Facts, Principal, PrincipalKind, RouteId, TraceContext, claim};
 pub use flow::{Detach, Failure, Flow, Held, HeldFlow, Hold, Keep, Looked, Sent, WhyFailed, WhyFlowing};
 pub use head::{Fields, RequestHead, ResponseHead};

@@ -81,6 +81,9 @@ pub struct Problem {
     pub fields: Vec<(HeaderName, HeaderValue)>,
     /// The status a gRPC client gets.
     pub grpc: GrpcStatus,
+    /// Which rule refused, in a word or two that hold nothing of the request: an outcome, names of policies. For those who
+    /// account for refusals; the client is not told.
+    pub reason: Option<Cow<'static, str>>,
     /// For the log.
     pub cause: Option<String>,
 }
@@ -108,6 +111,7 @@ impl Problem {
             members: Vec::new(),
             fields: Vec::new(),
             grpc,
+            reason: None,
             cause: None,
         }
     }
@@ -140,6 +144,12 @@ impl Problem {
     pub fn retry_after(self, wait: Duration) -> Self {
         let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
         self.field(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)))
+    }
+
+    /// With the rule that refused.
+    pub fn reason(mut self, reason: impl Into<Cow<'static, str>>) -> Self {
+        self.reason = Some(reason.into());
+        self
     }
 
     /// With an explanation for the log.

@@ -50,6 +50,7 @@ pub(crate) fn refused(shared: &Shared, refused: Refused) -> Problem {
             .registered("https://iana.org/assignments/http-problem-types#quota-exceeded")
             .detail("Too many credentials from this address were refused.")
             .member("violated-policies", vec![FAILURES])
+            .reason(FAILURES)
             .retry_after(wait),
         Refused::Bad(Outcome::BadApiKey) => {
             let problem = Problem::new("invalid-api-key", StatusCode::UNAUTHORIZED, "Invalid API key")

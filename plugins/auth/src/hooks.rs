@@ -94,7 +94,9 @@ impl Exchange {
     fn conclude(&mut self, outcome: Outcome, refusal: Option<Problem>) -> Flow {
         self.outcome = outcome;
         self.shared.metrics.decided(outcome);
-        refusal.map_or(Flow::Continue, Flow::respond)
+        let Some(mut refusal) = refusal else { return Flow::Continue };
+        refusal.reason.get_or_insert(Cow::Borrowed(outcome.as_str()));
+        Flow::respond(refusal)
     }
 }
 

@@ -93,6 +93,7 @@ fn exchange(
         ended: Ended::Ok,
         answered_by: AnsweredBy::Upstream,
         problem: None,
+        reason: None,
         began: Monotonic(0),
         duration: Duration::ZERO,
         first_byte: None,

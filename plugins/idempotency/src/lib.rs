@@ -78,6 +78,10 @@ impl Plugin for Idempotency {
         self.shared.install();
     }
 
+    fn admin_paths(&self) -> &'static [&'static str] {
+        &["{principal}/{key}"]
+    }
+
     fn admin<'a>(&'a self, call: &'a AdminCall<'a>) -> Option<Soon<'a, AdminReply>> {
         admin::answer(&self.shared, call)
     }

@@ -28,7 +28,7 @@ fn build(table: &str, route: Option<&str>, store: StoreTerms) -> Result<Idempote
         idempotency: RouteKey,
     }
     let key = route.map(|route| toml::from_str::<Entry>(&format!("idempotency = {route}")).expect("a key").idempotency);
-    let routes = Routes::new(vec![RouteEntry { id: RouteId(1), name: "orders".into(), key }]);
+    let routes = Routes::new(vec![RouteEntry { id: RouteId(1), name: "orders".into(), path: "/orders".into(), key }]);
     let ledger = Arc::new(Ledger::new(Arc::new(MemoryRecords::new(clock, 1 << 20))));
     Idempotency::build(config, &routes, ledger, &deps)
 }

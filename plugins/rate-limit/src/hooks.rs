@@ -241,6 +241,7 @@ fn refusal(plan: &Plan, asked: &Asked, taken: &Taken) -> Option<Problem> {
             names.join("` and `"),
             if seconds == 1 { "" } else { "s" }
         ))
+        .reason(names.first().copied().unwrap_or_default().to_owned())
         .member("violated-policies", names)
         .retry_after(Duration::from_nanos(wait_ns));
     Some(if asked.is_grpc { problem.field(headers::GRPC_PUSHBACK, headers::milliseconds(wait_ns)) } else { problem })

@@ -49,6 +49,10 @@ impl Plugin for RateLimit {
         self.shared.install();
     }
 
+    fn admin_paths(&self) -> &'static [&'static str] {
+        &["{policy}", "{policy}/{key}"]
+    }
+
     fn admin<'a>(&'a self, call: &'a AdminCall<'a>) -> Option<Soon<'a, AdminReply>> {
         admin::answer(&self.shared, call)
     }

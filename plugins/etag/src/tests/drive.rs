@@ -32,7 +32,7 @@ pub(super) fn build(config: Config, key: Option<RouteKey>) -> Result<Proxy, Buil
         store: vestibule_plugin::StoreTerms::default(),
         ipv6_prefix: 64,
     };
-    let routes = Routes::new(vec![RouteEntry { id: RouteId(1), name: "one".into(), key }]);
+    let routes = Routes::new(vec![RouteEntry { id: RouteId(1), name: "one".into(), path: "/".into(), key }]);
     Ok(Proxy { plugin: ETag::build(config, &routes, locks(), &deps)?, meter })
 }
 
@@ -113,6 +113,7 @@ pub(super) fn end(hooks: &mut dyn Hooks, method: &Method, facts: &Facts) -> Acce
         ended: Ended::Ok,
         answered_by: AnsweredBy::Upstream,
         problem: None,
+        reason: None,
         began: Monotonic(0),
         duration: Duration::ZERO,
         first_byte: None,

@@ -112,6 +112,7 @@ pub(super) fn end(mut hooks: Box<dyn Hooks>, told: Told) {
         ended: Ended::Ok,
         answered_by: AnsweredBy::Upstream,
         problem: None,
+        reason: None,
         began: Monotonic::default(),
         duration: Duration::from_millis(80),
         first_byte: Some(Duration::from_millis(30)),

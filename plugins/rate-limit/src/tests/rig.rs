@@ -236,6 +236,7 @@ fn build(
     names.extend(file.routes.iter().map(|route| route.name.clone()));
     let entries = file.routes.into_iter().zip(1..).map(|(route, id)| RouteEntry {
         id: RouteId(id),
+        path: format!("/{}", route.name),
         name: route.name,
         key: route.rate_limit,
     });
@@ -268,6 +269,7 @@ fn end(status: StatusCode) -> End<'static> {
         ended: Ended::Ok,
         answered_by: AnsweredBy::Upstream,
         problem: None,
+        reason: None,
         began: Monotonic(0),
         duration: Duration::ZERO,
         first_byte: None,
