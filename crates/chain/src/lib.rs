@@ -1,0 +1,20 @@
+//! The audit log as it lies on disk: one record a line, each holding the hash of the one before it, and checkpoints that
+//! a key has signed.
+//!
+//! The proxy writes it and continues it after a crash; whoever doubts it verifies it, with nothing but the files. Both
+//! read it through this crate, so that they cannot disagree. Nothing here writes to a disk.
+
+pub mod canonical;
+mod checkpoint;
+mod digest;
+pub mod layout;
+mod record;
+mod stamp;
+
+pub use checkpoint::{BadKey, Checkpoint, SigningKey, VerifyingKey};
+pub use digest::{ChainId, Digest, link};
+pub use record::{BadLine, MAX_LINE, Record, append, event_type};
+pub use stamp::{millis, rfc3339};
+
+/// What every type of event begins with.
+pub const TYPE_PREFIX: &str = "io.vestibule.";
