@@ -2,14 +2,14 @@
 
 use crate::config::settings;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 use vestibule_plugin::meter::{Desc, Registry};
 use vestibule_plugin::{Clock, Secret};
 use vestibule_store::records::Standing;
 use vestibule_store::{
     Contact, FleetQuotas, Ledger, Locks, Measured, MemoryQuotas, MemoryRecords, OnDemand, Quotas, Records,
-    RedisRecords, RedisSettings,
+    RedisRecords, RedisSettings, RedisStreams, Streams,
 };
 
 const UP: Desc = Desc { name: "vestibule_store_up", help: "Whether the store answered last time.", labels: &[] };
@@ -26,6 +26,8 @@ pub struct Stores {
     quotas: Arc<Counted>,
     records: Arc<Kept>,
     locks: Arc<OnceLock<Arc<Locks>>>,
+    /// None in memory: nobody could read them.
+    streams: Option<Arc<RedisStreams>>,
 }
 
 /// Debts, and whether a plugin asked for them.
@@ -55,7 +57,8 @@ impl Stores {
         let memory = Arc::new(MemoryQuotas::new(Arc::clone(clock)));
         let quotas = Counted::new(Arc::clone(&memory) as _, memory);
         let records = Arc::new(MemoryRecords::new(Arc::clone(clock), 0));
-        Self { quotas, records: Kept::new(Place::Memory(records), clock, meter), locks: Arc::default() }
+        let records = Kept::new(Place::Memory(records), clock, meter);
+        Self { quotas, records, locks: Arc::default(), streams: None }
     }
 
     /// As these, with everything that proxies share in a Redis. Connects to nothing yet.
@@ -70,8 +73,10 @@ impl Stores {
         let secret = Secret::new(store.secret);
         let fleet = FleetQuotas::new(&settings, secret, Arc::clone(memory), Arc::clone(clock), meter);
         let quotas = Counted::new(Arc::new(fleet.map_err(|error| error.to_string())?), Arc::clone(memory));
+        let streams = RedisStreams::new(&settings, Arc::clone(clock), meter).map_err(|error| error.to_string())?;
         let records = Arc::new(RedisRecords::new(settings).map_err(|error| error.to_string())?);
-        Ok(Self { quotas, records: Kept::new(Place::Redis(records), clock, meter), locks: Arc::default() })
+        let records = Kept::new(Place::Redis(records), clock, meter);
+        Ok(Self { quotas, records, locks: Arc::default(), streams: Some(Arc::new(streams)) })
     }
 
     /// Bounds what is held here of keyed requests, in bytes. What is over a smaller bound stays until it expires.
@@ -90,15 +95,21 @@ impl Stores {
             standing.up = counted.up && (standing.up || self.records.ledger.get().is_none());
             standing.breaker = standing.breaker.max(counted.breaker);
         }
+        if let Some(up) = self.streams.as_ref().and_then(|streams| streams.is_up()) {
+            let others = self.records.ledger.get().is_some() || self.quotas.used.load(Ordering::Relaxed);
+            standing.up = up && (standing.up || !others);
+        }
         standing
     }
 
     /// Shows whether the store is up, now that a plugin uses it.
     fn show_up(&self) {
         let (quotas, records) = (Arc::downgrade(&self.quotas), Arc::downgrade(&self.records));
+        let streams = self.streams.as_ref().map(Arc::downgrade);
         self.records.meter.gauge(UP).with_fn(&[], move || {
             let (quotas, records) = (quotas.upgrade()?, records.upgrade()?);
-            let stores = Self { quotas, records, locks: Arc::default() };
+            let streams = streams.as_ref().and_then(Weak::upgrade);
+            let stores = Self { quotas, records, locks: Arc::default(), streams };
             Some(f64::from(u8::from(stores.standing().up)))
         });
     }
@@ -221,5 +232,17 @@ impl Provide<Arc<Ledger>> for Stores {
         self.show_up();
         let measured = || Measured::new(place.records(), meter, Arc::clone(clock));
         Arc::clone(ledger.get_or_init(|| Arc::new(Ledger::new(Arc::new(measured())))))
+    }
+}
+
+/// `None` without a store that others read.
+impl Provide<Option<OnDemand<dyn Streams>>> for Stores {
+    fn provide(&self) -> Option<OnDemand<dyn Streams>> {
+        let streams = Arc::clone(self.streams.as_ref()?);
+        let stores = self.clone();
+        Some(OnDemand::new(move || {
+            stores.show_up();
+            Arc::clone(&streams) as _
+        }))
     }
 }

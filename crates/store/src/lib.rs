@@ -9,6 +9,7 @@ mod on_demand;
 pub mod quotas;
 pub mod records;
 mod redis;
+pub mod streams;
 mod timings;
 
 pub use ledger::Ledger;
@@ -17,3 +18,4 @@ pub use on_demand::OnDemand;
 pub use quotas::{FleetQuotas, MemoryQuotas, Quotas};
 pub use records::{Measured, MemoryRecords, Records};
 pub use redis::{BadUrl, Contact, RedisRecords, RedisUrl, Settings as RedisSettings};
+pub use streams::{RedisStreams, Streams};

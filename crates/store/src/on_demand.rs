@@ -4,9 +4,9 @@ use std::fmt;
 use std::sync::Arc;
 
 /// Gives a shared handle to whoever asks; until then the store counts as unused.
-pub struct OnDemand<T>(Box<dyn Fn() -> Arc<T> + Send + Sync>);
+pub struct OnDemand<T: ?Sized>(Box<dyn Fn() -> Arc<T> + Send + Sync>);
 
-impl<T> OnDemand<T> {
+impl<T: ?Sized> OnDemand<T> {
     /// Of what `make` gives.
     pub fn new(make: impl Fn() -> Arc<T> + Send + Sync + 'static) -> Self {
         Self(Box::new(make))
@@ -18,7 +18,7 @@ impl<T> OnDemand<T> {
     }
 }
 
-impl<T> fmt::Debug for OnDemand<T> {
+impl<T: ?Sized> fmt::Debug for OnDemand<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("OnDemand")
     }

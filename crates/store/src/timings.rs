@@ -26,10 +26,22 @@ pub(crate) enum Operation {
     QuotaTake,
     QuotaReset,
     QuotaPeers,
+    Append,
 }
 
-const OPERATIONS: [&str; 10] =
-    ["begin", "renew", "complete", "release", "forget", "lock", "unlock", "quota_take", "quota_reset", "quota_peers"];
+const OPERATIONS: [&str; 11] = [
+    "begin",
+    "renew",
+    "complete",
+    "release",
+    "forget",
+    "lock",
+    "unlock",
+    "quota_take",
+    "quota_reset",
+    "quota_peers",
+    "append",
+];
 
 /// What comes of it.
 #[derive(Clone, Copy, Debug)]

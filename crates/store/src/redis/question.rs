@@ -1,4 +1,4 @@
-//! What is asked about buckets: a script with its keys and numbers.
+//! What is asked about buckets and streams: a script with its keys and words.
 
 use super::failure::{Failure, answered};
 use super::script::{By, Script};
@@ -9,6 +9,7 @@ static TAKE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("take.
 static RESET: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("reset.lua")));
 static PEERS: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("peers.lua")));
 static BORN: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("born.lua")));
+static APPEND: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("append.lua")));
 static PROBE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("probe.lua")));
 
 /// Which script.
@@ -18,6 +19,7 @@ pub(crate) enum Asks {
     Reset,
     Peers,
     Born,
+    Append,
     Probe,
 }
 
@@ -37,6 +39,7 @@ impl Question {
             Asks::Reset => &RESET,
             Asks::Peers => &PEERS,
             Asks::Born => &BORN,
+            Asks::Append => &APPEND,
             Asks::Probe => &PROBE,
         };
         Self { script, keys, args, tag: rand::random() }
