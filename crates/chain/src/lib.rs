@@ -7,13 +7,23 @@
 pub mod canonical;
 mod checkpoint;
 mod digest;
+mod fault;
+mod follow;
+mod head;
 pub mod layout;
+mod read;
 mod record;
+pub mod recover;
 mod stamp;
+pub mod types;
 
 pub use checkpoint::{BadKey, Checkpoint, SigningKey, VerifyingKey};
 pub use digest::{ChainId, Digest, link};
-pub use record::{BadLine, MAX_LINE, Record, append, event_type};
+pub use fault::Fault;
+pub use follow::Follower;
+pub use head::{OPEN_IDS, SegmentHead};
+pub use read::{Ending, Line, Lines};
+pub use record::{BadLine, MAX_LINE, Record, append, event_time, event_type};
 pub use stamp::{millis, rfc3339};
 
 /// What every type of event begins with.

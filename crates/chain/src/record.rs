@@ -70,11 +70,22 @@ pub fn append(out: &mut Vec<u8>, record: &Record<'_>) {
 
 /// The type of a canonical event: its members are sorted, so it stands last.
 pub fn event_type(event: &[u8]) -> Option<&str> {
-    const TYPE: &[u8] = b",\"type\":\"";
-    let body = event.strip_suffix(b"\"}")?;
-    let from = body.windows(TYPE.len()).rposition(|window| window == TYPE)? + TYPE.len();
-    let name = std::str::from_utf8(&body[from..]).ok()?;
-    (!name.contains(['"', '\\'])).then_some(name)
+    last_member(event.strip_suffix(b"}")?, b",\"type\":").map(|(_, name)| name)
+}
+
+/// The time of a canonical event, which stands before its type.
+pub fn event_time(event: &[u8]) -> Option<&str> {
+    let (rest, _) = last_member(event.strip_suffix(b"}")?, b",\"type\":")?;
+    last_member(rest, b",\"time\":").map(|(_, time)| time)
+}
+
+/// The text of the member that ends here, if it has this name and no escapes, and what stands before it.
+fn last_member<'a>(members: &'a [u8], name: &[u8]) -> Option<(&'a [u8], &'a str)> {
+    let body = members.strip_suffix(b"\"")?;
+    let quote = memchr::memrchr(b'"', body)?;
+    let text = std::str::from_utf8(&body[quote + 1..]).ok()?;
+    let rest = body[..quote].strip_suffix(name)?;
+    (!text.contains('\\')).then_some((rest, text))
 }
 
 #[cfg(test)]
@@ -92,13 +103,30 @@ mod tests {
 
     #[test]
     fn a_record_reads_back_and_ends_with_its_line() {
-        let event = br#"{"data":{},"type":"io.vestibule.process.started"}"#;
+        let event = br#"{"data":{},"time":"2026-11-22T10:03:11.482Z","type":"io.vestibule.process.started"}"#;
         let line = line(1042, event);
         let (last, line) = line.split_last().expect("a line");
         assert_eq!(*last, b'\n');
         let record = Record::parse(line).expect("a record");
         assert_eq!((record.seq, record.event), (1042, &event[..]));
         assert_eq!(event_type(record.event), Some("io.vestibule.process.started"));
+        assert_eq!(event_time(record.event), Some("2026-11-22T10:03:11.482Z"));
+    }
+
+    #[test]
+    fn another_member_is_no_type() {
+        for event in [
+            r#"{"data":{"type":"a"}}"#,
+            r#"{"data":{"type":"a"},"z":"b"}"#,
+            r#"{"a":"b","type":"a\"}"#,
+            r#"{"a":"b","type":"\"a"}"#,
+            r#"{"a":"b","type":1}"#,
+            r#"{"a":",\"type\":\"b"}"#,
+            "{}",
+            "",
+        ] {
+            assert_eq!(event_type(event.as_bytes()), None, "{event}");
+        }
     }
 
     /// AUD-16, AUD-17: one form, and no other.

@@ -6,6 +6,7 @@
 //! what was awaited: nothing here sleeps in the hope that something has happened.
 
 pub mod answer;
+pub mod audit_log;
 pub mod certs;
 pub mod clock;
 pub mod deadline;
@@ -24,6 +25,7 @@ mod task;
 mod wire;
 
 pub use answer::Answer;
+pub use audit_log::AuditLog;
 pub use certs::{Alpn, Certs};
 pub use clock::FakeClock;
 pub use deadline::{DEADLINE, within};

@@ -1,0 +1,3 @@
+//! Logs as the proxy writes them, and what can become of them.
+
+mod recover;
