@@ -8,7 +8,6 @@ use crate::api_keys::ApiKeys;
 use crate::claims::Rules;
 use crate::config::{Config, Route};
 use crate::door::Door;
-use crate::fetch;
 use crate::jwk::{self, KeySet};
 use crate::key::Material;
 use crate::metrics::Metrics;
@@ -115,7 +114,7 @@ fn remote(config: &Config, errors: &mut BuildErrors) -> Source {
     }
     let mut authorities = None;
     if !config.jwks_ca_file.is_empty() {
-        match read(&config.jwks_ca_file).and_then(|pem| fetch::authorities(&pem)) {
+        match read(&config.jwks_ca_file).and_then(|pem| vestibule_outbound::authorities(&pem)) {
             Ok(own) => authorities = Some(own),
             Err(why) => {
                 let path = &config.jwks_ca_file;

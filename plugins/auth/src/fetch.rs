@@ -1,14 +1,9 @@
 //! One fetch of a key set: from the address in the file, as it is, within its time.
 
 use crate::jwk::{self, ReadSet};
-use reqwest::{Client, StatusCode, redirect};
-use rustls::crypto::ring::default_provider;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
-use rustls::{ClientConfig, RootCertStore};
-use std::error::Error;
-use std::sync::Arc;
+use reqwest::{Client, StatusCode};
 use std::time::Duration;
+use vestibule_outbound::innermost;
 
 /// Most bytes of a key set.
 const MAX_BYTES: usize = 1 << 20;
@@ -33,43 +28,6 @@ impl Failed {
 
 /// What came of a fetch.
 pub(crate) type Fetched = Result<(ReadSet, Option<Duration>), Failed>;
-
-/// The authorities in a PEM file.
-pub(crate) fn authorities(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
-    let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
-    match all {
-        Ok(all) if all.is_empty() => Err("no certificate in it; expected PEM".to_owned()),
-        Ok(all) => Ok(all),
-        Err(error) => Err(error.to_string()),
-    }
-}
-
-/// A client that follows nothing and trusts `authorities`, or those of the web when there are none of one's own.
-pub(crate) fn client(own: Option<&[CertificateDer<'static>]>) -> Result<Client, String> {
-    let mut roots = RootCertStore::empty();
-    match own {
-        Some(own) => {
-            own.iter().try_for_each(|authority| roots.add(authority.clone())).map_err(|error| error.to_string())?;
-        }
-        None => roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
-    }
-    let tls = ClientConfig::builder_with_provider(Arc::new(default_provider()))
-        .with_safe_default_protocol_versions()
-        .map_err(|error| error.to_string())?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Client::builder()
-        .tls_backend_preconfigured(tls)
-        .redirect(redirect::Policy::none())
-        // The environment does not choose where keys come from.
-        .no_proxy()
-        .http1_only()
-        // A connection that has been idle for minutes is rarely alive.
-        .pool_max_idle_per_host(0)
-        .user_agent(concat!("vestibule/", env!("CARGO_PKG_VERSION")))
-        .build()
-        .map_err(|error| error.to_string())
-}
 
 /// Fetches the set; all of it takes at most `within`.
 pub(crate) async fn fetch(client: &Client, url: &str, within: Duration) -> Fetched {
@@ -99,15 +57,6 @@ async fn fetch_all(client: &Client, url: &str) -> Fetched {
     }
     let read = jwk::read_set(&body).map_err(Failed::Invalid)?;
     Ok((read, max_age))
-}
-
-/// What is behind the layers that say the address again.
-fn innermost(error: &reqwest::Error) -> String {
-    let mut cause: &dyn Error = error;
-    while let Some(next) = cause.source() {
-        cause = next;
-    }
-    cause.to_string()
 }
 
 /// `max-age` of Cache-Control (RFC 9111 section 5.2.2.1).

@@ -91,7 +91,7 @@ impl Drop for Waiting {
 impl Remote {
     /// Begins to fetch, in a thread that ends when the last handle is dropped.
     pub(crate) fn start(terms: Terms, clock: &Arc<dyn Clock>, metrics: &Arc<Metrics>) -> Result<Arc<Self>, String> {
-        let client = fetch::client(terms.authorities.as_deref())?;
+        let client = vestibule_outbound::client(terms.authorities.as_deref(), None)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| error.to_string())?;
         let (remote, asks) = Self::new(terms, clock, metrics);
