@@ -1,0 +1,158 @@
+//! Header fields: the few that are kept, and what the fields of a body say.
+
+use super::scope::Scope;
+use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, ORIGIN, REFERER};
+use http::uri::Uri;
+use serde_json::{Map, Value};
+
+/// `content-type`, `accept`, and the origins in `origin` and `referer`; of repeated fields the first.
+pub(super) fn redact(scope: Scope<'_>, headers: &HeaderMap) -> Value {
+    let text = |name: &HeaderName| Some(String::from_utf8_lossy(headers.get(name)?.as_bytes()).into_owned());
+    let of_uri = |name: &HeaderName| origin(headers.get(name)?.as_bytes());
+    let fields = [
+        (CONTENT_TYPE, text(&CONTENT_TYPE)),
+        (ACCEPT, text(&ACCEPT)),
+        (ORIGIN, of_uri(&ORIGIN)),
+        (REFERER, of_uri(&REFERER)),
+    ];
+    let kept = fields.into_iter().filter_map(|(name, value)| {
+        let value = scope.named(name.as_str(), &value?).into_owned();
+        Some((name.as_str().to_owned(), Value::String(value)))
+    });
+    Value::Object(kept.collect::<Map<_, _>>())
+}
+
+/// Scheme, host and port without user information (RFC 6454 section 6.1), or `null`; nothing of what is neither.
+fn origin(value: &[u8]) -> Option<String> {
+    if value == b"null" {
+        return Some("null".to_owned());
+    }
+    let uri = Uri::try_from(value).ok()?;
+    let (scheme, host) = (uri.scheme_str()?, uri.host()?);
+    let port = uri.port().map(|port| format!(":{port}")).unwrap_or_default();
+    Some(format!("{scheme}://{host}{port}"))
+}
+
+/// Whether a `content-type` is JSON: `application/json`, `text/json`, or a type with the suffix `+json` (RFC 6839).
+pub(super) fn is_json(content_type: &[u8]) -> bool {
+    let essence = content_type.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
+    let essence = essence.to_ascii_lowercase();
+    let mut halves = essence.split(|byte| *byte == b'/');
+    match (halves.next(), halves.next(), halves.next()) {
+        (Some(b"application" | b"text"), Some(b"json"), None) => true,
+        (Some(kind), Some(subtype), None) => !kind.is_empty() && subtype.ends_with(b"+json"),
+        _ => false,
+    }
+}
+
+/// Whether a `content-encoding` says anything else than that there is none.
+pub(super) fn is_coded(content_encoding: &[u8]) -> bool {
+    content_encoding
+        .split(|byte| *byte == b',')
+        .map(<[u8]>::trim_ascii)
+        .any(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::redact::Redactor;
+    use http::HeaderValue;
+    use serde_json::json;
+
+    fn headers(fields: &[(&'static str, &str)]) -> Value {
+        let mut map = HeaderMap::new();
+        for (name, value) in fields {
+            map.append(*name, HeaderValue::from_bytes(value.as_bytes()).expect("a field value"));
+        }
+        Redactor::new(["cookie", "accept-x", "token"]).headers(&map)
+    }
+
+    /// AUD-08: no field is kept that could carry a secret of its own.
+    #[test]
+    fn four_fields_are_kept() {
+        let all = headers(&[
+            ("content-type", "application/json; charset=utf-8"),
+            ("accept", "text/html, */*;q=0.1"),
+            ("origin", "https://app.example.com"),
+            ("referer", "https://app.example.com:8443/reset?code=abc#x"),
+            ("cookie", "session=abc"),
+            ("authorization", "Bearer abc"),
+            ("user-agent", "curl"),
+            ("idempotency-key", "k1"),
+            ("x-api-key", "k2"),
+        ]);
+        assert_eq!(
+            all,
+            json!({
+                "content-type": "application/json; charset=utf-8",
+                "accept": "text/html, */*;q=0.1",
+                "origin": "https://app.example.com",
+                "referer": "https://app.example.com:8443",
+            })
+        );
+    }
+
+    #[test]
+    fn of_a_referer_the_origin_alone_is_kept() {
+        for (referer, expected) in [
+            ("https://alice:hunter2@example.com/a", Some("https://example.com")),
+            ("http://[2001:db8::1]:80/a?b", Some("http://[2001:db8::1]:80")),
+            ("HTTPS://EXAMPLE.com/alice@example.com", Some("https://EXAMPLE.com")),
+            ("https://4111-1111-1111-1111.example.com/", Some("https://[card].example.com")),
+            ("null", Some("null")),
+            ("/reset?code=abc", None),
+            ("example.com/reset", None),
+            ("example.com", None),
+            ("data:text/html,secret", None),
+            ("https://", None),
+            ("https://ex ample.com/", None),
+            ("", None),
+        ] {
+            let kept = headers(&[("referer", referer)]);
+            assert_eq!(kept.get("referer").and_then(Value::as_str), expected, "{referer}");
+        }
+    }
+
+    #[test]
+    fn what_is_kept_is_judged_by_pattern() {
+        let kept = headers(&[("accept", "Bearer abc, alice@example.com"), ("content-type", "a/\u{e4}; t=\"Basic x\"")]);
+        assert_eq!(kept, json!({"accept": "[redacted], [email]", "content-type": "a/\u{e4}; t=\"[redacted]\""}));
+    }
+
+    #[test]
+    fn json_by_its_type() {
+        for json in [
+            "application/json",
+            "Application/JSON ; charset=utf-8",
+            "text/json",
+            "application/vnd.api+json",
+            "model/gltf+json;a=b",
+        ] {
+            assert!(is_json(json.as_bytes()), "{json}");
+        }
+        for other in [
+            "",
+            "json",
+            "+json",
+            "/x+json",
+            "application/jsonl",
+            "application/x-ndjson",
+            "application/json, text/plain",
+            "text/plain; a=application/json",
+            "application/json/x",
+        ] {
+            assert!(!is_json(other.as_bytes()), "{other}");
+        }
+    }
+
+    #[test]
+    fn coded_by_any_coding() {
+        for plain in ["", "identity", " Identity , identity"] {
+            assert!(!is_coded(plain.as_bytes()), "{plain}");
+        }
+        for coded in ["gzip", "identity, br", "x"] {
+            assert!(is_coded(coded.as_bytes()), "{coded}");
+        }
+    }
+}
