@@ -7,6 +7,7 @@ use vestibule_plugin::Build;
 pub const PLUGINS: &[Entry] = &[
     Entry::of::<vestibule_trace::Trace>(),
     Entry::of::<vestibule_metrics::Metrics>(),
+    Entry::of::<vestibule_audit::Audit>(),
     Entry::of::<vestibule_auth::Auth>(),
     Entry::of::<vestibule_rate_limit::RateLimit>(),
     Entry::of::<vestibule_idempotency::Idempotency>(),
@@ -17,6 +18,7 @@ const _: () = {
     let stages = [
         vestibule_trace::Trace::STAGE as u8,
         vestibule_metrics::Metrics::STAGE as u8,
+        vestibule_audit::Audit::STAGE as u8,
         vestibule_auth::Auth::STAGE as u8,
         vestibule_rate_limit::RateLimit::STAGE as u8,
         vestibule_idempotency::Idempotency::STAGE as u8,

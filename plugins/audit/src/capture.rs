@@ -1,0 +1,61 @@
+//! A request body on its way past: copied as far as it may be kept, never held up.
+
+use crate::redact::{Omitted, Redactor};
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, HeaderValue, header};
+use serde_json::{Map, Value};
+
+/// Most bytes of a body that are kept.
+const MOST: usize = 64 << 10;
+
+/// What of the body is kept.
+pub(crate) enum Capture {
+    /// Nothing, and why.
+    Omitted(Omitted),
+    /// There is none.
+    Absent,
+    /// These bytes so far.
+    Copying { content_type: Option<HeaderValue>, content_encoding: Option<HeaderValue>, bytes: BytesMut },
+}
+
+impl Capture {
+    pub(crate) fn new(is_on: bool, declared: Option<u64>, fields: &HeaderMap) -> Self {
+        match declared {
+            Some(0) => Self::Absent,
+            _ if !is_on => Self::Omitted(Omitted::Off),
+            Some(length) if length > MOST as u64 => Self::Omitted(Omitted::TooLarge),
+            _ => Self::Copying {
+                content_type: fields.get(header::CONTENT_TYPE).cloned(),
+                content_encoding: fields.get(header::CONTENT_ENCODING).cloned(),
+                bytes: BytesMut::new(),
+            },
+        }
+    }
+
+    /// A piece went past.
+    pub(crate) fn add(&mut self, piece: &Bytes) {
+        let Self::Copying { bytes, .. } = self else { return };
+        if bytes.len() + piece.len() > MOST {
+            *self = Self::Omitted(Omitted::TooLarge);
+        } else {
+            bytes.extend_from_slice(piece);
+        }
+    }
+
+    /// What is said of it.
+    pub(crate) fn finish(&mut self, redactor: &Redactor, metadata: &mut Map<String, Value>) {
+        let omitted = match std::mem::replace(self, Self::Absent) {
+            Self::Absent => return,
+            Self::Omitted(why) => why,
+            Self::Copying { content_type, content_encoding, bytes } => {
+                let field = |value: &Option<HeaderValue>| value.as_ref().map(|value| value.as_bytes().to_vec());
+                match redactor.body(field(&content_type).as_deref(), field(&content_encoding).as_deref(), &bytes) {
+                    Ok(body) => return drop(metadata.insert("body".to_owned(), body)),
+                    Err(omitted) => omitted,
+                }
+            }
+        };
+        metadata.insert("body".to_owned(), Value::Null);
+        metadata.insert("body_omitted".to_owned(), omitted.as_str().into());
+    }
+}

@@ -1,0 +1,95 @@
+//! Events of the log for a sink: read from the segments, never beyond what has been fsynced.
+
+use super::cursor::Cursor;
+use crate::log::Position;
+use bytes::Bytes;
+use std::fs::File;
+use std::io::{self, Read as _, Seek as _, SeekFrom};
+use std::path::Path;
+use vestibule_chain::{MAX_LINE, Record, layout};
+
+/// Most events of a batch.
+pub(crate) const MOST_EVENTS: usize = 500;
+/// Most bytes of them; the first is taken whatever its size.
+const MOST_BYTES: usize = 1 << 20;
+
+/// Events in order, and where a sink stands once it has them.
+pub(crate) struct Batch {
+    pub(crate) items: Vec<Item>,
+    pub(crate) end: Cursor,
+}
+
+/// An event.
+#[derive(Clone)]
+pub(crate) struct Item {
+    /// Canonical JSON.
+    pub(crate) event: Bytes,
+}
+
+impl Item {
+    /// A member of the event that is a text.
+    pub(crate) fn text(&self, name: &str) -> String {
+        let event: serde_json::Value = serde_json::from_slice(&self.event).unwrap_or_default();
+        event[name].as_str().unwrap_or_default().to_owned()
+    }
+}
+
+/// What is behind `cursor` and before `until`.
+pub(crate) fn read(dir: &Path, cursor: Cursor, until: Position) -> io::Result<Batch> {
+    let mut batch = Batch { items: Vec::new(), end: cursor };
+    let mut bytes = 0;
+    while batch.items.len() < MOST_EVENTS && batch.end.0.segment <= until.segment {
+        let at = batch.end.0;
+        let mut file = File::open(dir.join(layout::segment_name(at.segment)))?;
+        let is_current = at.segment == until.segment;
+        let end = if is_current { until.offset } else { file.metadata()?.len() };
+        if at.offset >= end {
+            if is_current {
+                break;
+            }
+            batch.end.0 = Position { segment: at.segment + 1, offset: 0, ..at };
+            continue;
+        }
+        file.seek(SeekFrom::Start(at.offset))?;
+        let mut piece = Vec::new();
+        file.take((end - at.offset).min(2 * MAX_LINE as u64)).read_to_end(&mut piece)?;
+        let piece = Bytes::from(piece);
+        let before = batch.end.0.offset;
+        for line in piece.split_inclusive(|byte| *byte == b'\n') {
+            let Some(whole) = line.strip_suffix(b"\n") else { break };
+            let record = Record::parse(whole).map_err(|bad| io::Error::new(io::ErrorKind::InvalidData, bad))?;
+            if batch.items.len() == MOST_EVENTS || !batch.items.is_empty() && bytes + record.event.len() > MOST_BYTES {
+                return Ok(batch);
+            }
+            bytes += record.event.len();
+            batch.items.push(Item { event: piece.slice_ref(record.event) });
+            let at = &mut batch.end.0;
+            *at = Position {
+                segment: at.segment,
+                offset: at.offset + line.len() as u64,
+                next_seq: record.seq + 1,
+                hash: record.hash,
+            };
+        }
+        if batch.end.0.offset == before {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "a line that is no record"));
+        }
+    }
+    Ok(batch)
+}
+
+/// Where a sink goes on: behind what it has, else at the oldest segment. `None`: at a segment that is there, and why not
+/// where the cursor says.
+pub(crate) fn resume(dir: &Path, saved: Option<Cursor>, until: Position) -> io::Result<(Cursor, Option<&'static str>)> {
+    let segments = layout::segments(dir)?;
+    let oldest = segments.first().map_or(until.segment, |(number, _)| *number);
+    let Some(cursor) = saved else { return Ok((Cursor::at_segment(oldest), None)) };
+    let at = cursor.0;
+    if at.segment > until.segment || at.segment == until.segment && at.offset > until.offset {
+        return Ok((Cursor::at_segment(oldest), Some("the log ends before what was delivered")));
+    }
+    if at.segment < oldest {
+        return Ok((Cursor::at_segment(oldest), Some("segments that were not delivered are gone")));
+    }
+    Ok((cursor, None))
+}

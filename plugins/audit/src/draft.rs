@@ -1,0 +1,297 @@
+//! An event before it has its place in the log: everything but its id and its position. Pure.
+
+use crate::identity::{Actor, Client};
+use serde_json::{Map, Value};
+use std::borrow::Cow;
+use uuid::Uuid;
+use vestibule_chain::{ChainId, TYPE_PREFIX, canonical, rfc3339};
+
+/// Version of the members of `data`.
+const SCHEMA: u64 = 1;
+/// Most bytes of an event.
+const MAX_EVENT: usize = 64 << 10;
+/// What stands around `data`, at most: names, id, source, time, type.
+const AROUND: usize = 512;
+
+/// An event on its way to the log.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Draft {
+    /// Type without its prefix.
+    pub(crate) kind: &'static str,
+    /// Action, for the count of what was lost.
+    pub(crate) action: Cow<'static, str>,
+    /// Milliseconds since 1970.
+    pub(crate) at_ms: u64,
+    /// What it means for the requests under way.
+    pub(crate) mark: Mark,
+    subject: String,
+    /// Canonical JSON.
+    data: Vec<u8>,
+}
+
+/// What an event means for the requests under way.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Mark {
+    /// Nothing.
+    None,
+    /// This request is under way from now on.
+    Opens(Uuid),
+    /// It is over.
+    Closes(Uuid),
+}
+
+/// The members of `data`, as they apply.
+#[derive(Default)]
+pub(crate) struct Data<'a> {
+    pub(crate) action: Cow<'static, str>,
+    pub(crate) actor: Actor<'a>,
+    pub(crate) resource: Cow<'a, str>,
+    pub(crate) route: Option<&'a str>,
+    pub(crate) outcome: &'static str,
+    pub(crate) status: Option<u16>,
+    pub(crate) client: Option<Client>,
+    pub(crate) metadata: Map<String, Value>,
+    /// Of a request.
+    pub(crate) request: Option<RequestData>,
+}
+
+/// What only records of a request have.
+#[derive(Clone, Copy)]
+pub(crate) struct RequestData {
+    pub(crate) request_id: Uuid,
+    pub(crate) trace_id: u128,
+    pub(crate) started_ms: u64,
+    pub(crate) replayed: bool,
+    /// Once it is over.
+    pub(crate) end: Option<EndData>,
+}
+
+/// What is known of a request that is over.
+#[derive(Clone, Copy)]
+pub(crate) struct EndData {
+    pub(crate) duration_us: u64,
+    pub(crate) attempts: u64,
+    pub(crate) request_bytes: u64,
+    pub(crate) response_bytes: u64,
+}
+
+impl Draft {
+    /// Of these members. One that would be too large goes without its metadata.
+    pub(crate) fn new(kind: &'static str, at_ms: u64, mark: Mark, data: Data<'_>) -> Self {
+        let mut written = data.write(Size::Whole);
+        let subject = data.resource.into_owned();
+        if written.len() + subject.len() + AROUND > MAX_EVENT {
+            let bare = Data { metadata: Map::new(), resource: Cow::Borrowed(&subject), ..data };
+            written = bare.write(Size::Truncated);
+            return Self { kind, action: bare.action, at_ms, mark, subject, data: written };
+        }
+        Self { kind, action: data.action, at_ms, mark, subject, data: written }
+    }
+
+    /// From an event that was logged before: the same data, as another type. `None` when it is no event.
+    pub(crate) fn of_event(kind: &'static str, at_ms: u64, mark: Mark, subject: String, data: &Value) -> Self {
+        let action = data.get("action").and_then(Value::as_str).unwrap_or("unknown").to_owned();
+        let mut written = Vec::new();
+        canonical::value(&mut written, data);
+        Self { kind, action: Cow::Owned(action), at_ms, mark, subject, data: written }
+    }
+
+    /// Bytes that it takes while it waits.
+    pub(crate) fn weight(&self) -> usize {
+        size_of::<Self>() + self.data.len() + self.subject.len() + self.action.len()
+    }
+
+    /// The event, canonical.
+    pub(crate) fn write(&self, out: &mut Vec<u8>, id: Uuid, chain: ChainId) {
+        let mut buffer = Uuid::encode_buffer();
+        out.extend_from_slice(b"{\"data\":");
+        out.extend_from_slice(&self.data);
+        out.extend_from_slice(b",\"datacontenttype\":\"application/json\",\"id\":\"");
+        out.extend_from_slice(id.hyphenated().encode_lower(&mut buffer).as_bytes());
+        out.extend_from_slice(b"\",\"source\":\"urn:vestibule:");
+        out.extend_from_slice(chain.0.hyphenated().encode_lower(&mut buffer).as_bytes());
+        out.extend_from_slice(b"\",\"specversion\":\"1.0\",\"subject\":");
+        canonical::string(out, &self.subject);
+        out.extend_from_slice(b",\"time\":\"");
+        out.extend_from_slice(rfc3339(self.at_ms).as_bytes());
+        out.extend_from_slice(b"\",\"type\":\"");
+        out.extend_from_slice(TYPE_PREFIX.as_bytes());
+        out.extend_from_slice(self.kind.as_bytes());
+        out.extend_from_slice(b"\"}");
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Size {
+    Whole,
+    Truncated,
+}
+
+impl Data<'_> {
+    /// Members in the order of their names.
+    fn write(&self, size: Size) -> Vec<u8> {
+        let mut out = Vec::with_capacity(512);
+        let mut members = Members { out: &mut out, first: true };
+        members.text("action", &self.action);
+        members.with("actor", |out| self.actor.write(out));
+        if let Some(end) = self.end() {
+            members.number("attempts", end.attempts);
+        }
+        if let Some(client) = &self.client {
+            members.with("client", |out| client.write(out));
+        }
+        if let Some(end) = self.end() {
+            members.number("duration_us", end.duration_us);
+        }
+        members.with("metadata", |out| canonical_map(out, &self.metadata));
+        members.text("outcome", self.outcome);
+        if let Some(request) = &self.request {
+            members.with("replayed", |out| {
+                out.extend_from_slice(if request.replayed { b"true" } else { b"false" });
+            });
+        }
+        if let Some(end) = self.end() {
+            members.number("request_bytes", end.request_bytes);
+        }
+        if let Some(request) = &self.request {
+            members.text("request_id", request.request_id.hyphenated().encode_lower(&mut Uuid::encode_buffer()));
+        }
+        members.text("resource", &self.resource);
+        if let Some(end) = self.end() {
+            members.number("response_bytes", end.response_bytes);
+        }
+        match self.route {
+            Some(route) => members.text("route", route),
+            None => members.with("route", |out| out.extend_from_slice(b"null")),
+        }
+        members.number("schema", SCHEMA);
+        if let Some(request) = &self.request {
+            members.text("started_at", &rfc3339(request.started_ms));
+        }
+        match self.status {
+            Some(status) => members.number("status", status.into()),
+            None => members.with("status", |out| out.extend_from_slice(b"null")),
+        }
+        if let Some(request) = &self.request {
+            members.text("trace_id", &format!("{:032x}", request.trace_id));
+        }
+        if size == Size::Truncated {
+            members.with("truncated", |out| out.extend_from_slice(b"true"));
+        }
+        out.push(b'}');
+        out
+    }
+
+    fn end(&self) -> Option<&EndData> {
+        self.request.as_ref()?.end.as_ref()
+    }
+}
+
+/// An object, member after member.
+struct Members<'a> {
+    out: &'a mut Vec<u8>,
+    first: bool,
+}
+
+impl Members<'_> {
+    fn with(&mut self, name: &str, value: impl FnOnce(&mut Vec<u8>)) {
+        self.out.push(if self.first { b'{' } else { b',' });
+        self.first = false;
+        canonical::string(self.out, name);
+        self.out.push(b':');
+        value(self.out);
+    }
+
+    fn text(&mut self, name: &str, value: &str) {
+        self.with(name, |out| canonical::string(out, value));
+    }
+
+    /// Larger than every reader keeps exact: a string.
+    fn number(&mut self, name: &str, value: u64) {
+        self.with(name, |out| {
+            let mut digits = itoa::Buffer::new();
+            let digits = digits.format(value);
+            match value {
+                ..=canonical::MAX_INTEGER => out.extend_from_slice(digits.as_bytes()),
+                _ => canonical::string(out, digits),
+            }
+        });
+    }
+}
+
+fn canonical_map(out: &mut Vec<u8>, map: &Map<String, Value>) {
+    if map.is_empty() {
+        return out.extend_from_slice(b"{}");
+    }
+    let mut members: Vec<_> = map.iter().collect();
+    members.sort_unstable_by(|a, b| a.0.cmp(b.0));
+    for (at, (name, value)) in members.into_iter().enumerate() {
+        out.push(if at == 0 { b'{' } else { b',' });
+        canonical::string(out, name);
+        out.push(b':');
+        canonical::value(out, value);
+    }
+    out.push(b'}');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn written(draft: &Draft) -> (Vec<u8>, Value) {
+        let mut event = Vec::new();
+        draft.write(&mut event, Uuid::now_v7(), ChainId(Uuid::nil()));
+        assert!(canonical::is_object(&event), "{}", String::from_utf8_lossy(&event));
+        let value = serde_json::from_slice(&event).expect("JSON");
+        (event, value)
+    }
+
+    fn whole(metadata: Value) -> Draft {
+        let Value::Object(metadata) = metadata else { panic!("an object") };
+        let end = EndData { duration_us: 7, attempts: 1, request_bytes: u64::MAX, response_bytes: 3 };
+        let data = Data {
+            action: "auth.login".into(),
+            resource: "session:\"é\"".into(),
+            route: Some("login"),
+            outcome: "success",
+            status: Some(200),
+            metadata,
+            request: Some(RequestData {
+                request_id: Uuid::nil(),
+                trace_id: 255,
+                started_ms: 0,
+                replayed: true,
+                end: Some(end),
+            }),
+            ..Data::default()
+        };
+        Draft::new("request.finished", 1_795_341_791_482, Mark::None, data)
+    }
+
+    /// AUD-07: what is written is a CloudEvent, and canonical.
+    #[test]
+    fn an_event_is_canonical_and_whole() {
+        let (_, event) = written(&whole(json!({"z": 1, "a": [1.5]})));
+        assert_eq!(event["specversion"], "1.0");
+        assert_eq!(event["type"], "io.vestibule.request.finished");
+        assert_eq!(event["source"], "urn:vestibule:00000000-0000-0000-0000-000000000000");
+        assert_eq!(event["subject"], "session:\"é\"");
+        assert_eq!(event["time"], "2026-11-22T10:03:11.482Z");
+        let data = &event["data"];
+        assert_eq!(data["metadata"], json!({"a": ["1.5"], "z": 1}));
+        assert_eq!(data["trace_id"], "000000000000000000000000000000ff");
+        assert_eq!((&data["schema"], &data["status"], &data["duration_us"]), (&json!(1), &json!(200), &json!(7)));
+        assert_eq!(data["request_bytes"], "18446744073709551615");
+        assert_eq!(data["actor"], json!({"type": "anonymous", "id": null}));
+    }
+
+    #[test]
+    fn one_that_is_too_large_goes_without_metadata() {
+        let (event, value) = written(&whole(json!({"body": "x".repeat(70_000)})));
+        assert!(event.len() < 2000);
+        assert_eq!((&value["data"]["metadata"], &value["data"]["truncated"]), (&json!({}), &json!(true)));
+        let (event, value) = written(&whole(json!({"body": "x".repeat(60_000)})));
+        assert!(event.len() <= MAX_EVENT && value["data"].get("truncated").is_none());
+    }
+}

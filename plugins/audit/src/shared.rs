@@ -1,0 +1,108 @@
+//! What all exchanges of one configuration share, and what all configurations of one process do.
+
+use crate::config::OnError;
+use crate::deliver::spec::SinkSpec;
+use crate::deliver::{Delivery, Wanted, forget_others};
+use crate::events::tell_windows;
+use crate::fold::Folds;
+use crate::identity::Identities;
+use crate::log::{Log, Terms};
+use crate::metrics::Metrics;
+use crate::redact::Redactor;
+use crate::template::{PathTemplate, Template};
+use parking_lot::Mutex;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+use vestibule_plugin::{Clock, RouteId};
+
+/// A built configuration.
+pub(crate) struct Shared {
+    pub(crate) dir: PathBuf,
+    pub(crate) on_error: OnError,
+    pub(crate) timeout: Duration,
+    pub(crate) capture_body: bool,
+    /// Until the log has them.
+    pub(crate) terms: Mutex<Option<Terms>>,
+    pub(crate) sinks: Vec<SinkSpec>,
+    /// Until they are delivered to.
+    pub(crate) wanted: Mutex<Vec<Wanted>>,
+    pub(crate) identities: Identities,
+    pub(crate) redactor: Redactor,
+    /// A row a route, `unmatched` first; `None` where nothing is audited.
+    pub(crate) plans: Vec<Option<Plan>>,
+    pub(crate) route_names: Arc<[String]>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) metrics: Metrics,
+    pub(crate) files: Vec<PathBuf>,
+    /// Once the configuration is about to serve.
+    pub(crate) trail: OnceLock<Arc<Trail>>,
+}
+
+/// What outlives a reload.
+pub(crate) struct Trail {
+    pub(crate) log: Arc<Log>,
+    pub(crate) delivery: Delivery,
+    pub(crate) folds: Mutex<Folds>,
+    /// Counts configurations that have served.
+    pub(crate) turn: AtomicU64,
+}
+
+/// What is audited of a route.
+pub(crate) struct Plan {
+    pub(crate) action: Template,
+    pub(crate) resource: Template,
+    pub(crate) path: PathTemplate,
+}
+
+impl From<Terms> for Mutex<Option<Terms>> {
+    fn from(terms: Terms) -> Self {
+        Self::new(Some(terms))
+    }
+}
+
+impl Shared {
+    /// What is audited of a route.
+    pub(crate) fn plan(&self, route: RouteId) -> Option<&Plan> {
+        self.plans.get(route.index())?.as_ref()
+    }
+
+    /// The name of a route.
+    pub(crate) fn route_name(&self, route: RouteId) -> &str {
+        self.route_names.get(route.index()).map_or("unmatched", String::as_str)
+    }
+
+    /// Opens the log, or goes on with that of the configuration before: its directory changes at a restart only.
+    pub(crate) fn prepare(&self, before: Option<&Self>) -> Result<(), String> {
+        let Some(terms) = self.terms.lock().take() else { return Ok(()) };
+        let trail = match before.and_then(|before| before.trail.get()) {
+            Some(trail) => {
+                trail.log.retune(self.on_error, terms);
+                Arc::clone(trail)
+            }
+            None => {
+                let log = Log::open(&self.dir, self.on_error, terms, &self.clock, &self.metrics)?;
+                forget_others(&log, &self.sinks);
+                Arc::new(Trail {
+                    log: Arc::new(log),
+                    delivery: Delivery::default(),
+                    folds: Mutex::default(),
+                    turn: AtomicU64::new(0),
+                })
+            }
+        };
+        // It is set here alone, once.
+        let _ = self.trail.set(trail);
+        Ok(())
+    }
+
+    /// Delivers to the sinks of this configuration from now on. Needs a runtime.
+    pub(crate) fn install(self: &Arc<Self>) {
+        let Some(trail) = self.trail.get() else { return };
+        let wanted = std::mem::take(&mut *self.wanted.lock());
+        trail.delivery.serve(&trail.log, wanted, &self.clock, &self.metrics);
+        let turn = trail.turn.fetch_add(1, Ordering::Relaxed) + 1;
+        tokio::spawn(tell_windows(Arc::downgrade(self), Arc::downgrade(trail), turn));
+    }
+}
