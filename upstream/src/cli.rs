@@ -13,11 +13,13 @@ use crate::settings::Settings;
 
 const VARIABLES: &str = "\
 Environment:
-  LISTEN           public API                             127.0.0.1:8000
-  INTERNAL_LISTEN  /livez and /metrics                    127.0.0.1:8001
-  DATABASE_URL     sqlite://PATH                          sqlite://./vestibule-upstream.db
-  LOG_FORMAT       json or text                           json
-  IDEMPOTENCY_TTL  1s to 365d, only told to clients       24h";
+  LISTEN                   public API                          127.0.0.1:8000
+  INTERNAL_LISTEN          /livez, /metrics and audit ingest   127.0.0.1:8001
+  DATABASE_URL             sqlite://PATH                       sqlite://./vestibule-upstream.db
+  LOG_FORMAT               json or text                        json
+  IDEMPOTENCY_TTL          1s to 365d, only told to clients    24h
+  AUDIT_INGEST_TOKEN_FILE  bearer token of audit ingest        ingest is off
+  ADMIN_TOKEN_FILE         bearer token of the admin           nobody is admin";
 
 /// What was asked for. Settings come from the environment.
 #[derive(Debug, Parser)]

@@ -2,6 +2,7 @@
 //!
 //! Every statement goes through a [`Transaction`], so each is timed, counted and bounded in one place.
 
+mod column;
 mod error;
 mod migrate;
 mod statement;
@@ -13,6 +14,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePo
 use sqlx::{ConnectOptions, Connection};
 use tokio::time::Instant;
 
+pub(crate) use self::column::{column, optional_column};
 pub(crate) use self::error::{DbError, OpenError};
 pub(crate) use self::statement::{Call, Collection, Operation, Outcome};
 pub(crate) use self::transaction::Transaction;

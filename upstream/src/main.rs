@@ -2,8 +2,10 @@
 //!
 //! It imports nothing of the proxy and is complete and safe without it. It has no accounts yet, so there is no
 //! authentication: every caller acts as the one default user that the first migration creates
-//! ([`projects::DEFAULT_OWNER`]).
+//! ([`projects::DEFAULT_OWNER`]). Only the audit trail asks for tokens, one to add to it and one to read it.
 
+mod admin;
+mod audit;
 mod cli;
 mod conditional;
 mod db;
@@ -12,6 +14,7 @@ mod id;
 mod logs;
 mod metrics;
 mod projects;
+mod secret;
 mod seed;
 mod serve;
 mod settings;

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use prometheus::{Encoder, HistogramOpts, HistogramVec, IntGaugeVec, Opts, Registry, TextEncoder};
+use prometheus::{Encoder, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder};
 
+use crate::audit::{Fate, Source};
 use crate::db::{Call, Outcome};
 
 const HTTP_BUCKETS: [f64; 14] = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
@@ -17,6 +18,7 @@ pub(crate) struct Metrics {
     http: HistogramVec,
     db: HistogramVec,
     connections: IntGaugeVec,
+    audit: IntCounterVec,
 }
 
 impl Metrics {
@@ -44,10 +46,18 @@ impl Metrics {
                 Opts::new("db_client_connection_count", "Open database connections."),
                 &["db_client_connection_state"],
             )?,
+            audit: IntCounterVec::new(
+                Opts::new("upstream_audit_rows_total", "Audit rows and events, by what became of them."),
+                &["source", "outcome"],
+            )?,
         };
         metrics.registry.register(Box::new(metrics.http.clone()))?;
         metrics.registry.register(Box::new(metrics.db.clone()))?;
         metrics.registry.register(Box::new(metrics.connections.clone()))?;
+        metrics.registry.register(Box::new(metrics.audit.clone()))?;
+        for fate in Fate::ALL {
+            metrics.audit_rows(Source::Proxy, fate, 0);
+        }
         Ok(metrics)
     }
 
@@ -60,6 +70,11 @@ impl Metrics {
     pub(crate) fn statement(&self, call: Call, outcome: Outcome, took: Duration) {
         let labels = [DB_SYSTEM, call.operation.as_str(), call.collection.as_str(), outcome.error_type()];
         self.db.with_label_values(&labels).observe(took.as_secs_f64());
+    }
+
+    /// So many audit rows, or events that might have become rows, met this fate.
+    pub(crate) fn audit_rows(&self, source: Source, fate: Fate, count: usize) {
+        self.audit.with_label_values(&[source.as_str(), fate.as_str()]).inc_by(count as u64);
     }
 
     /// The text exposition format 0.0.4, with the number of connections as of now.

@@ -30,7 +30,13 @@ pub(crate) enum ServeError {
 
 /// Serves both listeners; returns when the drain is over.
 pub(crate) async fn serve(settings: &Settings, database: &Arc<Database>, metrics: Metrics) -> Result<(), ServeError> {
-    let app = App { database: Arc::clone(database), metrics, idempotency_ttl: settings.idempotency_ttl };
+    let app = App {
+        database: Arc::clone(database),
+        metrics,
+        idempotency_ttl: settings.idempotency_ttl,
+        ingest_token: settings.ingest_token.clone(),
+        admin_token: settings.admin_token.clone(),
+    };
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let internal = listen("INTERNAL_LISTEN", "internal", settings.internal_listen).await?;
     let public = listen("LISTEN", "public", settings.listen).await?;

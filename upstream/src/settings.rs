@@ -6,14 +6,15 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use crate::secret::Secret;
 use crate::text::Invalid;
 
 /// Every setting of the process.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(crate) struct Settings {
     /// `LISTEN`: the public API.
     pub(crate) listen: SocketAddr,
-    /// `INTERNAL_LISTEN`: `/livez` and `/metrics`.
+    /// `INTERNAL_LISTEN`: `/livez`, `/metrics` and audit ingest.
     pub(crate) internal_listen: SocketAddr,
     /// `DATABASE_URL`: where the data is.
     pub(crate) database: DatabaseFile,
@@ -21,6 +22,10 @@ pub(crate) struct Settings {
     pub(crate) log_format: LogFormat,
     /// `IDEMPOTENCY_TTL`: how long the proxy replays a keyed write; only told to clients.
     pub(crate) idempotency_ttl: WholeSeconds,
+    /// `AUDIT_INGEST_TOKEN_FILE`: the token of whoever sends audit events; without it none are taken.
+    pub(crate) ingest_token: Option<Secret>,
+    /// `ADMIN_TOKEN_FILE`: the token of the admin; without it nobody is one.
+    pub(crate) admin_token: Option<Secret>,
 }
 
 /// A variable whose value cannot be used.
@@ -41,6 +46,8 @@ impl Settings {
             database: read.parsed("DATABASE_URL", "sqlite://./vestibule-upstream.db", DatabaseFile::parse)?,
             log_format: read.parsed("LOG_FORMAT", "json", LogFormat::parse)?,
             idempotency_ttl: read.parsed("IDEMPOTENCY_TTL", "24h", WholeSeconds::parse)?,
+            ingest_token: read.optional("AUDIT_INGEST_TOKEN_FILE", Secret::from_file)?,
+            admin_token: read.optional("ADMIN_TOKEN_FILE", Secret::from_file)?,
         })
     }
 }
@@ -54,11 +61,20 @@ impl<F: Fn(&'static str) -> Option<OsString>> Reader<F> {
         default: &str,
         parse: impl Fn(&str) -> Result<T, Invalid>,
     ) -> Result<T, SettingError> {
-        let text = match (self.0)(variable).map(OsString::into_string) {
-            None => Ok(default.to_owned()),
-            Some(given) => given.map_err(|_| Invalid::new("must be UTF-8")),
-        };
-        text.and_then(|text| parse(&text)).map_err(|reason| SettingError { variable, reason })
+        match self.optional(variable, &parse)? {
+            Some(given) => Ok(given),
+            None => parse(default).map_err(|reason| SettingError { variable, reason }),
+        }
+    }
+
+    fn optional<T>(
+        &self,
+        variable: &'static str,
+        parse: impl Fn(&str) -> Result<T, Invalid>,
+    ) -> Result<Option<T>, SettingError> {
+        let Some(given) = (self.0)(variable) else { return Ok(None) };
+        let text = given.into_string().map_err(|_| Invalid::new("must be UTF-8"));
+        text.and_then(|text| parse(&text)).map(Some).map_err(|reason| SettingError { variable, reason })
     }
 }
 

@@ -8,8 +8,11 @@ use super::OpenError;
 use crate::timestamp::Timestamp;
 
 /// In order; the version of a migration is its place, counted from 1. Only ever append.
-const MIGRATIONS: [&str; 2] =
-    [include_str!("../../migrations/sqlite/0001_users.sql"), include_str!("../../migrations/sqlite/0002_projects.sql")];
+const MIGRATIONS: [&str; 3] = [
+    include_str!("../../migrations/sqlite/0001_users.sql"),
+    include_str!("../../migrations/sqlite/0002_projects.sql"),
+    include_str!("../../migrations/sqlite/0003_audit_logs.sql"),
+];
 
 /// Applies what is pending; refuses a schema that is newer than [`MIGRATIONS`].
 pub(crate) async fn to_latest(pool: &SqlitePool) -> Result<(), OpenError> {

@@ -40,6 +40,8 @@ pub(crate) enum Collection {
     Projects,
     ProjectSlugs,
     ProjectTombstones,
+    AuditLogs,
+    AuditEvents,
 }
 
 impl Collection {
@@ -50,6 +52,8 @@ impl Collection {
             Self::Projects => "projects",
             Self::ProjectSlugs => "project_slugs",
             Self::ProjectTombstones => "project_tombstones",
+            Self::AuditLogs => "audit_logs",
+            Self::AuditEvents => "audit_events",
         }
     }
 }

@@ -5,9 +5,6 @@ use serde_json::{Map, Value};
 use super::{FieldError, Problem};
 use crate::text::Invalid;
 
-/// The most errors one answer lists, so that it cannot outgrow the body that caused it by much.
-const MAX_ERRORS: usize = 100;
-
 /// What is left of an object, and what was wrong so far.
 #[derive(Debug)]
 pub(crate) struct Fields {
@@ -49,7 +46,6 @@ impl Fields {
             let reason = if read_only.contains(&name.as_str()) { "is read-only" } else { "is not a known field" };
             self.errors.push(FieldError::of(name, &Invalid::new(reason)));
         }
-        self.errors.truncate(MAX_ERRORS);
         match build() {
             Some(built) if self.errors.is_empty() => Ok(built),
             _ => Err(Problem::invalid(self.errors)),

@@ -8,18 +8,22 @@ use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
-use super::App;
 use super::observe::observe;
 use super::problem::{Kind, Problem};
 use super::public::{method_not_allowed, not_found};
+use super::{App, body};
+use crate::audit;
 
 /// Everything the operator may reach.
 pub(crate) fn internal(app: App) -> Router {
+    let ingest = app.ingest_token.clone().map_or_else(Router::new, audit::ingest_router);
     Router::new()
         .route("/livez", get(livez))
         .route("/metrics", get(metrics))
+        .merge(ingest)
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(not_found)
+        .layer(body::limit())
         .layer(from_fn_with_state(app.metrics.clone(), observe))
         .with_state(app)
 }

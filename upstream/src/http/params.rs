@@ -3,9 +3,6 @@
 use super::{FieldError, Problem};
 use crate::text::Invalid;
 
-/// The most errors one answer lists.
-const MAX_ERRORS: usize = 100;
-
 /// What is left of a query, and what was wrong so far.
 #[derive(Debug)]
 pub(crate) struct Params {
@@ -36,12 +33,16 @@ impl Params {
         parsed.map_err(|reason| self.errors.push(FieldError::of(name, &reason))).ok()
     }
 
+    /// Takes down what is wrong with a parameter in the light of the others.
+    pub(crate) fn refuse(&mut self, name: &str, reason: &'static str) {
+        self.errors.push(FieldError::of(name, &Invalid::new(reason)));
+    }
+
     /// `built`, unless there was an error. Parameters nobody took are errors too.
     pub(crate) fn finish<T>(mut self, built: T) -> Result<T, Problem> {
         for (name, _) in &self.rest {
             self.errors.push(FieldError::of(name, &Invalid::new("is not a known parameter")));
         }
-        self.errors.truncate(MAX_ERRORS);
         if self.errors.is_empty() { Ok(built) } else { Err(Problem::invalid(self.errors)) }
     }
 }

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::error::Error;
 use std::sync::Arc;
 
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, RETRY_AFTER};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -16,6 +16,9 @@ use crate::conditional::Tag;
 use crate::db::DbError;
 use crate::logs;
 use crate::text::Invalid;
+
+/// The most errors one answer lists, so that it cannot outgrow the request that caused it by much.
+const MAX_ERRORS: usize = 100;
 
 /// A request that is answered with an error.
 #[derive(Debug, Clone)]
@@ -76,6 +79,8 @@ macro_rules! kinds {
 
 kinds! {
     MalformedBody "malformed-body" BAD_REQUEST "The body is not well-formed JSON",
+    Unauthenticated "unauthenticated" UNAUTHORIZED "The request carries no valid credential",
+    Forbidden "forbidden" FORBIDDEN "The caller may not do this",
     NotFound "not-found" NOT_FOUND "There is nothing here",
     MethodNotAllowed "method-not-allowed" METHOD_NOT_ALLOWED "The method is not allowed here",
     BodyTimeout "body-timeout" REQUEST_TIMEOUT "The body did not arrive in time",
@@ -102,7 +107,8 @@ impl Problem {
     }
 
     /// Adds the members or parameters that are to blame.
-    pub(crate) fn with_errors(mut self, errors: Vec<FieldError>) -> Self {
+    pub(crate) fn with_errors(mut self, mut errors: Vec<FieldError>) -> Self {
+        errors.truncate(MAX_ERRORS);
         self.0.errors = errors;
         self
     }
@@ -170,9 +176,11 @@ impl IntoResponse for Problem {
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if self.0.kind == Kind::DatabaseUnavailable {
-            headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
-        }
+        match self.0.kind {
+            Kind::DatabaseUnavailable => headers.insert(RETRY_AFTER, HeaderValue::from_static("1")),
+            Kind::Unauthenticated => headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")),
+            _ => None,
+        };
         if let Some(tag) = self.0.current.as_ref().and_then(|(tag, _)| HeaderValue::try_from(tag.to_string()).ok()) {
             headers.insert(ETAG, tag);
         }

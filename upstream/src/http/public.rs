@@ -9,7 +9,7 @@ use super::health::health;
 use super::observe::observe;
 use super::problem::{Kind, Problem};
 use super::{App, body};
-use crate::projects;
+use crate::{audit, projects};
 
 /// Everything the public may reach.
 pub(crate) fn public(app: App) -> Router {
@@ -17,6 +17,7 @@ pub(crate) fn public(app: App) -> Router {
         .route("/health", get(health))
         .route("/api/v1/config", get(client_config))
         .merge(projects::router())
+        .merge(audit::admin_router())
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(not_found)
         .layer(body::limit())

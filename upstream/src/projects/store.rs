@@ -8,10 +8,9 @@ use super::list_query::{Filter, ListQuery};
 use super::model::Project;
 use super::{Content, DEFAULT_OWNER, Description, NewProject, ProjectName, Slug, Status};
 use crate::conditional::Preconditions;
-use crate::db::{Call, Collection, Database, DbError, Operation, Transaction};
+use crate::db::{Call, Collection, Database, DbError, Operation, Transaction, column};
 use crate::http::Paginated;
 use crate::id::Id;
-use crate::text::Invalid;
 use crate::timestamp::Timestamp;
 
 /// Why a project was not written.
@@ -212,24 +211,18 @@ fn push_filter(sql: &mut QueryBuilder<Sqlite>, filter: &Filter) {
     }
 }
 
-/// A row that does not hold a project is a fault of ours, not of the client.
 fn project(row: &SqliteRow) -> Result<Project, sqlx::Error> {
     Ok(Project {
-        id: read(row, "id", Id::parse)?,
+        id: column(row, "id", Id::parse)?,
         content: Content {
-            name: read(row, "name", ProjectName::parse)?,
-            slug: read(row, "slug", Slug::parse)?,
-            description: read(row, "description", Description::parse)?,
-            status: read(row, "status", Status::parse)?,
+            name: column(row, "name", ProjectName::parse)?,
+            slug: column(row, "slug", Slug::parse)?,
+            description: column(row, "description", Description::parse)?,
+            status: column(row, "status", Status::parse)?,
         },
-        owner_id: read(row, "owner_id", Id::parse)?,
+        owner_id: column(row, "owner_id", Id::parse)?,
         version: row.try_get("version")?,
         created_at: Timestamp::from_micros(row.try_get("created_at")?),
         updated_at: Timestamp::from_micros(row.try_get("updated_at")?),
     })
-}
-
-fn read<T>(row: &SqliteRow, column: &str, parse: impl Fn(&str) -> Result<T, Invalid>) -> Result<T, sqlx::Error> {
-    parse(row.try_get(column)?)
-        .map_err(|reason| sqlx::Error::ColumnDecode { index: column.to_owned(), source: reason.to_string().into() })
 }

@@ -12,6 +12,7 @@ fn nothing_set_means_the_defaults() {
     assert_eq!(settings.database.0, PathBuf::from("./vestibule-upstream.db"));
     assert_eq!(settings.log_format, LogFormat::Json);
     assert_eq!(settings.idempotency_ttl.get(), 86_400);
+    assert!(settings.ingest_token.is_none() && settings.admin_token.is_none());
 }
 
 #[test]
@@ -34,6 +35,8 @@ fn a_value_that_cannot_be_used_names_its_variable() {
         ("IDEMPOTENCY_TTL", "9999999999d"),
         ("IDEMPOTENCY_TTL", "1ä"),
         ("IDEMPOTENCY_TTL", ""),
+        ("AUDIT_INGEST_TOKEN_FILE", ""),
+        ("ADMIN_TOKEN_FILE", "/nowhere/token"),
     ] {
         let error = with(variable, value).expect_err(value);
         assert_eq!(error.variable, variable, "{value}");

@@ -1,7 +1,9 @@
 //! One process of the application, and the directory it lives in.
 
+use std::fs::{self, Permissions};
 use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -36,6 +38,14 @@ impl Place {
         command
     }
 
+    /// Writes a file beside the database.
+    pub(crate) fn file(&self, name: &str, content: &str, mode: u32) -> PathBuf {
+        let path = self.0.path().join(name);
+        fs::write(&path, content).expect("a file");
+        fs::set_permissions(&path, Permissions::from_mode(mode)).expect("its mode");
+        path
+    }
+
     /// Runs a command to its end.
     pub(crate) fn run(&self, arguments: &[&str]) -> Output {
         self.command(arguments).output().expect("the binary runs")
@@ -49,7 +59,13 @@ impl Place {
 
     /// Starts `serve` and waits until both listeners are announced.
     pub(crate) fn serve(&self) -> Service {
-        let mut child = self.command(&["serve"]).stderr(Stdio::piped()).spawn().expect("the binary runs");
+        self.serve_with(&[])
+    }
+
+    /// The same with variables that name files.
+    pub(crate) fn serve_with(&self, files: &[(&str, &Path)]) -> Service {
+        let mut command = self.command(&["serve"]);
+        let mut child = command.envs(files.iter().copied()).stderr(Stdio::piped()).spawn().expect("the binary runs");
         let mut lines = BufReader::new(child.stderr.take().expect("a piped stderr")).lines();
         let (mut public, mut internal) = (None, None);
         while public.is_none() || internal.is_none() {
