@@ -44,8 +44,10 @@ fn the_effective_configuration_is_complete_and_parses_again() {
 
 #[test]
 fn every_default_is_filled_in() {
-    let effective: toml::Table =
-        valid("[auth]\nmode = \"off\"\n[etag]\n[idempotency]\n[rate_limit]\n").effective.parse().expect("TOML");
+    let effective: toml::Table = valid("[auth]\nmode = \"off\"\n[etag]\n[idempotency]\n[rate_limit]\n[audit]\n")
+        .effective
+        .parse()
+        .expect("TOML");
     let schema = schema();
     for (table, keys) in schema["properties"].as_object().expect("tables").iter().filter(|(name, _)| *name != "routes")
     {

@@ -56,7 +56,7 @@ fn what_is_off_in_the_annotated_file_stands_at_its_default_too() {
     let shown = |text: &str| valid(text).effective.parse::<toml::Table>().expect("TOML");
     // Somebody has to say where keys are.
     let annotated = uncommented().replace("jwks_url = \"\" ", "jwks_url = \"http://127.0.0.1/keys\" ");
-    let (annotated, defaults) = (shown(&annotated), shown("[auth]\nmode = \"off\"\n[rate_limit]\n[etag]\n"));
+    let (annotated, defaults) = (shown(&annotated), shown("[auth]\nmode = \"off\"\n[rate_limit]\n[etag]\n[audit]\n"));
     for (key, value) in defaults["auth"].as_table().expect("table") {
         if !matches!(key.as_str(), "mode" | "jwks_url") {
             assert_eq!(annotated["auth"][key], *value, "{key}");

@@ -82,7 +82,7 @@ error: no plugin `csp`
  --> v.toml:7:2
   |
 7 | [csp]
-  |  ^^^ the plugins are `trace`, `metrics`, `auth`, `rate_limit`, `idempotency` and `etag`
+  |  ^^^ the plugins are `trace`, `metrics`, `audit`, `auth`, `rate_limit`, `idempotency` and `etag`
 
 error: an https upstream given as an IP address needs `server_name`
   --> v.toml:11:7
@@ -130,7 +130,7 @@ fn names_that_do_not_exist() {
         ("[servr]", "1:2 unknown table `servr`; no [servr]; did you mean [server]?"),
         (
             "[csp]",
-            "1:2 no plugin `csp`; the plugins are `trace`, `metrics`, `auth`, `rate_limit`, `idempotency` and `etag`",
+            "1:2 no plugin `csp`; the plugins are `trace`, `metrics`, `audit`, `auth`, `rate_limit`, `idempotency` and `etag`",
         ),
         ("watch = true", "1:1 unknown key `watch`; `watch` belongs below [server]"),
         ("x = 1", "1:1 unknown key `x`; every key belongs below a table such as [server]"),
