@@ -215,7 +215,7 @@ fn plan(entry: &RouteEntry<Route>, errors: &mut BuildErrors) -> Option<Plan> {
         "" => Some(default),
         text => Template::parse(text, &path)
             .map_err(|label| {
-                errors.error(KeyPath::route(entry.id, [name]), format!("`{text}` cannot be filled"), label)
+                errors.error(KeyPath::route(entry.id, [name]), format!("`{text}` cannot be filled"), label);
             })
             .ok(),
     };

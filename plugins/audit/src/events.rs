@@ -27,12 +27,11 @@ impl Shared {
                 self.tell_window(trail);
                 self.of_process(trail, "process.stopped", running)
             }
-            Event::Reloaded(running) => self.of_reload(running, "success", json!([])),
+            Event::Reloaded(running) => self.of_reload(running, "success", &[]),
             Event::ReloadRefused { running, mistakes } => {
                 let places = mistakes.iter().take(MISTAKES);
-                let places: Vec<Value> =
-                    places.map(|spot| json!({ "line": spot.line, "column": spot.column })).collect();
-                self.of_reload(running, "failure", places.into())
+                let places = places.map(|spot| json!({ "line": spot.line, "column": spot.column }));
+                self.of_reload(running, "failure", &places.collect::<Vec<_>>())
             }
             Event::Admin(act) => self.of_admin(act),
             Event::Blocked { kind, route, client } => {
@@ -122,7 +121,7 @@ impl Shared {
         self.of_system(kind, "process".into(), "success", object(metadata))
     }
 
-    fn of_reload(&self, running: Running<'_>, outcome: &'static str, errors: Value) -> Draft {
+    fn of_reload(&self, running: Running<'_>, outcome: &'static str, errors: &[Value]) -> Draft {
         let metadata = json!({
             "generation": running.generation, "config_hash": running.config_hash, "errors": errors,
         });

@@ -74,11 +74,12 @@ impl Redactor {
 
     /// A string with what looks like a secret replaced, and then cut to [`MOST_STRING_BYTES`]. One that is a JSON
     /// object or array is redacted inside, and so are such strings in it; what is JSON deeper down goes.
+    #[cfg(test)]
     pub fn text<'a>(&self, text: &'a str) -> Cow<'a, str> {
         Budget::default().scope(self).text(text)
     }
 
-    /// A value under a name: [`REDACTED`] by name, else [`Redactor::text`].
+    /// A value under a name: [`REDACTED`] by name, else by pattern.
     pub fn named<'a>(&self, name: &str, value: &'a str) -> Cow<'a, str> {
         Budget::default().scope(self).named(name, value)
     }

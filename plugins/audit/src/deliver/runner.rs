@@ -1,7 +1,7 @@
 //! One sink's delivery: read what it has not got, give it, remember that it has it. At least once, in order.
 
 use super::cursor::Cursor;
-use super::reader::{self, Batch, Item, MOST_EVENTS};
+use super::reader::{self, Item, MOST_EVENTS};
 use super::standing::Standing;
 use super::target::{Refusal, Target};
 use crate::log::Log;
@@ -65,7 +65,7 @@ impl Runner {
                 }
             };
             self.give(&batch.items).await;
-            self.arrive(batch);
+            self.arrive(batch.end);
             is_dirty = true;
             if self.saved.elapsed() >= SAVE {
                 is_dirty = !self.save().await;
@@ -145,8 +145,8 @@ impl Runner {
         }
     }
 
-    fn arrive(&mut self, batch: Batch) {
-        self.cursor = batch.end;
+    fn arrive(&mut self, at: Cursor) {
+        self.cursor = at;
         self.standing.reached(self.cursor.0.next_seq);
     }
 

@@ -77,7 +77,7 @@ pub(crate) fn remove(plan: &Plan, dir: &Dir, copies: &mut Copies) {
     let done = dir.sync().and_then(|()| copies.forget(dir, plan.last_seq + 1));
     match done {
         Ok(()) => {
-            tracing::info!(target: "audit", segments = plan.files.len(), last_seq = plan.last_seq, "segments deleted")
+            tracing::info!(target: "audit", segments = plan.files.len(), last_seq = plan.last_seq, "segments deleted");
         }
         Err(error) => tracing::warn!(target: "audit", cause = %error, "deleted segments may come back after a crash"),
     }

@@ -34,7 +34,7 @@ async fn entries_are_appended_in_their_order_with_all_their_fields() {
     assert_eq!(streams.append(TO, &[vec![("x", b"\0\r\n".to_vec()), ("y", b"2".to_vec())]]).get().await, Ok(()));
     let all = redis.command(&["XRANGE", "test:csp", "-", "+"]).await;
     assert_eq!(all.parts().len(), 3);
-    let fields: Vec<&[u8]> = all.parts()[2].parts()[1].parts().iter().map(|part| part.bytes()).collect();
+    let fields: Vec<&[u8]> = all.parts()[2].parts()[1].parts().iter().map(vestibule_testkit::Resp::bytes).collect();
     assert_eq!(fields, [b"x" as &[u8], b"\0\r\n", b"y", b"2"]);
     assert_eq!(streams.is_up(), Some(true));
     let count = "vestibule_store_operation_duration_seconds_count{operation=\"append\",outcome=\"ok\"} 2\n";
