@@ -12,19 +12,22 @@ pub const MAX_INTEGER: u64 = (1 << 53) - 1;
 /// Writes a string with its quotes.
 pub fn string(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
-    let bytes = text.as_bytes();
-    let mut from = 0;
-    for (at, byte) in bytes.iter().enumerate() {
-        let Some(escape) = short_escape(*byte) else { continue };
-        out.extend_from_slice(&bytes[from..at]);
-        from = at + 1;
-        match escape {
-            b'u' => out.extend_from_slice(format!("\\u{byte:04x}").as_bytes()),
-            letter => out.extend_from_slice(&[b'\\', letter]),
+    let mut rest = text.as_bytes();
+    // Most texts hold nothing to escape, and one look says so.
+    while let Some(at) = rest.iter().position(|byte| needs_escape(*byte)) {
+        out.extend_from_slice(&rest[..at]);
+        match short_escape(rest[at]) {
+            None | Some(b'u') => out.extend_from_slice(format!("\\u{:04x}", rest[at]).as_bytes()),
+            Some(letter) => out.extend_from_slice(&[b'\\', letter]),
         }
+        rest = &rest[at + 1..];
     }
-    out.extend_from_slice(&bytes[from..]);
+    out.extend_from_slice(rest);
     out.push(b'"');
+}
+
+fn needs_escape(byte: u8) -> bool {
+    byte < 0x20 || byte == b'"' || byte == b'\\'
 }
 
 /// What follows the backslash; `u` where only the number will do.

@@ -10,6 +10,8 @@ use vestibule_chain::{ChainId, TYPE_PREFIX, canonical, rfc3339};
 const SCHEMA: u64 = 1;
 /// Most bytes of an event.
 const MAX_EVENT: usize = 64 << 10;
+/// Room for the usual `data`.
+const USUAL: usize = 768;
 /// What stands around `data`, at most: names, id, source, time, type.
 const AROUND: usize = 512;
 
@@ -49,7 +51,7 @@ pub(crate) struct Data<'a> {
     pub(crate) route: Option<&'a str>,
     pub(crate) outcome: &'static str,
     pub(crate) status: Option<u16>,
-    pub(crate) client: Option<Client>,
+    pub(crate) client: Option<Cow<'a, Client>>,
     pub(crate) metadata: Map<String, Value>,
     /// Of a request.
     pub(crate) request: Option<RequestData>,
@@ -130,7 +132,7 @@ enum Size {
 impl Data<'_> {
     /// Members in the order of their names.
     fn write(&self, size: Size) -> Vec<u8> {
-        let mut out = Vec::with_capacity(512);
+        let mut out = Vec::with_capacity(USUAL);
         let mut members = Members { out: &mut out, first: true };
         members.text("action", &self.action);
         members.with("actor", |out| self.actor.write(out));
@@ -173,7 +175,8 @@ impl Data<'_> {
             None => members.with("status", |out| out.extend_from_slice(b"null")),
         }
         if let Some(request) = &self.request {
-            members.text("trace_id", &format!("{:032x}", request.trace_id));
+            let digits = Uuid::from_u128(request.trace_id).simple();
+            members.text("trace_id", digits.encode_lower(&mut Uuid::encode_buffer()));
         }
         if size == Size::Truncated {
             members.with("truncated", |out| out.extend_from_slice(b"true"));
@@ -187,27 +190,27 @@ impl Data<'_> {
     }
 }
 
-/// An object, member after member.
+/// An object, member after member; their names hold nothing to escape.
 struct Members<'a> {
     out: &'a mut Vec<u8>,
     first: bool,
 }
 
 impl Members<'_> {
-    fn with(&mut self, name: &str, value: impl FnOnce(&mut Vec<u8>)) {
-        self.out.push(if self.first { b'{' } else { b',' });
+    fn with(&mut self, name: &'static str, value: impl FnOnce(&mut Vec<u8>)) {
+        self.out.extend_from_slice(if self.first { b"{\"" } else { b",\"" });
         self.first = false;
-        canonical::string(self.out, name);
-        self.out.push(b':');
+        self.out.extend_from_slice(name.as_bytes());
+        self.out.extend_from_slice(b"\":");
         value(self.out);
     }
 
-    fn text(&mut self, name: &str, value: &str) {
+    fn text(&mut self, name: &'static str, value: &str) {
         self.with(name, |out| canonical::string(out, value));
     }
 
     /// Larger than every reader keeps exact: a string.
-    fn number(&mut self, name: &str, value: u64) {
+    fn number(&mut self, name: &'static str, value: u64) {
         self.with(name, |out| {
             let mut digits = itoa::Buffer::new();
             let digits = digits.format(value);

@@ -90,7 +90,7 @@ impl Shared {
         let (route, client) = match told {
             Told::Kind(key, _) => {
                 metadata.insert(event.reason_member().to_owned(), key.reason.as_ref().into());
-                (Some(self.route_name(key.route)), Some(self.identities.client(key.client)))
+                (Some(self.route_name(key.route)), Some(Cow::Owned(self.identities.client(key.client))))
             }
             Told::Overflow(..) => {
                 metadata.insert("overflow".to_owned(), true.into());

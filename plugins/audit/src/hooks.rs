@@ -4,6 +4,7 @@
 use crate::capture::Capture;
 use crate::config::OnError;
 use crate::draft::{Data, Draft, EndData, Mark, RequestData};
+use crate::identity::Client;
 use crate::log::queue::Pushed;
 use crate::outcome::Outcome;
 use crate::shared::{Shared, Trail};
@@ -25,6 +26,8 @@ pub(crate) struct Exchange {
     started_ms: u64,
     action: String,
     resource: String,
+    /// Once a record named it.
+    client: Option<Client>,
     /// `method`, `query` and `headers`.
     asked: Map<String, Value>,
     capture: Capture,
@@ -55,6 +58,7 @@ impl Exchange {
             started_ms: millis(shared.clock.wall()),
             action: plan.action.fill(&plan.path, request.path, method, redactor),
             resource: plan.resource.fill(&plan.path, request.path, method, redactor),
+            client: None,
             asked,
             capture: Capture::new(shared.capture_body, request.body_length, fields),
             announces: !reads || upgrades || shared.on_error == OnError::Closed,
@@ -62,7 +66,9 @@ impl Exchange {
         })
     }
 
-    fn draft(&self, kind: &'static str, mark: Mark, facts: &Facts, said: Said) -> Draft {
+    fn draft(&mut self, kind: &'static str, mark: Mark, facts: &Facts, said: Said) -> Draft {
+        let shared = Arc::clone(&self.shared);
+        let client = self.client.get_or_insert_with(|| shared.identities.client(facts.address()));
         let request = RequestData {
             request_id: self.request_id,
             trace_id: facts.trace().trace_id,
@@ -72,16 +78,16 @@ impl Exchange {
         };
         let data = Data {
             action: Cow::Owned(self.action.clone()),
-            actor: self.shared.identities.actor(facts.principal().map(|principal| &**principal)),
+            actor: shared.identities.actor(facts.principal().map(|principal| &**principal)),
             resource: Cow::Borrowed(&self.resource),
-            route: Some(self.shared.route_name(facts.route())),
+            route: Some(shared.route_name(facts.route())),
             outcome: said.outcome,
             status: said.status,
-            client: Some(self.shared.identities.client(facts.address())),
+            client: Some(Cow::Borrowed(client)),
             metadata: said.metadata,
             request: Some(request),
         };
-        Draft::new(kind, millis(self.shared.clock.wall()), mark, data)
+        Draft::new(kind, millis(shared.clock.wall()), mark, data)
     }
 
     /// Says that the request begins; under `closed` it waits until that is on disk.

@@ -81,7 +81,8 @@ impl Identities {
     fn hash(&self, text: &str, digits: usize) -> String {
         let mut mac = self.keyed.clone();
         mac.update(text.as_bytes());
-        Digest(mac.finalize().into_bytes().into()).to_string()[..digits].to_owned()
+        let hex = Digest(mac.finalize().into_bytes().into()).hex();
+        hex.iter().take(digits).copied().map(char::from).collect()
     }
 
     /// Who a verified principal is. An unverified credential names nobody.
