@@ -24,7 +24,9 @@ use crate::stores::Stores;
 use serde::Serialize;
 use std::sync::Arc;
 use toml::Value as Toml;
-use vestibule_plugin::{BuildError, Deps, KeyPath, RouteEntry, RouteId, Secret, ServerName, StoreKind, StoreTerms};
+use vestibule_plugin::{
+    BuildError, Deps, KeyPath, RouteEntry, RouteId, Secret, ServerName, StoreKind, StoreTerms, Telemetry,
+};
 
 /// Reads, checks and builds a configuration for these plugins.
 pub(super) fn load(source: &Source, host: &HostDeps, plugins: &[Entry]) -> Result<Generation, Diagnostics> {
@@ -250,6 +252,7 @@ impl Stages<'_> {
                     StorePlace::Redis(_) => StoreKind::Shared,
                 },
             },
+            telemetry: self.telemetry(),
             ipv6_prefix: settings.server.ipv6_prefix,
         };
         let stores = host.stores(&settings.store).unwrap_or_else(|why| {
@@ -273,6 +276,16 @@ impl Stages<'_> {
         let hash = effective.hash(token.into_iter().chain(key));
         let effective = effective.masked(schema);
         Generation { settings, plugins, switched_off, stores, effective, hash, warnings: Vec::new(), route_names }
+    }
+
+    /// Where `[trace]` sends telemetry; what is wrong there is told when its own plugin reads it.
+    fn telemetry(&self) -> Telemetry {
+        let Some(trace) = self.tree.get("trace") else { return Telemetry::default() };
+        let read = |key: &str| trace.get(key).map(Node::to_toml);
+        Telemetry {
+            otlp: read("otlp").and_then(|table| table.try_into().ok()).unwrap_or_default(),
+            service_name: read("service_name").and_then(|name| name.try_into().ok()).unwrap_or_default(),
+        }
     }
 
     /// Builds a plugin that is on.

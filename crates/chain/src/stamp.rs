@@ -41,6 +41,19 @@ fn civil(days: u64) -> (u64, u64, u64) {
     (era * 400 + year + next, month, of_month)
 }
 
+/// Milliseconds since 1970 of a time that [`rfc3339`] wrote; `None` for any other text.
+pub fn parse(text: &str) -> Option<u64> {
+    let number = |from: usize, digits: usize| text.get(from..from + digits)?.parse::<u64>().ok();
+    let (year, month, day) = (number(0, 4)?, number(5, 2)?, number(8, 2)?);
+    // Days of whole years that begin in March, and of this one.
+    let (year, month) = if month > 2 { (year, month - 3) } else { (year.checked_sub(1)?, month + 9) };
+    let days = 365 * year + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + day;
+    let days = days.checked_sub(719_469)?;
+    let seconds = days * 86_400 + number(11, 2)? * 3600 + number(14, 2)? * 60 + number(17, 2)?;
+    let millis = seconds * 1000 + number(20, 3)?;
+    (rfc3339(millis) == text).then_some(millis)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -57,6 +70,18 @@ mod tests {
             (u64::MAX, "9999-12-31T23:59:59.999Z"),
         ] {
             assert_eq!(rfc3339(millis), text);
+            if millis != u64::MAX {
+                assert_eq!(parse(text), Some(millis));
+            }
+        }
+    }
+
+    #[test]
+    fn another_text_is_no_time() {
+        for text in
+            ["", "2026-11-22", "2026-13-22T10:03:11.482Z", "2026-11-31T10:03:11.482Z", "2026-11-22T10:03:11.482+"]
+        {
+            assert_eq!(parse(text), None, "{text}");
         }
     }
 }

@@ -2,8 +2,9 @@
 
 use crate::{client, innermost};
 use bytes::Bytes;
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use reqwest::{Client, Url};
+use rustls::pki_types::CertificateDer;
 use std::time::{Duration, SystemTime};
 use zeroize::Zeroizing;
 
@@ -14,10 +15,10 @@ const IDLE: Duration = Duration::from_secs(4);
 pub struct Receiver {
     client: Client,
     url: Url,
-    authorization: Option<HeaderValue>,
+    fields: HeaderMap,
 }
 
-/// What it answered; the body is not read.
+/// What it answered.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Answer {
     /// The status.
@@ -36,28 +37,59 @@ impl Receiver {
         if !url.username().is_empty() || url.password().is_some() || url.fragment().is_some() {
             return Err("expected a URL without credentials and fragment".to_owned());
         }
-        let bearer = |token: &str| {
-            let line = Zeroizing::new(format!("Bearer {token}"));
-            let mut value = HeaderValue::from_str(&line).map_err(|_| "the token holds bytes that cannot be sent")?;
-            value.set_sensitive(true);
-            Ok::<_, String>(value)
-        };
-        let authorization = token.map(bearer).transpose()?;
-        Ok(Self { client: client(None, Some(IDLE))?, url, authorization })
+        let mut receiver = Self { client: client(None, Some(IDLE))?, url, fields: HeaderMap::new() };
+        if let Some(token) = token {
+            receiver.add_field("authorization", &Zeroizing::new(format!("Bearer {token}")))?;
+        }
+        Ok(receiver)
     }
 
-    /// Posts `body`; all of it, the head of the answer included, takes at most `within`.
+    /// Sends a field with every request. What is wrong does not quote the value.
+    pub fn add_field(&mut self, name: &str, value: &str) -> Result<(), String> {
+        let known = HeaderName::from_bytes(name.as_bytes()).map_err(|_| format!("`{name}` is no name of a field"))?;
+        let mut value = HeaderValue::from_str(value)
+            .map_err(|_| format!("the value of `{name}` holds bytes that cannot be sent"))?;
+        value.set_sensitive(true);
+        self.fields.append(known, value);
+        Ok(())
+    }
+
+    /// Trusts these authorities instead of those of the web.
+    pub fn trust(&mut self, own: &[CertificateDer<'static>]) -> Result<(), String> {
+        self.client = client(Some(own), Some(IDLE))?;
+        Ok(())
+    }
+
+    /// Posts `body`; all of it, the head of the answer included, takes at most `within`. The answer's body is not read.
     pub async fn post(&self, content_type: &'static str, body: Bytes, within: Duration) -> Result<Answer, String> {
-        let mut request = self.client.post(self.url.clone()).header(CONTENT_TYPE, content_type).body(body);
-        if let Some(authorization) = &self.authorization {
-            request = request.header(AUTHORIZATION, authorization.clone());
-        }
-        match tokio::time::timeout(within, request.send()).await {
-            Ok(Ok(response)) => {
-                let retry_after = response.headers().get(RETRY_AFTER).and_then(pause);
-                Ok(Answer { status: response.status().as_u16(), retry_after })
+        Ok(self.ask(content_type, body, within, 0).await?.0)
+    }
+
+    /// As [`Receiver::post`], with at most the first `most` bytes of the answer's body.
+    pub async fn ask(
+        &self,
+        content_type: &'static str,
+        body: Bytes,
+        within: Duration,
+        most: usize,
+    ) -> Result<(Answer, Vec<u8>), String> {
+        let request = self.client.post(self.url.clone()).headers(self.fields.clone());
+        let request = request.header(CONTENT_TYPE, content_type).body(body);
+        let asked = async {
+            let mut response = request.send().await?;
+            let retry_after = response.headers().get(RETRY_AFTER).and_then(pause);
+            let answer = Answer { status: response.status().as_u16(), retry_after };
+            let mut said = Vec::new();
+            while said.len() < most
+                && let Some(chunk) = response.chunk().await?
+            {
+                said.extend_from_slice(&chunk);
             }
-            Ok(Err(error)) => Err(innermost(&error)),
+            said.truncate(most);
+            Ok((answer, said))
+        };
+        match tokio::time::timeout(within, asked).await {
+            Ok(answered) => answered.map_err(|error: reqwest::Error| innermost(&error)),
             Err(_elapsed) => Err(format!("no answer within {within:?}")),
         }
     }

@@ -1,6 +1,6 @@
 //! From a table of the file to a running plugin.
 
-use crate::{Clock, Plugin, RouteId};
+use crate::{Clock, Plugin, RouteId, Telemetry};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -94,6 +94,8 @@ pub struct Deps {
     pub secret: Arc<Secret>,
     /// The stores behind every plugin of this configuration.
     pub store: StoreTerms,
+    /// Where telemetry goes.
+    pub telemetry: Telemetry,
     /// Bits of an IPv6 address that make a client.
     pub ipv6_prefix: u8,
 }

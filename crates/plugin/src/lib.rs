@@ -16,6 +16,7 @@ mod flow;
 mod head;
 mod hooks;
 mod notice;
+mod otlp;
 mod problem;
 mod soon;
 pub mod units;
@@ -34,6 +35,7 @@ pub use flow::{Detach, Failure, Flow, Held, HeldFlow, Hold, Keep, Looked, Sent, 
 pub use head::{Fields, RequestHead, ResponseHead};
 pub use hooks::{Guard, Hooks, Plugin};
 pub use notice::Notice;
+pub use otlp::{Otlp, OtlpProtocol, Telemetry};
 pub use problem::{FullResponse, GrpcStatus, Problem, Response};
 pub use soon::Soon;
 pub use vestibule_meter as meter;

@@ -66,6 +66,7 @@ fn build(dir: &str, meter: &Arc<Registry>) -> Audit {
         upstreams: [].into(),
         secret: Arc::new(Secret::new([1; 32])),
         store: StoreTerms::default(),
+        telemetry: vestibule_plugin::Telemetry::default(),
         ipv6_prefix: 64,
     };
     Audit::build(config, &Routes::new(vec![entry]), None, &deps).expect("valid")

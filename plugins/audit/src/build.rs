@@ -3,7 +3,7 @@
 use crate::config::{Config, Route};
 use crate::deliver::Wanted;
 use crate::deliver::spec::{SinkSpec, names};
-use crate::deliver::target::Target;
+use crate::deliver::target::{Means, Target};
 use crate::log::Terms;
 use crate::log::dir::exposed;
 use crate::metrics::Metrics;
@@ -197,8 +197,9 @@ fn sinks(
     }
     let streams = specs.contains(&SinkSpec::Store).then_some(streams).flatten().map(|streams| streams.get());
     let source = format!("{}-{}", deps.store.namespace, std::process::id());
+    let means = Means { token, streams: streams.as_ref(), source: &source, telemetry: &deps.telemetry };
     let make = |(spec, name): (&SinkSpec, String)| {
-        let target = Target::new(spec, token, streams.as_ref(), &source);
+        let target = Target::new(spec, &means);
         let target = target.map_err(|label| {
             let at = config.sinks.iter().position(|text| SinkSpec::parse(text).as_ref() == Ok(spec)).unwrap_or(0);
             errors.error(at_sink(at), "this sink cannot be used", label);

@@ -15,7 +15,8 @@ pub struct Config {
     pub on_error: OnError,
     /// With `closed`: longest wait for a record to be on disk, then 503; 10ms to 1m.
     pub timeout: Span,
-    /// Who gets every event: `stdout`, `http://…`, `https://…`, `store`, `syslog:HOST:PORT`.
+    /// Who gets every event: `stdout`, `http://…`, `https://…`, `store`, `otlp`,
+    /// `syslog:HOST:PORT`.
     pub sinks: Vec<String>,
     /// Names whose values are hidden: any name that contains one of these, letters and digits alone compared.
     pub redact: Vec<String>,

@@ -4,6 +4,7 @@
 //! [`target`]. A sink that is dead costs nobody else anything: it is a task that sleeps.
 
 mod cursor;
+mod otlp;
 mod reader;
 mod runner;
 pub(crate) mod spec;

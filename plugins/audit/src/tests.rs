@@ -23,6 +23,7 @@ fn build(toml: &str) -> Result<Audit, BuildErrors> {
         upstreams: [].into(),
         secret: Arc::new(Secret::new([1; 32])),
         store: StoreTerms::default(),
+        telemetry: vestibule_plugin::Telemetry::default(),
         ipv6_prefix: 64,
     };
     Audit::build(config, &Routes::new(entries.collect()), None, &deps)

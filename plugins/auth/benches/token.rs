@@ -133,6 +133,7 @@ fn plugin(config: Config) -> Auth {
         upstreams: Arc::from([]),
         secret: Arc::new(Secret::new([0; 32])),
         store: vestibule_plugin::StoreTerms::default(),
+        telemetry: vestibule_plugin::Telemetry::default(),
         ipv6_prefix: 64,
     };
     let Ok(plugin) = Auth::build(config, &Routes::new(Vec::new()), (), &deps) else { panic!("it builds") };

@@ -113,6 +113,7 @@ fn plugin() -> ETag {
         upstreams: Arc::from([]),
         secret: Arc::new(Secret::new([0; 32])),
         store: vestibule_plugin::StoreTerms::default(),
+        telemetry: vestibule_plugin::Telemetry::default(),
         ipv6_prefix: 64,
     };
     let records = || Arc::new(MemoryRecords::new(Arc::new(SystemClock::default()), 0));

@@ -20,6 +20,7 @@ fn build(table: &str, route: Option<&str>, store: StoreTerms) -> Result<Idempote
         upstreams: Arc::from([]),
         secret: Arc::new(Secret::new([7; 32])),
         store,
+        telemetry: vestibule_plugin::Telemetry::default(),
         ipv6_prefix: 64,
     };
     let config: Config = toml::from_str(table).expect("a table");

@@ -4,7 +4,7 @@ use crate::sampling::Share;
 use http::HeaderName;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use vestibule_plugin::{BuildErrors, KeyPath};
+use vestibule_plugin::{BuildErrors, KeyPath, Otlp};
 
 /// Carries trace context from the caller to the upstream and names each exchange.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
@@ -21,7 +21,9 @@ pub struct Config {
     /// Share of the traces started here that are sampled, 0.0 to 1.0; a caller's decision is respected.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub sample: f64,
-    /// Name of this service in exported spans.
+    /// A collector; the audit trail sends its events there when it has the sink `otlp`. Spans are not exported.
+    pub otlp: Otlp,
+    /// Name of this service in what is exported.
     pub service_name: String,
 }
 
@@ -33,6 +35,7 @@ impl Default for Config {
             trust_incoming: true,
             response_header: "x-trace-id".into(),
             sample: 1.0,
+            otlp: Otlp::default(),
             service_name: "vestibule".into(),
         }
     }
@@ -119,6 +122,14 @@ impl Config {
                 let at = KeyPath::Table(vec!["propagate".into(), at.to_string()]);
                 errors.error(at, format!("`{}` is named twice", format.as_str()), "name each format once");
             }
+        }
+        if !self.otlp.headers.is_empty() && !self.otlp.headers_file.is_empty() {
+            let at = KeyPath::table(["otlp", "headers"]);
+            errors.error(
+                at,
+                "both `headers` and `headers_file` are set",
+                "keep one of them; `headers_file` is the safer one",
+            );
         }
         let share = Share::new(self.sample);
         if share.is_none() {

@@ -22,7 +22,9 @@ use config::Checked;
 use hooks::{Exchange, Shared, Trust};
 use metrics::Contexts;
 use std::sync::Arc;
-use vestibule_plugin::{Build, BuildErrors, Deps, Facts, Hooks, NoRoute, Plugin, RequestHead, RouteId, Routes, Stage};
+use vestibule_plugin::{
+    Build, BuildErrors, Deps, Facts, Hooks, KeyPath, NoRoute, Plugin, RequestHead, RouteId, Routes, Stage,
+};
 
 /// Gives every exchange its place in a trace.
 pub struct Trace {
@@ -49,6 +51,15 @@ impl Build for Trace {
     type Config = Config;
     type Route = NoRoute;
     type Store = ();
+
+    fn warnings(config: &Config, _: &Routes<NoRoute>) -> BuildErrors {
+        let mut warnings = BuildErrors::default();
+        if !config.otlp.endpoint.is_empty() {
+            let label = "only the audit trail's sink `otlp` uses it";
+            warnings.error(KeyPath::table(["otlp"]), "spans are not exported", label);
+        }
+        warnings
+    }
 
     fn build(config: Config, _routes: &Routes<NoRoute>, (): (), deps: &Deps) -> Result<Self, BuildErrors> {
         let Checked { response_header, share } = config.check()?;

@@ -12,6 +12,8 @@ pub(crate) enum SinkSpec {
     Http(String),
     /// A stream of the store.
     Store,
+    /// The collector of `[trace] otlp`.
+    Otlp,
     /// A syslog receiver over TCP: host and port.
     Syslog(String, u16),
 }
@@ -19,10 +21,12 @@ pub(crate) enum SinkSpec {
 impl SinkSpec {
     /// Reads an entry of `sinks`; what is wrong stands under it.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
-        const EXPECTED: &str = "expected \"stdout\", \"store\", \"http://…\", \"https://…\" or \"syslog:HOST:PORT\"";
+        const EXPECTED: &str =
+            "expected \"stdout\", \"store\", \"otlp\", \"http://…\", \"https://…\" or \"syslog:HOST:PORT\"";
         match text {
             "stdout" => return Ok(Self::Stdout),
             "store" => return Ok(Self::Store),
+            "otlp" => return Ok(Self::Otlp),
             _ => {}
         }
         if text.starts_with("http://") || text.starts_with("https://") {
@@ -43,6 +47,7 @@ impl SinkSpec {
             Self::Stdout => "stdout",
             Self::Http(_) => "http",
             Self::Store => "store",
+            Self::Otlp => "otlp",
             Self::Syslog(..) => "syslog",
         }
     }
@@ -50,7 +55,7 @@ impl SinkSpec {
     /// Its cursor's file: the same for the same target, whatever its place in the list.
     pub(crate) fn cursor_file(&self) -> String {
         let target = match self {
-            Self::Stdout | Self::Store => return format!("{}.json", self.kind()),
+            Self::Stdout | Self::Store | Self::Otlp => return format!("{}.json", self.kind()),
             Self::Http(url) => url.clone(),
             Self::Syslog(host, port) => format!("{host}:{port}"),
         };

@@ -1,5 +1,6 @@
 //! Where events go, and how each kind of place takes them.
 
+use super::otlp::Collector;
 use super::reader::Item;
 use super::spec::SinkSpec;
 use super::syslog::Syslog;
@@ -8,6 +9,7 @@ use std::io::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 use vestibule_outbound::Receiver;
+use vestibule_plugin::Telemetry;
 use vestibule_store::Streams;
 use vestibule_store::streams::Stream;
 
@@ -23,6 +25,19 @@ pub(crate) enum Target {
     Http(Receiver),
     Store(Arc<dyn Streams>),
     Syslog(Syslog),
+    Otlp(Collector),
+}
+
+/// What sinks may need beside their own entry.
+pub(crate) struct Means<'a> {
+    /// Bearer token for http and https sinks.
+    pub(crate) token: Option<&'a str>,
+    /// Streams of the store, where there are any.
+    pub(crate) streams: Option<&'a Arc<dyn Streams>>,
+    /// What this proxy is called.
+    pub(crate) source: &'a str,
+    /// Where telemetry goes.
+    pub(crate) telemetry: &'a Telemetry,
 }
 
 /// Why a batch was not taken.
@@ -36,23 +51,19 @@ pub(crate) enum Refusal {
 
 impl Target {
     /// Of this sink.
-    pub(crate) fn new(
-        spec: &SinkSpec,
-        token: Option<&str>,
-        streams: Option<&Arc<dyn Streams>>,
-        source: &str,
-    ) -> Result<Self, String> {
+    pub(crate) fn new(spec: &SinkSpec, means: &Means<'_>) -> Result<Self, String> {
         Ok(match spec {
             SinkSpec::Stdout => Self::Stdout,
-            SinkSpec::Http(url) => Self::Http(Receiver::new(url, token)?),
-            SinkSpec::Store => Self::Store(Arc::clone(streams.ok_or("a stream needs a Redis: set [store] url")?)),
-            SinkSpec::Syslog(host, port) => Self::Syslog(Syslog::new(host, *port, source)),
+            SinkSpec::Http(url) => Self::Http(Receiver::new(url, means.token)?),
+            SinkSpec::Store => Self::Store(Arc::clone(means.streams.ok_or("a stream needs a Redis: set [store] url")?)),
+            SinkSpec::Syslog(host, port) => Self::Syslog(Syslog::new(host, *port, means.source)),
+            SinkSpec::Otlp => Self::Otlp(Collector::new(means.telemetry)?),
         })
     }
 
     /// Whether a batch costs so much more than an event that it pays to wait for more.
     pub(crate) fn gathers(&self) -> bool {
-        matches!(self, Self::Http(_))
+        matches!(self, Self::Http(_) | Self::Otlp(_))
     }
 
     /// Gives it these events, in order; once they are acknowledged it has them.
@@ -80,6 +91,7 @@ impl Target {
                 let entries: Vec<_> = items.iter().map(|item| vec![("event", item.event.to_vec())]).collect();
                 streams.append(STREAM, &entries).get().await.map_err(|outage| later(outage.to_string()))
             }
+            Self::Otlp(collector) => collector.send(items).await,
             Self::Syslog(syslog) => match tokio::time::timeout(DEADLINE, syslog.send(items)).await {
                 Ok(Ok(())) => Ok(()),
                 Ok(Err(error)) => Err(later(error.to_string())),
@@ -93,7 +105,7 @@ impl Target {
 }
 
 /// What an HTTP status means for a batch.
-fn verdict(status: u16, retry_after: Option<Duration>) -> Result<(), Refusal> {
+pub(super) fn verdict(status: u16, retry_after: Option<Duration>) -> Result<(), Refusal> {
     /// The longest pause that a receiver may ask for.
     const LONGEST: Duration = Duration::from_secs(300);
     match status {

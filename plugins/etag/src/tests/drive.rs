@@ -30,6 +30,7 @@ pub(super) fn build(config: Config, key: Option<RouteKey>) -> Result<Proxy, Buil
         upstreams: Arc::from([]),
         secret: Arc::new(Secret::new([7; 32])),
         store: vestibule_plugin::StoreTerms::default(),
+        telemetry: vestibule_plugin::Telemetry::default(),
         ipv6_prefix: 64,
     };
     let routes = Routes::new(vec![RouteEntry { id: RouteId(1), name: "one".into(), path: "/".into(), key }]);

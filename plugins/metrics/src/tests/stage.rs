@@ -59,6 +59,7 @@ impl Stage {
             upstreams: [main.clone(), main, server("/run/files.sock", None)].into(),
             secret: Arc::new(Secret::new([0; 32])),
             store: vestibule_plugin::StoreTerms::default(),
+            telemetry: vestibule_plugin::Telemetry::default(),
             ipv6_prefix: 64,
         };
         let config: Config = toml::from_str(table).expect("a table");

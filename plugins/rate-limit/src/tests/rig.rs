@@ -247,6 +247,7 @@ fn build(
         upstreams: [].into(),
         secret: Arc::new(Secret::new([7; 32])),
         store: vestibule_plugin::StoreTerms::default(),
+        telemetry: vestibule_plugin::Telemetry::default(),
         ipv6_prefix: 64,
     };
     let plugin = RateLimit::build(file.rate_limit, &Routes::new(entries.collect()), Arc::clone(store), &deps)?;

@@ -31,6 +31,7 @@ impl Stage {
             upstreams: Arc::default(),
             secret: Arc::new(Secret::new([0; 32])),
             store: vestibule_plugin::StoreTerms::default(),
+            telemetry: vestibule_plugin::Telemetry::default(),
             ipv6_prefix: 64,
         };
         let plugin = Trace::build(config, &Routes::<NoRoute>::new(Vec::new()), (), &deps)?;
