@@ -83,10 +83,11 @@ impl Serialized {
     }
 }
 
-/// Replies to the look that are the answer to the write as well: who must not see it must not write it, and what fails
-/// shows nothing to judge by.
+/// Replies to the look that are the answer to the write as well: who must not see it must not write it, and what fails,
+/// or is refused for another reason than that there is nothing, shows nothing to judge by.
 fn is_for_the_client(status: StatusCode) -> bool {
-    matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) || status.is_server_error()
+    let is_absent = matches!(status, StatusCode::NOT_FOUND | StatusCode::GONE);
+    status.is_server_error() || status.is_client_error() && !is_absent
 }
 
 fn as_it_is(looked: &Looked<'_>) -> FullResponse {

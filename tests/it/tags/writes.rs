@@ -189,6 +189,7 @@ async fn what_cannot_be_seen_is_not_written() {
     let origin = Origin::replying(|request| match (request.method.as_str(), request.target.as_str()) {
         ("GET", "/401") => Reply::new(401).field("www-authenticate", "Basic realm=\"app\"").body("no"),
         ("GET", "/403") => Reply::new(403).body("never"),
+        ("GET", "/429") => Reply::new(429).field("retry-after", "7").body("slowly"),
         ("GET", "/500") => Reply::new(500).field("x-error", "boom").body("it broke"),
         ("GET", "/dies") => Reply::dying(),
         _ => Reply::new(204),
@@ -198,6 +199,8 @@ async fn what_cannot_be_seen_is_not_written() {
         let answer = put(&proxy, path, "x", "if-match", "*").await;
         assert_eq!((answer.status, answer.text().as_str()), (status, text));
     }
+    // It exists, for all anybody knows: this must not pass for a creation.
+    assert_eq!(put(&proxy, "/429", "x", "if-none-match", "*").await.status, 429);
     assert_eq!(put(&proxy, "/500", "x", "if-match", "*").await.field("x-error"), "boom");
     assert_eq!(put(&proxy, "/dies", "x", "if-match", "*").await.status, 502);
     assert!(origin.requests().iter().all(|request| request.method == "GET"), "nothing was written");
