@@ -116,6 +116,9 @@ impl Fields for ResponseFields<'_> {
     fn remove(&mut self, name: &HeaderName) -> bool {
         self.headers.remove(name).is_some()
     }
+    fn reserve(&mut self, lines: usize) {
+        self.headers.reserve(lines);
+    }
 }
 
 impl Drop for ResponseFields<'_> {

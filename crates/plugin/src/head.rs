@@ -16,6 +16,8 @@ pub trait Fields: Send + Sync {
     fn append(&mut self, name: HeaderName, value: HeaderValue);
     /// Removes every line of `name`; whether there was one.
     fn remove(&mut self, name: &HeaderName) -> bool;
+    /// Makes room for so many more lines at once, where growing once is cheaper than growing twice.
+    fn reserve(&mut self, _lines: usize) {}
 }
 
 impl Fields for HeaderMap {
@@ -30,6 +32,9 @@ impl Fields for HeaderMap {
     }
     fn remove(&mut self, name: &HeaderName) -> bool {
         HeaderMap::remove(self, name).is_some()
+    }
+    fn reserve(&mut self, lines: usize) {
+        HeaderMap::reserve(self, lines);
     }
 }
 

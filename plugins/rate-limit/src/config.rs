@@ -102,6 +102,18 @@ pub enum Headers {
     Off,
 }
 
+impl Headers {
+    /// Whether the fields of the draft are sent.
+    pub(crate) fn has_ietf(self) -> bool {
+        matches!(self, Self::Ietf | Self::Both)
+    }
+
+    /// Whether the older ones are.
+    pub(crate) fn has_github(self) -> bool {
+        matches!(self, Self::Github | Self::Both)
+    }
+}
+
 /// How a policy is shared through the store.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]

@@ -3,27 +3,34 @@
 //!
 //! The only place that knows their names and parameters, which the draft may still change.
 
+use arrayvec::ArrayVec;
 use http::HeaderName;
-use http::header::HeaderValue;
-use std::fmt::Write;
+use http::header::{self, HeaderValue};
 use vestibule_plugin::Fields;
 use vestibule_store::quotas::{Left, Limit, Source};
 
 /// `RateLimit-Policy`
-pub(crate) const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+pub(crate) static POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 /// `RateLimit`
-pub(crate) const LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+pub(crate) static LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+
+/// The names of what was added: `Retry-After`, the two fields of the draft, and the older five.
+pub(crate) type Added = ArrayVec<&'static HeaderName, { 1 + 2 + 5 }>;
+
+/// Bytes that the list of most responses fits in.
+const USUAL_BYTES: usize = 64;
 
 /// How long a gRPC client waits before it retries (gRFC A6).
 pub(crate) const GRPC_PUSHBACK: HeaderName = HeaderName::from_static("grpc-retry-pushback-ms");
 
-const GITHUB_LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
-const GITHUB_REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
-const GITHUB_USED: HeaderName = HeaderName::from_static("x-ratelimit-used");
-const GITHUB_RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
-const GITHUB_RESOURCE: HeaderName = HeaderName::from_static("x-ratelimit-resource");
+static GITHUB_LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
+static GITHUB_REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
+static GITHUB_USED: HeaderName = HeaderName::from_static("x-ratelimit-used");
+static GITHUB_RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
+static GITHUB_RESOURCE: HeaderName = HeaderName::from_static("x-ratelimit-resource");
 /// All of them, in the order they are written.
-pub(crate) const GITHUB: [HeaderName; 5] = [GITHUB_LIMIT, GITHUB_REMAINING, GITHUB_USED, GITHUB_RESET, GITHUB_RESOURCE];
+pub(crate) static GITHUB: [&HeaderName; 5] =
+    [&GITHUB_LIMIT, &GITHUB_REMAINING, &GITHUB_USED, &GITHUB_RESET, &GITHUB_RESOURCE];
 
 /// Where one policy leaves its caller.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -94,9 +101,10 @@ pub(crate) fn policy<'a>(limits: impl IntoIterator<Item = &'a Limit>) -> Option<
     let mut list = String::new();
     for limit in limits {
         item(&mut list, limit.name());
-        let _ = write!(list, ";q={};w={}", limit.quota(), limit.window_s());
+        parameter(&mut list, ";q=", limit.quota());
+        parameter(&mut list, ";w=", limit.window_s());
         if limit.burst() != limit.quota() {
-            let _ = write!(list, ";vestibule-burst={}", limit.burst());
+            parameter(&mut list, ";vestibule-burst=", limit.burst());
         }
     }
     value(&list)
@@ -104,15 +112,14 @@ pub(crate) fn policy<'a>(limits: impl IntoIterator<Item = &'a Limit>) -> Option<
 
 /// `"burst";r=42;t=26`; `None` for no standings.
 pub(crate) fn limit<'a>(standings: impl IntoIterator<Item = Standing<'a>>) -> Option<HeaderValue> {
-    let mut list = String::with_capacity(32);
+    let mut list = String::with_capacity(USUAL_BYTES);
     for Standing { limit, remaining, reset_s, fallback } in standings {
         item(&mut list, limit.name());
-        let mut digits = itoa::Buffer::new();
-        list.push_str(";r=");
-        list.push_str(digits.format(remaining));
-        list.push_str(";t=");
-        list.push_str(digits.format(reset_s));
-        list.push_str(if fallback { ";vestibule-fallback" } else { "" });
+        parameter(&mut list, ";r=", remaining);
+        parameter(&mut list, ";t=", reset_s);
+        if fallback {
+            list.push_str(";vestibule-fallback");
+        }
     }
     value(&list)
 }
@@ -128,19 +135,19 @@ pub(crate) fn github(fields: &mut dyn Fields, standing: Standing<'_>, epoch_s: u
     let Standing { limit, remaining, reset_s, .. } = standing;
     let numbers = [limit.burst(), remaining, limit.burst().saturating_sub(remaining), epoch_s.saturating_add(reset_s)];
     for (name, number) in GITHUB.into_iter().zip(numbers) {
-        fields.set(name, HeaderValue::from(number));
+        fields.set(name.clone(), HeaderValue::from(number));
     }
     if let Ok(name) = HeaderValue::from_str(limit.name()) {
-        fields.set(GITHUB_RESOURCE, name);
+        fields.set(GITHUB_RESOURCE.clone(), name);
     }
     true
 }
 
 /// Adds `names` to the fields that scripts of other origins may read, where the response lets them read any.
-pub(crate) fn expose(fields: &mut dyn Fields, names: &[HeaderName]) {
-    const ALLOW: HeaderName = http::header::ACCESS_CONTROL_ALLOW_ORIGIN;
-    const EXPOSE: HeaderName = http::header::ACCESS_CONTROL_EXPOSE_HEADERS;
-    if !fields.map().contains_key(ALLOW) {
+pub(crate) fn expose(fields: &mut dyn Fields, names: &[&'static HeaderName]) {
+    const EXPOSE: HeaderName = header::ACCESS_CONTROL_EXPOSE_HEADERS;
+    // Looked for in a row: a response has few fields, and comparing them costs less than one hash.
+    if !fields.map().keys().any(|name| *name == header::ACCESS_CONTROL_ALLOW_ORIGIN) {
         return;
     }
     let lines: Vec<&str> = fields.map().get_all(EXPOSE).iter().filter_map(|line| line.to_str().ok()).collect();
@@ -148,7 +155,7 @@ pub(crate) fn expose(fields: &mut dyn Fields, names: &[HeaderName]) {
         lines.iter().flat_map(|line| line.split(',')).any(|word| word.trim().eq_ignore_ascii_case(name.as_str()))
     };
     let mut merged: Vec<&str> = lines.iter().map(|line| line.trim()).filter(|line| !line.is_empty()).collect();
-    merged.extend(names.iter().filter(|name| !listed(name)).map(HeaderName::as_str));
+    merged.extend(names.iter().filter(|name| !listed(name)).map(|name| name.as_str()));
     if let Some(value) = value(&merged.join(", ")) {
         fields.set(EXPOSE, value);
     }
@@ -160,12 +167,19 @@ fn item(list: &mut String, name: &str) {
         list.push_str(", ");
     }
     list.push('"');
-    if name.contains(['"', '\\']) {
-        list.push_str(&name.replace('\\', "\\\\").replace('"', "\\\""));
-    } else {
-        list.push_str(name);
+    for letter in name.chars() {
+        if matches!(letter, '"' | '\\') {
+            list.push('\\');
+        }
+        list.push(letter);
     }
     list.push('"');
+}
+
+/// Appends a parameter that is an Integer; `begins` is what stands before it.
+fn parameter(list: &mut String, begins: &str, number: u64) {
+    list.push_str(begins);
+    list.push_str(itoa::Buffer::new().format(number));
 }
 
 fn value(list: &str) -> Option<HeaderValue> {

@@ -1,6 +1,5 @@
 //! One exchange: decides on the head, answers a refusal, and tells the client where it stands.
 
-use crate::config::Headers;
 use crate::headers::{self, Standing};
 use crate::metrics;
 use crate::policy::{KeyTexts, Plan, Policy};
@@ -8,6 +7,7 @@ use crate::shared::Shared;
 use crate::tiers::{Claimed, TierId};
 use arrayvec::ArrayVec;
 use http::{StatusCode, header};
+use smallvec::SmallVec;
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -18,9 +18,12 @@ use vestibule_plugin::{
 use vestibule_store::quotas::{MAX_CHARGES, Outcome, Pending, Source, Taken, Verdict, hidden};
 
 /// When to come back while the store does not answer: it is looked at more often than that.
-const CLOSED_RETRY: Duration = Duration::from_secs(1);
+const CLOSED_RETRY_NS: u64 = 1_000_000_000;
 
-/// The hooks of one exchange.
+/// Fields that a response is given room for: two of ours, and those that others will add.
+const ROOM: usize = 4;
+
+/// The hooks of one exchange. Every limited request allocates one, so it is kept small.
 pub(crate) struct Exchange {
     shared: Arc<Shared>,
     asked: Option<Asked>,
@@ -32,24 +35,18 @@ struct Asked {
     route: RouteId,
     tier: TierId,
     keys: KeyTexts,
-    is_grpc: bool,
-    trace: TraceContext,
 }
 
 /// What it said.
 struct Decided {
-    taken: Taken,
+    verdicts: Verdicts,
+    pending: Option<Pending>,
     /// When, for fields that carry a time of day.
-    at: SystemTime,
+    at: Option<SystemTime>,
 }
 
-impl Asked {
-    /// Where a refusal can be found, when its trace is recorded.
-    fn exemplar(&self, at: SystemTime) -> Option<Exemplar> {
-        let TraceContext { trace_id, span_id, .. } = self.trace;
-        self.trace.is_sampled().then_some(Exemplar { trace_id, span_id, at })
-    }
-}
+/// As [`Taken`] has them, in the room that is usually needed.
+type Verdicts = SmallVec<[Verdict; 2]>;
 
 impl Exchange {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
@@ -65,23 +62,23 @@ impl Exchange {
 
 impl Exchange {
     /// Learns what the store says of shadow policies.
-    async fn settle(&mut self, pending: Pending) {
+    async fn settle(&mut self, pending: Pending, trace: &TraceContext) {
         let settled = pending.await;
         if let Some(decided) = &mut self.decided {
             for (place, verdict) in &settled {
-                decided.taken.verdicts[*place] = *verdict;
+                decided.verdicts[*place] = *verdict;
             }
         }
         if let Some((asked, plan, decided)) = self.outcome() {
             for (place, _) in settled {
-                count_one(&self.shared, plan, asked, &decided.taken, place, decided.at);
+                count_one(&self.shared, plan, asked, &decided.verdicts, place, trace);
             }
         }
     }
 
     fn report(&self, line: &mut AccessLine) {
         if let Some((asked, plan, decided)) = self.outcome() {
-            line.add("rate_limit", || summary(&self.shared, plan, asked, &decided.taken));
+            line.add("rate_limit", || summary(&self.shared, plan, asked, &decided.verdicts));
         }
     }
 }
@@ -94,14 +91,15 @@ impl Hooks for Exchange {
         let route = facts.route();
         let Some(plan) = shared.plan(route, tier) else { return Soon::Now(Flow::Continue) };
         let keys = plan.key_texts(request, facts);
-        let asked = &*self.asked.insert(Asked { route, tier, keys, is_grpc: request.is_grpc(), trace: *facts.trace() });
+        let asked = &*self.asked.insert(Asked { route, tier, keys });
         let decided = &mut self.decided;
-        let mut conclude = move |taken: Taken| {
-            let at = shared.clock.wall();
-            count(shared, plan, asked, &taken, at);
-            let flow = refusal(plan, asked, &taken).or_else(|| outage(plan, asked, &taken));
-            *decided = Some(Decided { taken, at });
-            flow.map_or(Flow::Continue, Flow::respond)
+        let (request, facts) = (&*request, &*facts);
+        let mut conclude = move |Taken { verdicts, pending }: Taken| {
+            let at = shared.dialect.has_github().then(|| shared.clock.wall());
+            count(shared, plan, asked, &verdicts, pending.is_some(), facts.trace());
+            let refused = refusal(plan, &verdicts).or_else(|| outage(plan, &verdicts));
+            *decided = Some(Decided { verdicts: Verdicts::from_slice(&verdicts), pending, at });
+            refused.map_or(Flow::Continue, |refused| Flow::respond(refused.to(request)))
         };
         match shared.store.take(plan.demand(&asked.keys, facts.address())) {
             Soon::Now(taken) => Soon::Now(conclude(taken)),
@@ -111,37 +109,36 @@ impl Hooks for Exchange {
 
     fn on_response(&mut self, response: &mut ResponseHead<'_>, _: &Facts) {
         let Some((_, plan, decided)) = self.outcome() else { return };
-        let dialect = self.shared.dialect;
-        let refused: ArrayVec<_, MAX_CHARGES> = refusals(plan, &decided.taken).collect();
-        // Retry-After, the two fields of the draft, and the older five.
-        let mut added = ArrayVec::<_, { 1 + 2 + 5 }>::new();
-        let standings = if refused.is_empty() {
-            headers::closest(admissions(plan, &decided.taken)).into_iter().collect()
+        let mut added = headers::Added::new();
+        let mut standings = ArrayVec::<_, MAX_CHARGES>::new();
+        standings.extend(refusals(plan, &decided.verdicts));
+        if standings.is_empty() {
+            standings.extend(headers::closest(admissions(plan, &decided.verdicts)));
         } else {
-            added.push(header::RETRY_AFTER);
-            refused
-        };
-        if matches!(dialect, Headers::Ietf | Headers::Both)
+            added.push(&header::RETRY_AFTER);
+        }
+        if self.shared.dialect.has_ietf()
             && let Some(policies) = &plan.policy_field
         {
-            response.fields.append(headers::POLICY, policies.clone());
-            added.push(headers::POLICY);
+            response.fields.reserve(ROOM);
+            response.fields.append(headers::POLICY.clone(), policies.clone());
+            added.push(&headers::POLICY);
             if let Some(value) = headers::limit(standings.iter().copied()) {
-                response.fields.append(headers::LIMIT, value);
-                added.push(headers::LIMIT);
+                response.fields.append(headers::LIMIT.clone(), value);
+                added.push(&headers::LIMIT);
             }
         }
-        if matches!(dialect, Headers::Github | Headers::Both)
+        if let Some(at) = decided.at
             && let Some(standing) = headers::longest(standings)
-            && headers::github(response.fields, standing, epoch_s(decided.at))
+            && headers::github(response.fields, standing, epoch_s(at))
         {
             added.extend(headers::GITHUB);
         }
         headers::expose(response.fields, &added);
     }
 
-    fn on_end<'a>(&'a mut self, _: &'a End<'a>, _: &'a Facts, line: &'a mut AccessLine) -> Soon<'a, ()> {
-        let pending = self.decided.as_mut().and_then(|decided| decided.taken.pending.take());
+    fn on_end<'a>(&'a mut self, _: &'a End<'a>, facts: &'a Facts, line: &'a mut AccessLine) -> Soon<'a, ()> {
+        let pending = self.decided.as_mut().and_then(|decided| decided.pending.take());
         match pending {
             None => {
                 self.report(line);
@@ -149,7 +146,7 @@ impl Hooks for Exchange {
             }
             // The response has gone: nobody waits for this.
             Some(pending) => Soon::later(async move {
-                self.settle(pending).await;
+                self.settle(pending, facts.trace()).await;
                 self.report(line);
             }),
         }
@@ -157,13 +154,13 @@ impl Hooks for Exchange {
 }
 
 /// The policies of a plan with what each said.
-fn verdicts<'a>(plan: &'a Plan, taken: &'a Taken) -> impl Iterator<Item = (&'a Policy, &'a Verdict)> {
-    plan.policies().zip(&taken.verdicts)
+fn verdicts<'a>(plan: &'a Plan, said: &'a [Verdict]) -> impl Iterator<Item = (&'a Policy, &'a Verdict)> {
+    plan.policies().zip(said)
 }
 
 /// The enforced policies that refused.
-fn refusals<'a>(plan: &'a Plan, taken: &'a Taken) -> impl Iterator<Item = Standing<'a>> {
-    verdicts(plan, taken).filter(|(policy, _)| policy.is_enforced()).filter_map(|(policy, verdict)| {
+fn refusals<'a>(plan: &'a Plan, said: &'a [Verdict]) -> impl Iterator<Item = Standing<'a>> {
+    verdicts(plan, said).filter(|(policy, _)| policy.is_enforced()).filter_map(|(policy, verdict)| {
         match verdict.outcome {
             Outcome::Refused { remaining, wait_ns } => {
                 Some(Standing::refused(&policy.limit, remaining, wait_ns).by(verdict.source))
@@ -174,8 +171,8 @@ fn refusals<'a>(plan: &'a Plan, taken: &'a Taken) -> impl Iterator<Item = Standi
 }
 
 /// The enforced policies that were charged.
-fn admissions<'a>(plan: &'a Plan, taken: &'a Taken) -> impl Iterator<Item = Standing<'a>> {
-    verdicts(plan, taken).filter(|(policy, _)| policy.is_enforced()).filter_map(|(policy, verdict)| {
+fn admissions<'a>(plan: &'a Plan, said: &'a [Verdict]) -> impl Iterator<Item = Standing<'a>> {
+    verdicts(plan, said).filter(|(policy, _)| policy.is_enforced()).filter_map(|(policy, verdict)| {
         match verdict.outcome {
             Outcome::Charged(left) => Some(Standing::admitted(&policy.limit, left).by(verdict.source)),
             Outcome::Refused { .. } | Outcome::Spared | Outcome::Waived | Outcome::Closed => None,
@@ -183,20 +180,19 @@ fn admissions<'a>(plan: &'a Plan, taken: &'a Taken) -> impl Iterator<Item = Stan
     })
 }
 
-/// Counts what every policy decided; what the store still has to say is counted when it has.
-fn count(shared: &Shared, plan: &Plan, asked: &Asked, taken: &Taken, at: SystemTime) {
-    for (place, (policy, verdict)) in verdicts(plan, taken).enumerate() {
-        let waits = taken.pending.is_some() && !policy.is_enforced() && verdict.outcome == Outcome::Spared;
+/// Counts what every policy decided; what the store still has to say of shadow policies is counted when it has.
+fn count(shared: &Shared, plan: &Plan, asked: &Asked, said: &[Verdict], is_pending: bool, trace: &TraceContext) {
+    for (place, (policy, verdict)) in verdicts(plan, said).enumerate() {
+        let waits = is_pending && !policy.is_enforced() && verdict.outcome == Outcome::Spared;
         if !waits {
-            count_one(shared, plan, asked, taken, place, at);
+            count_one(shared, plan, asked, said, place, trace);
         }
     }
-    shared.show_keys();
 }
 
 /// Counts what the policy at this place decided.
-fn count_one(shared: &Shared, plan: &Plan, asked: &Asked, taken: &Taken, place: usize, at: SystemTime) {
-    let Some((policy, verdict)) = verdicts(plan, taken).nth(place) else { return };
+fn count_one(shared: &Shared, plan: &Plan, asked: &Asked, said: &[Verdict], place: usize, trace: &TraceContext) {
+    let Some((policy, verdict)) = verdicts(plan, said).nth(place) else { return };
     let decided = |decided| policy.metrics.decided(decided, verdict.source);
     match verdict.outcome {
         Outcome::Charged(left) => {
@@ -213,7 +209,8 @@ fn count_one(shared: &Shared, plan: &Plan, asked: &Asked, taken: &Taken, place: 
             } else {
                 decided(metrics::Decided::ShadowDenied)
             };
-            counter.inc_with(asked.exemplar(at).as_ref());
+            let at = shared.clock.wall();
+            counter.inc_with(exemplar(trace, at).as_ref());
             let key = plan.key_text(place, &asked.keys);
             policy.refusals.count(key, at, || hidden(&shared.secret, key));
         }
@@ -224,15 +221,39 @@ fn count_one(shared: &Shared, plan: &Plan, asked: &Asked, taken: &Taken, place: 
     }
 }
 
-/// The answer to a refused request; `None` when no enforced policy refused.
-fn refusal(plan: &Plan, asked: &Asked, taken: &Taken) -> Option<Problem> {
-    let names: Vec<&str> = refusals(plan, taken).map(|standing| &**standing.limit.name()).collect();
-    let wait_ns = verdicts(plan, taken)
+/// Where a refusal can be found, when its trace is recorded.
+fn exemplar(trace: &TraceContext, at: SystemTime) -> Option<Exemplar> {
+    let TraceContext { trace_id, span_id, .. } = *trace;
+    trace.is_sampled().then_some(Exemplar { trace_id, span_id, at })
+}
+
+/// The answer to a request that may not pass.
+struct Refused {
+    problem: Problem,
+    wait_ns: u64,
+}
+
+impl Refused {
+    /// In the form that the client of `request` understands.
+    fn to(self, request: &RequestHead<'_>) -> Problem {
+        let problem = self.problem.retry_after(Duration::from_nanos(self.wait_ns));
+        if request.is_grpc() {
+            problem.field(headers::GRPC_PUSHBACK, headers::milliseconds(self.wait_ns))
+        } else {
+            problem
+        }
+    }
+}
+
+/// `None` when no enforced policy refused.
+fn refusal(plan: &Plan, said: &[Verdict]) -> Option<Refused> {
+    let wait_ns = verdicts(plan, said)
         .filter_map(|(policy, verdict)| match verdict.outcome {
             Outcome::Refused { wait_ns, .. } if policy.is_enforced() => Some(wait_ns),
             _ => None,
         })
         .max()?;
+    let names: Vec<&str> = refusals(plan, said).map(|standing| &**standing.limit.name()).collect();
     let seconds = headers::seconds(wait_ns);
     let problem = Problem::new("quota-exceeded", StatusCode::TOO_MANY_REQUESTS, "Quota exceeded")
         .registered("https://iana.org/assignments/http-problem-types#quota-exceeded")
@@ -242,28 +263,25 @@ fn refusal(plan: &Plan, asked: &Asked, taken: &Taken) -> Option<Problem> {
             if seconds == 1 { "" } else { "s" }
         ))
         .reason(names.first().copied().unwrap_or_default().to_owned())
-        .member("violated-policies", names)
-        .retry_after(Duration::from_nanos(wait_ns));
-    Some(if asked.is_grpc { problem.field(headers::GRPC_PUSHBACK, headers::milliseconds(wait_ns)) } else { problem })
+        .member("violated-policies", names);
+    Some(Refused { problem, wait_ns })
 }
 
-/// The answer where the store failed and the operator said to refuse then.
-fn outage(plan: &Plan, asked: &Asked, taken: &Taken) -> Option<Problem> {
+/// Where the store failed and the operator said to refuse then.
+fn outage(plan: &Plan, said: &[Verdict]) -> Option<Refused> {
     let closed = |(policy, verdict): &(&Policy, &Verdict)| policy.is_enforced() && verdict.outcome == Outcome::Closed;
-    let (policy, _) = verdicts(plan, taken).find(closed)?;
+    let (policy, _) = verdicts(plan, said).find(closed)?;
     let title = "Temporary reduced capacity";
     let problem = Problem::new("temporary-reduced-capacity", StatusCode::SERVICE_UNAVAILABLE, title)
         .registered("https://iana.org/assignments/http-problem-types#temporary-reduced-capacity")
-        .detail(format!("The limit `{}` cannot be checked at the moment. Try again in 1 second.", policy.limit.name()))
-        .retry_after(CLOSED_RETRY);
-    let wait_ns = u64::try_from(CLOSED_RETRY.as_nanos()).unwrap_or(u64::MAX);
-    Some(if asked.is_grpc { problem.field(headers::GRPC_PUSHBACK, headers::milliseconds(wait_ns)) } else { problem })
+        .detail(format!("The limit `{}` cannot be checked at the moment. Try again in 1 second.", policy.limit.name()));
+    Some(Refused { problem, wait_ns: CLOSED_RETRY_NS })
 }
 
 /// The field of the access line: what was decided, and by which policy. Of a refused caller also the bucket's name.
-fn summary(shared: &Shared, plan: &Plan, asked: &Asked, taken: &Taken) -> Field {
+fn summary(shared: &Shared, plan: &Plan, asked: &Asked, said: &[Verdict]) -> Field {
     let waits = |enforced: bool| {
-        verdicts(plan, taken)
+        verdicts(plan, said)
             .enumerate()
             .filter_map(move |(place, (policy, verdict))| match verdict.outcome {
                 Outcome::Refused { wait_ns, .. } if policy.is_enforced() == enforced => Some((wait_ns, place)),
@@ -281,12 +299,12 @@ fn summary(shared: &Shared, plan: &Plan, asked: &Asked, taken: &Taken) -> Field 
             ("h", Cow::Owned(hidden(&shared.secret, plan.key_text(place, &asked.keys)))),
         ]);
     }
-    if let Some((policy, _)) = verdicts(plan, taken).find(|(_, verdict)| verdict.outcome == Outcome::Closed) {
+    if let Some((policy, _)) = verdicts(plan, said).find(|(_, verdict)| verdict.outcome == Outcome::Closed) {
         let name = policy.limit.name().to_string();
         return Field::Parts(vec![("outcome", Cow::Borrowed("error")), ("policy", Cow::Owned(name))]);
     }
     let mut parts = vec![("outcome", Cow::Borrowed("allowed"))];
-    if let Some(closest) = headers::closest(admissions(plan, taken)) {
+    if let Some(closest) = headers::closest(admissions(plan, said)) {
         parts.push(("policy", Cow::Owned(closest.limit.name().to_string())));
     }
     Field::Parts(parts)

@@ -75,17 +75,14 @@ impl KeySpec {
         })
     }
 
-    /// The key text of a request.
-    pub(crate) fn text(&self, request: &RequestHead<'_>, facts: &Facts) -> String {
-        let mut text = String::with_capacity(48);
+    /// Appends the key text of a request.
+    pub(crate) fn write(&self, text: &mut String, request: &RequestHead<'_>, facts: &Facts) {
         for (i, part) in self.0.iter().enumerate() {
             if i > 0 {
                 text.push(';');
             }
-            // Writing to a String does not fail.
-            let _ = part.write(&mut text, request, facts);
+            part.write(text, request, facts);
         }
-        text
     }
 }
 
@@ -141,34 +138,41 @@ impl Part {
         self.prefixes().iter().map(|prefix| format!("`{prefix}{hole}`")).collect()
     }
 
-    fn write(&self, text: &mut String, request: &RequestHead<'_>, facts: &Facts) -> fmt::Result {
-        let address = facts.address();
+    fn write(&self, text: &mut String, request: &RequestHead<'_>, facts: &Facts) {
         match (self, facts.principal().map(|principal| &**principal)) {
             (Self::Client | Self::Subject, Some(Principal { subject: Some(subject), .. })) => {
                 text.push_str("sub=");
                 encode(text, subject.as_bytes());
-                Ok(())
             }
             // Beside a token without a subject an API key selects nothing.
             (Self::Client, Some(Principal { kind: PrincipalKind::ApiKey, api_key: Some(id), .. })) => {
                 text.push_str("key=");
                 encode(text, id.as_bytes());
-                Ok(())
             }
-            (Self::Client | Self::Address, _) => write!(text, "addr={address}"),
-            // The comma keeps it apart from every subject: theirs is encoded.
-            (Self::Subject, _) => write!(text, "sub,addr={address}"),
-            (Self::Global, _) => text.write_str("global"),
+            (Self::Client | Self::Address, _) => {
+                text.push_str("addr=");
+                facts.address().append_to(text);
+            }
+            (Self::Subject, _) => {
+                // The comma keeps it apart from every subject: theirs is encoded.
+                text.push_str("sub,addr=");
+                facts.address().append_to(text);
+            }
+            (Self::Global, _) => text.push_str("global"),
             (Self::Header(name), _) => {
+                text.push_str("header:");
+                text.push_str(name.as_str());
                 let mut lines = request.fields.map().get_all(name).iter();
-                let Some(first) = lines.next() else { return write!(text, "header:{name},addr={address}") };
-                write!(text, "header:{name}=")?;
+                let Some(first) = lines.next() else {
+                    text.push_str(",addr=");
+                    return facts.address().append_to(text);
+                };
+                text.push('=');
                 encode(text, first.as_bytes().trim_ascii());
                 for line in lines {
                     encode(text, b", ");
                     encode(text, line.as_bytes().trim_ascii());
                 }
-                Ok(())
             }
         }
     }

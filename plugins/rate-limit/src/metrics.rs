@@ -1,7 +1,7 @@
 //! What is counted. Handles are resolved when a configuration is built, so a decision only adds.
 
 use std::sync::OnceLock;
-use vestibule_plugin::meter::{Counter, CounterFamily, Desc, Gauge, Registry};
+use vestibule_plugin::meter::{Counter, CounterFamily, Desc, GaugeFamily, Registry};
 use vestibule_store::quotas::{Meters, Source};
 
 const DECISIONS: Desc = Desc {
@@ -39,12 +39,20 @@ const KEYS: Desc = Desc { name: "vestibule_rate_limit_keys", help: "Keys held in
 /// Those of the whole plugin.
 pub(crate) struct PluginMetrics {
     pub(crate) unknown_tier: Counter,
-    pub(crate) keys: Gauge,
+    keys: GaugeFamily,
 }
 
 impl PluginMetrics {
     pub(crate) fn new(registry: &Registry) -> Self {
-        Self { unknown_tier: registry.counter(UNKNOWN_TIER).with(&[]), keys: registry.gauge(KEYS).with(&[]) }
+        let keys = registry.gauge(KEYS);
+        // There from the start, and 0 until this serves.
+        let _ = keys.with(&[]);
+        Self { unknown_tier: registry.counter(UNKNOWN_TIER).with(&[]), keys }
+    }
+
+    /// Reads the number of keys when somebody scrapes.
+    pub(crate) fn show_keys(&self, keys: impl Fn() -> u64 + Send + Sync + 'static) {
+        self.keys.with_fn(&[], move || Some(f64::from(u32::try_from(keys()).unwrap_or(u32::MAX))));
     }
 }
 

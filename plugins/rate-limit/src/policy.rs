@@ -3,12 +3,12 @@
 use crate::headers;
 use crate::key::KeySpec;
 use crate::metrics::PolicyMetrics;
-use arrayvec::ArrayVec;
 use http::HeaderValue;
+use smallvec::SmallVec;
 use std::sync::Arc;
 use vestibule_plugin::units::Rate;
 use vestibule_plugin::{ClientAddress, Facts, RequestHead};
-use vestibule_store::quotas::{Charge, Demand, Force, Limit, MAX_CHARGES, TopRefused};
+use vestibule_store::quotas::{Charge, Demand, Force, Limit, TopRefused};
 
 /// A named limit.
 pub(crate) struct Policy {
@@ -31,7 +31,7 @@ impl Policy {
 
 /// The policies of one tier on one route, in order.
 pub(crate) struct Plan {
-    /// At most [`MAX_CHARGES`].
+    /// At most [`MAX_CHARGES`](vestibule_store::quotas::MAX_CHARGES).
     entries: Vec<PlanEntry>,
     /// The different keys among them.
     keys: Vec<KeySpec>,
@@ -47,11 +47,25 @@ pub(crate) struct PlanEntry {
     cost: u64,
 }
 
-/// The key texts of one request, in the order of its plan's keys.
-pub(crate) type KeyTexts = ArrayVec<String, MAX_CHARGES>;
+/// The key texts of one request, in the order of its plan's keys: one behind the other, so that they are one allocation.
+#[derive(Default)]
+pub(crate) struct KeyTexts {
+    text: String,
+    ends: SmallVec<[usize; 2]>,
+}
+
+/// Bytes that most key texts of a request fit in.
+const USUAL_BYTES: usize = 48;
+
+impl KeyTexts {
+    fn get(&self, key: usize) -> &str {
+        let begin = key.checked_sub(1).map_or(0, |before| self.ends[before]);
+        &self.text[begin..self.ends[key]]
+    }
+}
 
 impl Plan {
-    /// `None` when there is nothing to decide. `policies` are at most [`MAX_CHARGES`], each once.
+    /// `None` when there is nothing to decide. `policies` are at most [`MAX_CHARGES`](vestibule_store::quotas::MAX_CHARGES), each once.
     pub(crate) fn new(policies: &[Arc<Policy>], route_cost: u64) -> Option<Self> {
         if policies.is_empty() {
             return None;
@@ -79,12 +93,17 @@ impl Plan {
 
     /// Who is counted.
     pub(crate) fn key_texts(&self, request: &RequestHead<'_>, facts: &Facts) -> KeyTexts {
-        self.keys.iter().map(|key| key.text(request, facts)).collect()
+        let mut texts = KeyTexts { text: String::with_capacity(USUAL_BYTES), ..KeyTexts::default() };
+        for key in &self.keys {
+            key.write(&mut texts.text, request, facts);
+            texts.ends.push(texts.text.len());
+        }
+        texts
     }
 
     /// The key text of the policy at this place in the order.
     pub(crate) fn key_text<'a>(&self, place: usize, texts: &'a KeyTexts) -> &'a str {
-        &texts[self.entries[place].key]
+        texts.get(self.entries[place].key)
     }
 
     /// Units that a request costs under the policy at this place.
@@ -96,7 +115,7 @@ impl Plan {
     pub(crate) fn demand<'a>(&'a self, texts: &'a KeyTexts, address: ClientAddress) -> Demand<'a> {
         let charges = self.entries.iter().map(|entry| Charge {
             limit: &entry.policy.limit,
-            key: &texts[entry.key],
+            key: texts.get(entry.key),
             cost: entry.cost,
             force: entry.policy.force,
         });

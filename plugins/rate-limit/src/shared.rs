@@ -32,6 +32,8 @@ pub(crate) struct Shared {
 impl Shared {
     /// Makes room for the keys. Without memory for them, what there was goes on serving.
     pub(crate) fn install(&self) {
+        let store = Arc::clone(&self.store);
+        self.metrics.show_keys(move || store.keys());
         if let Err(outage) = self.store.tune(&self.tuning) {
             tracing::error!(target: "rate_limit", capacity = self.tuning.keys, error = %outage, "capacity not changed");
         }
@@ -70,14 +72,6 @@ impl Shared {
                 keys = self.store.keys(),
                 "no room for another key, clients share the bucket of their network; raise capacity"
             );
-        }
-    }
-
-    /// Shows how many keys are held, when that changed.
-    pub(crate) fn show_keys(&self) {
-        let keys = i64::try_from(self.store.keys()).unwrap_or(i64::MAX);
-        if self.metrics.keys.get() != keys {
-            self.metrics.keys.set(keys);
         }
     }
 }

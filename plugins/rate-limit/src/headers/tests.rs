@@ -69,12 +69,12 @@ fn a_tighter_github_set_of_the_upstream_is_kept_whole() {
 #[test]
 fn exposed_names_are_merged_once_and_only_where_another_origin_reads() {
     let mut fields = HeaderMap::new();
-    expose(&mut fields, &[POLICY]);
+    expose(&mut fields, &[&POLICY]);
     assert!(fields.is_empty());
     fields.insert("access-control-allow-origin", HeaderValue::from_static("https://app.example"));
     fields.append("access-control-expose-headers", HeaderValue::from_static("x-a"));
     fields.append("access-control-expose-headers", HeaderValue::from_static("x-b, RateLimit-Policy"));
-    expose(&mut fields, &[POLICY, LIMIT]);
+    expose(&mut fields, &[&POLICY, &LIMIT]);
     let lines: Vec<_> = fields.get_all("access-control-expose-headers").iter().collect();
     assert_eq!(lines, ["x-a, x-b, RateLimit-Policy, ratelimit"]);
 }

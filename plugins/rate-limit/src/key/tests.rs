@@ -32,7 +32,9 @@ fn text(words: &[&str], fields: &mut HeaderMap, facts: &Facts) -> String {
         body_length: None,
         fields,
     };
-    KeySpec::parse(&key).expect("a key").text(&request, facts)
+    let mut text = String::new();
+    KeySpec::parse(&key).expect("a key").write(&mut text, &request, facts);
+    text
 }
 
 #[test]
