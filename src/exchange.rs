@@ -11,14 +11,14 @@ use http::{HeaderValue, Method, StatusCode, Version};
 use smallvec::SmallVec;
 use std::borrow::Cow;
 use std::mem;
-use std::panic::AssertUnwindSafe;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use vestibule_plugin::meter::Exemplar;
 use vestibule_plugin::{
     AccessLine, AnsweredBy, Attempt, AttemptResult, ClientAddress, Denial, End, Ended, Event, Facts, Hold, Hooks,
-    Monotonic, RouteId, Sent, Stage, TraceContext,
+    Monotonic, RouteId, Sent, Soon, Stage, TraceContext,
 };
 
 /// The request head as the edge read it.
@@ -77,7 +77,9 @@ impl Request {
 
     /// The path as sent, without query.
     pub fn sent_path(&self) -> &str {
-        self.target.split('?').next().unwrap_or("")
+        // Asked for once for each plugin, of targets that are short: a search of the library costs more than the bytes.
+        let end = self.target.bytes().position(|byte| byte == b'?').unwrap_or(self.target.len());
+        &self.target[..end]
     }
 
     /// The authority as text; empty when there is none.
@@ -464,8 +466,10 @@ impl Story {
         };
         for attached in self.hooks.iter_mut().rev() {
             // One that panics keeps nobody else from learning the end.
-            let tell = async { attached.hooks.on_end(&end, &self.facts, &mut line).get().await };
-            let _ = AssertUnwindSafe(tell).catch_unwind().await;
+            let (hooks, end, facts, line) = (&mut attached.hooks, &end, &self.facts, &mut line);
+            if let Some(Soon::Later(told)) = unless_it_panics(move || hooks.on_end(end, facts, line)) {
+                let _ = AssertUnwindSafe(told).catch_unwind().await;
+            }
         }
         if let (AnsweredBy::Plugin(by), Some(slug), Some(status)) = (end.answered_by, self.problem, end.status) {
             closing.pipeline.tell(&Event::Denied(Denial {
@@ -494,6 +498,11 @@ impl Story {
         }
         self.hooks.clear();
     }
+}
+
+/// What `hook` says; `None` when it panics.
+fn unless_it_panics<T>(hook: impl FnOnce() -> T) -> Option<T> {
+    catch_unwind(AssertUnwindSafe(hook)).ok()
 }
 
 /// A trace context of this exchange's own; the trace plugin replaces it when the caller brought one.

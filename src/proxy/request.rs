@@ -21,7 +21,7 @@ use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType, Result};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-use vestibule_plugin::{AnsweredBy, Facts, Flow, Hold, Problem, RouteId};
+use vestibule_plugin::{AnsweredBy, Facts, Flow, Hold, Problem, RouteId, Soon};
 
 /// Reads the head, applies the edge rules, finds the client and the route, and attaches the plugins.
 pub fn enter(session: &mut Session, exchange: &mut Exchange) {
@@ -181,7 +181,10 @@ async fn ask(session: &mut Session, exchange: &mut Exchange, until: usize) -> Re
         let attached = &mut story.hooks[at];
         let mut fields = RequestFields(session.as_downstream_mut().req_header_mut());
         let mut head = exchange.request.head(&mut fields);
-        let flow = attached.enter().on_request(&mut head, &mut story.facts).get().await;
+        let flow = match attached.enter().on_request(&mut head, &mut story.facts) {
+            Soon::Now(flow) => flow,
+            Soon::Later(flow) => flow.await,
+        };
         attached.leave();
         match flow {
             // Nothing can be looked at before the body has come.
@@ -229,7 +232,10 @@ pub async fn forward(session: &mut Session, exchange: &mut Exchange) -> Result<b
     for at in 0..exchange.story.hooks.len() {
         let story = &mut exchange.story;
         let attached = &mut story.hooks[at];
-        let flow = attached.enter().on_forward(&story.facts).get().await;
+        let flow = match attached.enter().on_forward(&story.facts) {
+            Soon::Now(flow) => flow,
+            Soon::Later(flow) => flow.await,
+        };
         attached.leave();
         match flow {
             Flow::Continue | Flow::Hold(_) | Flow::Look(_) => {}
