@@ -11,6 +11,7 @@ mod lease;
 mod leases;
 #[cfg(test)]
 mod model;
+mod names;
 mod queue;
 mod returns;
 mod round;
@@ -30,6 +31,7 @@ use crate::timings::{Came, Operation, Timings};
 use arc_swap::ArcSwapOption;
 use flight::Flights;
 use leases::Leases;
+use names::Names;
 use parking_lot::Mutex;
 use round::{BucketAsk, Entry, Holding, Part};
 use std::sync::Arc;
@@ -48,6 +50,7 @@ struct Fleet {
     memory: Arc<MemoryQuotas>,
     leases: Leases,
     flights: Flights,
+    names: Names,
     buckets: Buckets,
     secret: Secret,
     timings: Timings,
@@ -82,6 +85,7 @@ impl FleetQuotas {
             memory,
             leases: Leases::default(),
             flights: Flights::default(),
+            names: Names::default(),
             buckets: Buckets::new(settings)?,
             secret,
             timings: Timings::new(registry),
@@ -129,14 +133,14 @@ impl Fleet {
         self.count(|meters| meters.peers.set(proxies));
     }
 
-    /// The name of a partition in the store.
-    fn name(&self, key: &str) -> Arc<str> {
-        hidden(&self.secret, key).into()
+    /// The name of the partition of `key` in the store.
+    fn name(&self, partition: u128, key: &str) -> Arc<str> {
+        self.names.of(partition, || hidden(&self.secret, key).into())
     }
 
     fn named(&self, key: Named<'_>) -> Arc<str> {
         match key {
-            Named::Text(key) => self.name(key),
+            Named::Text(key) => hidden(&self.secret, key).into(),
             Named::Hidden(h) => h.into(),
         }
     }

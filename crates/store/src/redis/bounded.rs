@@ -94,9 +94,9 @@ impl Reply {
                     }
                     passed
                 }
-                Place::Line { line, .. } if byte == b'\n' => {
-                    let line = *line;
-                    self.end_line(&line)?;
+                Place::Line { line, length } if byte == b'\n' => {
+                    let (line, length) = (*line, *length);
+                    self.end_line(&line[..length])?;
                     1
                 }
                 Place::Line { line, length } => {
@@ -117,20 +117,21 @@ impl Reply {
     }
 
     /// After the line that says what a part is.
-    fn end_line(&mut self, line: &[u8; LINE_BYTES]) -> Result<(), TooMuch> {
+    fn end_line(&mut self, line: &[u8]) -> Result<(), TooMuch> {
+        let (kind, said) = line.split_first().unwrap_or((&0, &[]));
         let number = || {
-            let text = std::str::from_utf8(&line[1..]).unwrap_or_default();
-            let text = text.trim_end_matches('\0').trim();
+            let text = std::str::from_utf8(said).unwrap_or_default();
             // Less than none is nothing; what is no number, or too long for one, is refused like too much.
-            text.parse::<i64>().map_or(u64::MAX, |number| u64::try_from(number).unwrap_or(0))
+            text.trim().parse::<i64>().map_or(u64::MAX, |number| u64::try_from(number).unwrap_or(0))
         };
-        match line[0] {
-            b'$' | b'=' | b'!' if !line[1..].starts_with(b"-") => {
-                if number() > REPLY_BYTES {
+        match kind {
+            b'$' | b'=' | b'!' if !said.starts_with(b"-") => {
+                let bytes = number();
+                if bytes > REPLY_BYTES {
                     return Err(TooMuch);
                 }
                 // With the end of its line.
-                self.at = Place::Body { left: number() + 2 };
+                self.at = Place::Body { left: bytes + 2 };
                 Ok(())
             }
             b'*' | b'~' | b'>' => self.end_part(number()),

@@ -69,7 +69,7 @@ impl Fleet {
     /// Waits for the store with a request. `None`: it is not asked at present.
     pub(super) fn wait(self: &Arc<Self>, partition: u128, key: &str, asked: Asked) -> Option<Receiver<News>> {
         let (news, told) = oneshot::channel();
-        self.join(partition, || self.name(key), |queue| queue.join(asked, news)).then_some(told)
+        self.join(partition, || self.name(partition, key), |queue| queue.join(asked, news)).then_some(told)
     }
 
     /// Puts something into the queue of a partition, and says whether the store will be asked.
@@ -110,7 +110,7 @@ impl Fleet {
         if is_asked() {
             return;
         }
-        let h = self.name(key);
+        let h = self.name(partition, key);
         if self.is_away(&h) {
             return;
         }
@@ -120,7 +120,7 @@ impl Fleet {
         };
         let (fleet, batch) = (Arc::clone(self), Batch::top_up(limit));
         tokio::spawn(async move {
-            fleet.timed_call(partition, &h, Aim::TopUp, batch).await;
+            Box::pin(fleet.timed_call(partition, &h, Aim::TopUp, batch)).await;
             // Who came meanwhile waits.
             fleet.fly(partition, h).await;
         });
@@ -157,7 +157,8 @@ impl Fleet {
                 let _ = who.send(news);
             }
             let Some(batch) = batch else { return };
-            self.timed_call(partition, &h, Aim::Fill, batch).await;
+            // Boxed: it is kilobytes, and a task is moved several times before it first runs.
+            Box::pin(self.timed_call(partition, &h, Aim::Fill, batch)).await;
         }
     }
 

@@ -392,7 +392,7 @@ impl Drop for Request<'_> {
     fn drop(&mut self) {
         for (place, charge) in self.places.iter().zip(&self.demand.charges) {
             if let State::Granted(_, _, Some(grant)) = place.state {
-                let h = || self.fleet.name(charge.key);
+                let h = || self.fleet.name(place.partition, charge.key);
                 self.fleet.give_back(place.partition, h, charge.limit, charge.cost, grant);
             }
         }
