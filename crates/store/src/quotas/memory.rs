@@ -46,14 +46,15 @@ impl MemoryQuotas {
     }
 
     pub(super) fn decide(&self, demand: &Demand<'_>) -> Taken {
-        let hashes = self.bucket_hashes(&demand.charges);
         let now = self.clock.now().0;
-        if let ([charge], [hash]) = (&*demand.charges, &*hashes)
-            && let Some((verdict, was_free)) = alone(&self.table.load(), now, charge, *hash)
-        {
-            self.hold_more(u64::from(was_free));
-            return Taken { verdicts: std::iter::once(verdict).collect(), pending: None };
+        if let [charge] = &*demand.charges {
+            let hash = in_family(self.hash(charge.key.as_bytes()), charge.limit);
+            if let Some((verdict, was_free)) = alone(&self.table.load(), now, charge, hash) {
+                self.hold_more(u64::from(was_free));
+                return Taken { verdicts: std::iter::once(verdict).collect(), pending: None };
+            }
         }
+        let hashes = self.bucket_hashes(&demand.charges);
         // A table is retired only while its successor is put in place, so the second turn is the last but for another
         // reload.
         loop {
