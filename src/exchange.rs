@@ -471,7 +471,11 @@ impl Story {
                 let _ = AssertUnwindSafe(told).catch_unwind().await;
             }
         }
-        if let (AnsweredBy::Plugin(by), Some(slug), Some(status)) = (end.answered_by, self.problem, end.status) {
+        // What a plugin serves itself is between it and the client: nobody accounts for it, and nothing tells who it was.
+        let is_own = closing.pipeline.owner(self.facts.route()).is_some();
+        if let (AnsweredBy::Plugin(by), Some(slug), Some(status)) = (end.answered_by, self.problem, end.status)
+            && !is_own
+        {
             closing.pipeline.tell(&Event::Denied(Denial {
                 by,
                 slug,
@@ -491,7 +495,7 @@ impl Story {
                 path: Cow::Borrowed(closing.request.path()),
                 tls: closing.connection.tls,
                 upstream,
-                user_agent: closing.request.user_agent.as_ref(),
+                user_agent: (!is_own).then_some(closing.request.user_agent.as_ref()),
                 generation: closing.pipeline.number(),
                 client: settings.client,
             });

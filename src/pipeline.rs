@@ -42,6 +42,8 @@ pub struct Pipeline {
     /// Upstreams by route.
     upstreams: Vec<Arc<Upstream>>,
     upgrades: Vec<bool>,
+    /// By route: the plugin that serves it.
+    owners: Vec<Option<&'static str>>,
     route_names: Arc<[String]>,
     /// The effective configuration as TOML, secrets masked.
     pub effective: String,
@@ -75,6 +77,7 @@ impl Pipeline {
             upstreams.push(upstream);
         }
         let upgrades = std::iter::once(false).chain(settings.routes.iter().map(|route| route.upgrade)).collect();
+        let owners = std::iter::once(None).chain(settings.routes.iter().map(|route| route.owner)).collect();
         Ok(Self {
             number,
             routes,
@@ -97,6 +100,7 @@ impl Pipeline {
             via: Via::new(&settings.server.via),
             upstreams,
             upgrades,
+            owners,
             route_names,
             effective,
             hash,
@@ -131,6 +135,16 @@ impl Pipeline {
     /// Whether WebSocket upgrades pass on a route.
     pub fn allows_upgrade(&self, route: RouteId) -> bool {
         self.upgrades.get(route.index()).copied().unwrap_or(false)
+    }
+
+    /// The plugin that serves a route, if it is not the application.
+    pub fn owner(&self, route: RouteId) -> Option<&'static str> {
+        self.owners.get(route.index()).copied().flatten()
+    }
+
+    /// Whether a plugin is asked about requests of a route: beside the owner of one only those that watch are.
+    pub fn concerns(&self, built: &Built, route: RouteId) -> bool {
+        self.owner(route).is_none_or(|owner| owner == built.name || built.stage.observes())
     }
 
     /// How lines are written.
@@ -187,7 +201,7 @@ impl Pipeline {
         let mut fields = RequestFields(head);
         let head = request.head(&mut fields);
         let route = story.facts.route();
-        for built in &self.plugins {
+        for built in self.plugins.iter().filter(|built| self.concerns(built, route)) {
             if let Some(hooks) = built.plugin.attach(&head, route) {
                 story.hooks.push(Attached::new(built.name, built.stage, hooks));
             }

@@ -32,11 +32,11 @@ impl Routes {
             .iter()
             .map(|method| {
                 let mut router = Router::new();
-                // Entries that name the method first: of two entries with one template the first one stays.
-                let named = |route: &&(usize, &Route)| route.1.methods.contains(method);
-                let entries: Vec<(usize, &Route)> = routes.iter().enumerate().collect();
-                let unnamed = |route: &&(usize, &Route)| route.1.methods.is_empty();
-                for (index, route) in entries.iter().filter(named).chain(entries.iter().filter(unnamed)) {
+                // Of two entries with one template the first one stays: plugins' own, then those that name the method.
+                let serves = |route: &(usize, &Route)| route.1.methods.is_empty() || route.1.methods.contains(method);
+                let mut entries: Vec<(usize, &Route)> = routes.iter().enumerate().filter(serves).collect();
+                entries.sort_by_key(|(_, route)| (route.owner.is_none(), route.methods.is_empty()));
+                for (index, route) in entries {
                     let template = shape(&route.path, path_case);
                     let id = RouteId(u16::try_from(index + 1).map_err(|_| "more than 65,535 routes".to_owned())?);
                     let entry = Entry { id, spells_trailing_slash: template.len() > 1 && template.ends_with('/') };
@@ -98,6 +98,7 @@ mod tests {
                 methods: methods.iter().map(|m| m.parse().expect("method")).collect(),
                 upgrade: false,
                 upstream: None,
+                owner: None,
             })
             .collect();
         Routes::new(&entries, &[Method::GET, Method::POST], path_case).expect("routes")

@@ -19,7 +19,7 @@ use crate::config::source::Unreadable;
 use crate::config::store::StoreFile;
 use crate::config::tree::{self, Broken, Node, Place, Value};
 use crate::config::upstream::UpstreamFile;
-use crate::config::{Diagnostics, Generation, HostDeps, Source, url};
+use crate::config::{Diagnostics, Generation, HostDeps, Source, own, url};
 use crate::stores::Stores;
 use serde::Serialize;
 use std::sync::Arc;
@@ -221,7 +221,10 @@ impl Stages<'_> {
                 forbid_loop(own, &draft.section.place(&["upstream", "url"]), &server, report);
             }
         }
-        let settings = Settings { server, upstream, store, log, routes };
+        let around =
+            own::Around { tree: self.tree, refused: self.refused, drafts: &drafts, server: &server, methods_are_sound };
+        let own = own::settle(self.plugins, &around, report);
+        let settings = Settings { server, upstream, store, log, routes: routes.into_iter().chain(own).collect() };
 
         let route_names: Arc<[String]> = std::iter::once("unmatched".to_owned())
             .chain(settings.routes.iter().map(|route| route.name.clone()))

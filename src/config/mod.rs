@@ -13,6 +13,7 @@ mod log;
 mod mask;
 mod methods;
 mod nearest;
+mod own;
 pub mod plugin;
 mod refused;
 mod report;

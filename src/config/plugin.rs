@@ -6,7 +6,9 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
 use toml::Value as Toml;
-use vestibule_plugin::{Build, BuildError, BuildErrors, Deps, KeyPath, NoRoute, Plugin, RouteEntry, Routes, Stage};
+use vestibule_plugin::{
+    Build, BuildError, BuildErrors, Deps, KeyPath, NoRoute, OwnRoute, Plugin, RouteEntry, Routes, Stage,
+};
 
 /// A plugin that is on.
 pub struct Built {
@@ -30,6 +32,7 @@ pub struct Entry {
     pub restart: &'static [&'static str],
     pub(super) table_schema: fn(&mut SchemaGenerator) -> Schema,
     pub(super) route_schema: fn(&mut SchemaGenerator) -> Option<Schema>,
+    pub(super) own_routes: fn(Option<Toml>) -> Vec<OwnRoute>,
     pub(super) assemble: fn(Parts<'_>) -> Assembled,
 }
 
@@ -48,6 +51,11 @@ impl Entry {
             route_schema: |generator| {
                 let none = P::Route::schema_id() == NoRoute::schema_id();
                 (!none).then(|| generator.subschema_for::<P::Route>())
+            },
+            own_routes: |table| {
+                // A table that cannot be read is told of when the plugin is built.
+                let config = table.map_or_else(|| Some(P::Config::default()), |table| table.try_into().ok());
+                config.as_ref().map(P::own_routes).unwrap_or_default()
             },
             assemble: assemble::<P>,
         }

@@ -83,6 +83,7 @@ pub(super) fn settle(drafts: &[Draft<'_>], base: &Base<'_>, server: &Server, rep
             methods: route_methods(draft, base, server, report),
             upgrade: draft.file.upgrade,
             upstream: own_upstream(draft, base, report),
+            owner: None,
         })
         .collect();
     paths(drafts, &routes, server, report);

@@ -227,7 +227,8 @@ pub enum LogClient {
     Address,
 }
 
-/// One `[[routes]]` entry as the host sees it. Its id is its position plus one.
+/// One `[[routes]]` entry as the host sees it, or a path that a plugin serves itself; those come last. Its id is its
+/// position plus one.
 #[derive(Clone, Debug)]
 pub struct Route {
     /// Its unique name.
@@ -240,6 +241,8 @@ pub struct Route {
     pub upgrade: bool,
     /// Its own upstream settings, complete; `None`: the file's.
     pub upstream: Option<Upstream>,
+    /// The plugin that serves it; `None`: it stands in the file.
+    pub owner: Option<&'static str>,
 }
 
 /// Text that is never shown.

@@ -51,7 +51,10 @@ pub fn explain(
 
     let named = match route {
         RouteId::UNMATCHED => "unmatched: no entry of [[routes]]".to_owned(),
-        route => pipeline.route_name(route).to_owned(),
+        route => match pipeline.owner(route) {
+            Some(owner) => format!("{}: served by [{owner}]", pipeline.route_name(route)),
+            None => pipeline.route_name(route).to_owned(),
+        },
     };
     let mut said = row("route", &named);
     said.push_str(&row("client", &client.to_string()));
@@ -60,11 +63,13 @@ pub fn explain(
     }
     let mut fields = RequestFields(&mut head);
     let request = request.head(&mut fields);
-    for built in &pipeline.plugins {
+    for built in pipeline.plugins.iter().filter(|built| pipeline.concerns(built, route)) {
         let text = built.plugin.explain(&request, route, &mut facts);
         said.push_str(&row(built.name, text.as_deref().unwrap_or("takes no part")));
     }
-    said.push_str(&row("upstream", &pipeline.upstream(route).authority()));
+    if pipeline.owner(route).is_none() {
+        said.push_str(&row("upstream", &pipeline.upstream(route).authority()));
+    }
     Ok(said)
 }
 

@@ -28,8 +28,8 @@ pub struct Access<'a> {
     pub tls: bool,
     /// Time spent on upstream attempts.
     pub upstream: Duration,
-    /// As sent.
-    pub user_agent: Option<&'a HeaderValue>,
+    /// As sent; `None`: the line leaves it out.
+    pub user_agent: Option<Option<&'a HeaderValue>>,
     /// The configuration that served it.
     pub generation: u64,
     /// How the client is shown.
@@ -85,8 +85,11 @@ impl Access<'_> {
         }
         line.text("end", end.ended.as_str());
         match self.user_agent {
-            Some(agent) => line.text_cut("user_agent", &String::from_utf8_lossy(agent.as_bytes()), MAX_USER_AGENT),
-            None => line.null("user_agent"),
+            Some(Some(agent)) => {
+                line.text_cut("user_agent", &String::from_utf8_lossy(agent.as_bytes()), MAX_USER_AGENT);
+            }
+            Some(None) => line.null("user_agent"),
+            None => {}
         }
         line.number("generation", self.generation);
     }

@@ -1,6 +1,7 @@
 //! From a table of the file to a running plugin.
 
 use crate::{Clock, Plugin, RouteId, Telemetry};
+use http::Method;
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -38,6 +39,11 @@ pub trait Build: Plugin + Sized {
     /// as the effective configuration; read again, it must mean the same.
     fn resolved(config: Self::Config) -> Self::Config {
         config
+    }
+
+    /// Paths that it serves itself. For these alone, whatever the method, it attaches with nobody but those that watch.
+    fn own_routes(_config: &Self::Config) -> Vec<OwnRoute> {
+        Vec::new()
     }
 
     /// What does not fit into `memory_max` bytes, the `[store] memory_max` of this process.
@@ -196,6 +202,21 @@ impl<R> Routes<R> {
         rows.extend(self.entries.iter().map(|entry| row(Some(entry))));
         rows
     }
+}
+
+/// A path that a plugin serves itself: it comes before every `[[routes]]` entry and after all of them in [`RouteId`]s.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnRoute {
+    /// Its label in metrics, logs and spans.
+    pub name: &'static str,
+    /// The path, without parameters.
+    pub path: String,
+    /// Key of the plugin's table that says the path.
+    pub path_key: &'static str,
+    /// Methods that must be served for it to be of use.
+    pub needs: Vec<Method>,
+    /// Key of the plugin's table that it is there for.
+    pub switch: &'static str,
 }
 
 /// Where in the file something stands.

@@ -4,7 +4,7 @@ use std::fmt::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
-/// Index of a `[[routes]]` entry; 0 is `unmatched`.
+/// Index of a `[[routes]]` entry, or behind these of a path that a plugin serves itself; 0 is `unmatched`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Default)]
 pub struct RouteId(pub u16);
 

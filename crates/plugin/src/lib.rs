@@ -24,8 +24,8 @@ pub mod units;
 pub use access::{AccessLine, Field};
 pub use admin::{AdminCall, AdminReply};
 pub use build::{
-    Build, BuildError, BuildErrors, Deps, KeyPath, NoRoute, RouteEntry, Routes, Secret, ServerName, Stage, StoreKind,
-    StoreTerms,
+    Build, BuildError, BuildErrors, Deps, KeyPath, NoRoute, OwnRoute, RouteEntry, Routes, Secret, ServerName, Stage,
+    StoreKind, StoreTerms,
 };
 pub use clock::{Clock, Monotonic, SystemClock};
 pub use end::{AnsweredBy, Attempt, AttemptResult, End, Ended};
