@@ -2,7 +2,7 @@
 .PHONY: demo test torture lint bench coverage docs deny
 
 build_tools = cmake cc:build-essential
-test_tools = curl git nginx:nginx-light redis-server faketime
+test_tools = curl git nginx:nginx-light redis-server faketime chromium
 
 demo: ## the reference application with the proxy in front, and things to try
 	@tools/need $(build_tools) curl

@@ -10,6 +10,7 @@ pub const PLUGINS: &[Entry] = &[
     Entry::of::<vestibule_audit::Audit>(),
     Entry::of::<vestibule_auth::Auth>(),
     Entry::of::<vestibule_rate_limit::RateLimit>(),
+    Entry::of::<vestibule_csp::Csp>(),
     Entry::of::<vestibule_idempotency::Idempotency>(),
     Entry::of::<vestibule_etag::ETag>(),
 ];
@@ -21,6 +22,7 @@ const _: () = {
         vestibule_audit::Audit::STAGE as u8,
         vestibule_auth::Auth::STAGE as u8,
         vestibule_rate_limit::RateLimit::STAGE as u8,
+        vestibule_csp::Csp::STAGE as u8,
         vestibule_idempotency::Idempotency::STAGE as u8,
         vestibule_etag::ETag::STAGE as u8,
     ];

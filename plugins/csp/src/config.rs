@@ -32,7 +32,9 @@ pub struct Config {
     pub max_body: Size,
     /// Where records go: log, "file:PATH", "http(s)://…", or store (a Redis stream).
     pub sinks: Vec<String>,
-    /// Bearer token for http(s) sinks.
+    /// Bearer token for http(s) sinks, literally; rather use `sink_token_file`.
+    pub sink_token: String,
+    /// File with the bearer token for http(s) sinks.
     pub sink_token_file: String,
     /// Reports taken from one client address.
     pub rate: Rate,
@@ -52,6 +54,7 @@ impl Default for Config {
             ignore: Vec::new(),
             max_body: Size(64 << 10),
             sinks: vec!["log".to_owned()],
+            sink_token: String::new(),
             sink_token_file: String::new(),
             rate: Rate { quota: 300, window: Duration::from_secs(60) },
             origins: Vec::new(),

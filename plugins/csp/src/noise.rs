@@ -114,7 +114,7 @@ impl Noise {
     pub(crate) fn covers(&self, places: &Places<'_>) -> bool {
         let Places { blocked, source, document } = places;
         let all = [blocked, source, document];
-        let is_of_browser = |text: &str| scheme_of(text).is_some_and(|scheme| known(scheme));
+        let is_of_browser = |text: &str| scheme_of(text).is_some_and(known);
         all.iter().any(|place| is_of_browser(place.text))
             || document.text.eq_ignore_ascii_case(ERROR_PAGE)
             || is_loopback(blocked.url) && !is_loopback(document.url)
@@ -159,7 +159,8 @@ mod tests {
         noise.covers(&places)
     }
 
-    const SOUND: [&str; 3] = ["https://cdn.example.net/a.js", "https://app.example.com/a.js", "https://app.example.com/"];
+    const SOUND: [&str; 3] =
+        ["https://cdn.example.net/a.js", "https://app.example.com/a.js", "https://app.example.com/"];
 
     /// CSP-14, the judging.
     #[test]
@@ -185,7 +186,9 @@ mod tests {
     #[test]
     fn somebodys_own_machine_is_noise_except_at_home() {
         let noise = Noise::default();
-        for blocked in ["http://127.0.0.1:8/", "http://127.9.9.9/", "http://localhost:3/", "http://[::1]/", "ws://a.localhost/"] {
+        for blocked in
+            ["http://127.0.0.1:8/", "http://127.9.9.9/", "http://localhost:3/", "http://[::1]/", "ws://a.localhost/"]
+        {
             assert!(covers(&noise, [blocked, "", SOUND[2]]), "{blocked}");
             assert!(!covers(&noise, [blocked, "", "http://localhost:3000/"]), "{blocked}");
         }
@@ -196,7 +199,11 @@ mod tests {
     fn patterns_match_schemes_hosts_and_ports() {
         for (pattern, matched, spared) in [
             ("mailto:", &["mailto", "mailto:a@b.c"][..], &["https://mailto.example/"][..]),
-            ("ads.example", &["https://ads.example/x", "http://ads.example:8/"], &["https://x.ads.example/", "ads.example"]),
+            (
+                "ads.example",
+                &["https://ads.example/x", "http://ads.example:8/"],
+                &["https://x.ads.example/", "ads.example"],
+            ),
             ("*.ads.example", &["https://x.ads.example/"], &["https://ads.example/", "https://xads.example/"]),
             ("http://ads.example", &["http://ads.example/"], &["https://ads.example/"]),
             ("ads.example:443", &["https://ads.example/"], &["http://ads.example/", "https://ads.example:8443/"]),
@@ -223,7 +230,8 @@ mod tests {
         let noise = Noise { origins: vec![origin("https://app.example.com")], ..Noise::default() };
         assert!(!covers(&noise, SOUND));
         assert!(!covers(&noise, [SOUND[0], SOUND[1], "https://app.example.com:443/x"]));
-        for document in ["http://app.example.com/", "https://app.example.com:8443/", "https://other.example/", "data:x"] {
+        for document in ["http://app.example.com/", "https://app.example.com:8443/", "https://other.example/", "data:x"]
+        {
             assert!(covers(&noise, [SOUND[0], SOUND[1], document]), "{document}");
         }
     }

@@ -89,7 +89,8 @@ pub(crate) fn errors(policy: &str) -> Vec<Fault> {
     for (name, words) in directives(policy) {
         let lowered = name.to_ascii_lowercase();
         if seen.contains(&lowered) {
-            faults.push(fault(format!("`{lowered}` stands here twice"), "browsers heed the first one alone; merge them"));
+            faults
+                .push(fault(format!("`{lowered}` stands here twice"), "browsers heed the first one alone; merge them"));
             continue;
         }
         match Directive::of(name) {

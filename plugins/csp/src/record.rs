@@ -15,8 +15,23 @@ const KEYWORDS: [&str; 5] = ["inline", "eval", "wasm-eval", "trusted-types-sink"
 
 /// Schemes that stand alone where a browser tells no more of a URL. Any other word could be anything.
 const SCHEMES: [&str; 17] = [
-    "data", "blob", "filesystem", "file", "ftp", "javascript", "mediastream", "mailto", "tel", "sms", "http", "https",
-    "ws", "wss", "urn", "intent", "android-app",
+    "data",
+    "blob",
+    "filesystem",
+    "file",
+    "ftp",
+    "javascript",
+    "mediastream",
+    "mailto",
+    "tel",
+    "sms",
+    "http",
+    "https",
+    "ws",
+    "wss",
+    "urn",
+    "intent",
+    "android-app",
 ];
 
 /// What all reports of a group have in common, and the details of the first.
@@ -65,7 +80,8 @@ pub(crate) fn judge(
     now: SystemTime,
 ) -> Judged {
     let parse = |text: &str| Url::parse(text).ok();
-    let [blocked, source, document] = [&violation.blocked, &violation.source, &violation.document].map(|text| parse(text));
+    let [blocked, source, document] =
+        [&violation.blocked, &violation.source, &violation.document].map(|text| parse(text));
     let places = Places {
         blocked: Place { text: &violation.blocked, url: blocked.as_ref() },
         source: Place { text: &violation.source, url: source.as_ref() },
@@ -213,7 +229,10 @@ mod tests {
     #[test]
     fn what_would_permit_it_is_proposed_where_a_source_can() {
         let allow = |directive, blocked| kept(directive, blocked).details.allow();
-        assert_eq!(allow("img-src", "https://cdn.example.net/a.png").as_deref(), Some("img-src https://cdn.example.net"));
+        assert_eq!(
+            allow("img-src", "https://cdn.example.net/a.png").as_deref(),
+            Some("img-src https://cdn.example.net")
+        );
         assert_eq!(allow("connect-src", "wss://a.example:8443/x").as_deref(), Some("connect-src wss://a.example:8443"));
         for (directive, blocked) in [
             ("script-src-elem", "inline"),
@@ -241,7 +260,12 @@ mod tests {
         assert_eq!(serde_json::to_string(&record).expect("JSON"), expected);
         let details = Details { places: None, ..(*record.details).clone() };
         let overflow = serde_json::to_value(Record { details: Arc::new(details), ..record }).expect("JSON");
-        for (member, value) in [("overflow", true.into()), ("blocked", serde_json::Value::Null), ("document", serde_json::Value::Null), ("allow", serde_json::Value::Null)] {
+        for (member, value) in [
+            ("overflow", true.into()),
+            ("blocked", serde_json::Value::Null),
+            ("document", serde_json::Value::Null),
+            ("allow", serde_json::Value::Null),
+        ] {
             assert_eq!(overflow[member], value, "{member}");
         }
     }

@@ -87,7 +87,8 @@ fn a_group_is_drawn_for_once_a_window() {
     let (mut windows_told, mut told) = (0, 0);
     for window in 0..400_u64 {
         let now = Monotonic(window * 60 * SECOND);
-        let outcomes: Vec<Folded> = (0..3).map(|_| table.fold(numbered(0), now, 0.5).0).skip(usize::from(window == 0)).collect();
+        let outcomes: Vec<Folded> =
+            (0..3).map(|_| table.fold(numbered(0), now, 0.5).0).skip(usize::from(window == 0)).collect();
         assert!(outcomes.windows(2).all(|pair| pair[0] == pair[1]), "one window, one outcome");
         windows_told += usize::from(outcomes[0] == Folded::Accepted);
         told += table.close(Monotonic((window + 1) * 60 * SECOND)).len();
@@ -137,15 +138,12 @@ fn a_key_is_these_parts_and_no_others() {
     let mut table = table();
     let base = || sighting_of("img-src", "https://cdn.example.net/a.png", "https://app.example.com/x");
     table.fold(base(), Monotonic(0), 1.0);
-    let same = [
-        sighting_of("img-src", "https://cdn.example.net/other.png", "https://app.example.com/x"),
-        {
-            let mut other = base();
-            let places = other.details.places.as_mut().expect("places");
-            (places.line, places.column, places.status) = (Some(99), Some(9), Some(404));
-            other
-        },
-    ];
+    let same = [sighting_of("img-src", "https://cdn.example.net/other.png", "https://app.example.com/x"), {
+        let mut other = base();
+        let places = other.details.places.as_mut().expect("places");
+        (places.line, places.column, places.status) = (Some(99), Some(9), Some(404));
+        other
+    }];
     for other in same {
         assert_eq!(table.fold(other, Monotonic(0), 1.0).1, None);
     }

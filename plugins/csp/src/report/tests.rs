@@ -73,8 +73,22 @@ fn both_shapes_say_the_same() {
 #[test]
 fn what_is_no_report_is_malformed() {
     for text in [
-        "", " ", "{", "[", "[1,]", "{}", "1", "null", "\"csp-report\"", "{} {}", "[] x", "nonsense",
-        "[[[[[[[[[1]]]]]]]]]", "{\"csp-report\": 1}", "{\"csp-report\": []}", "{\"type\": \"csp-violation\"}",
+        "",
+        " ",
+        "{",
+        "[",
+        "[1,]",
+        "{}",
+        "1",
+        "null",
+        "\"csp-report\"",
+        "{} {}",
+        "[] x",
+        "nonsense",
+        "[[[[[[[[[1]]]]]]]]]",
+        "{\"csp-report\": 1}",
+        "{\"csp-report\": []}",
+        "{\"type\": \"csp-violation\"}",
         "{\"body\": {}}",
     ] {
         assert!(read(text.as_bytes()).is_err(), "{text}");

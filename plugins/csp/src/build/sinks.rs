@@ -1,0 +1,130 @@
+//! Where records go, checked.
+
+use crate::config::Config;
+use crate::sinks::{Endpoint, Sink};
+use http::HeaderValue;
+use std::path::{Path, PathBuf};
+use url::Url;
+use vestibule_plugin::units::Size;
+use vestibule_plugin::{BuildErrors, KeyPath, files};
+use vestibule_store::{OnDemand, Streams};
+
+/// Largest file with a token.
+const MAX_TOKEN: Size = Size(64 << 10);
+
+/// The sinks of a configuration, without those that are wrong.
+pub(crate) fn sinks(
+    config: &Config,
+    token: Option<&HeaderValue>,
+    streams: Option<&OnDemand<dyn Streams>>,
+    errors: &mut BuildErrors,
+) -> Vec<Sink> {
+    let mut sinks: Vec<Sink> = Vec::new();
+    for (nth, text) in config.sinks.iter().enumerate() {
+        let at = || KeyPath::table(["sinks", &nth.to_string()]);
+        match sink(text, token, streams) {
+            Ok(sink) if sinks.contains(&sink) => {
+                errors.error(at(), "this sink stands here twice", "every record would be delivered twice; remove one");
+            }
+            Ok(sink) => sinks.push(sink),
+            Err((message, label)) => errors.error(at(), message, label),
+        }
+    }
+    sinks
+}
+
+fn sink(
+    text: &str,
+    token: Option<&HeaderValue>,
+    streams: Option<&OnDemand<dyn Streams>>,
+) -> Result<Sink, (String, String)> {
+    match text {
+        "log" => return Ok(Sink::Log),
+        "store" => {
+            let label = "set [store] url to the Redis that all proxies share; a store in memory nobody else can read";
+            let none = || ("the sink `store` needs a Redis".to_owned(), label.to_owned());
+            return streams.map(|streams| Sink::Store(streams.get())).ok_or_else(none);
+        }
+        _ => {}
+    }
+    if let Some(path) = text.strip_prefix("file:") {
+        return file(path).map(Sink::File).map_err(|why| (format!("cannot write to `{path}`"), why));
+    }
+    let Some(url) = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https")) else {
+        let label = "expected \"log\", \"file:PATH\", \"http(s)://…\" or \"store\"";
+        return Err(("this is no sink".to_owned(), label.to_owned()));
+    };
+    if !url.username().is_empty() || url.password().is_some() || url.fragment().is_some() {
+        let label = "a token goes into `sink_token_file`";
+        return Err(("a sink's address has no credentials and no `#`".to_owned(), label.to_owned()));
+    }
+    let endpoint = Endpoint::new(url, token.cloned());
+    endpoint.map(Sink::Http).map_err(|why| ("this sink cannot be used".to_owned(), why))
+}
+
+fn file(path: &str) -> Result<PathBuf, String> {
+    let file = Path::new(path);
+    if file.file_name().is_none() || file.is_dir() {
+        return Err("expected the name of a file".to_owned());
+    }
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if folder.is_dir() { Ok(file.to_owned()) } else { Err("there is no such folder".to_owned()) }
+}
+
+/// The credential for http(s) sinks: `Bearer …`.
+pub(crate) fn read_token(config: &Config, errors: &mut BuildErrors) -> Option<HeaderValue> {
+    let (literal, path) = (&config.sink_token, &config.sink_token_file);
+    let (key, token) = match (literal.is_empty(), path.is_empty()) {
+        (true, true) => return None,
+        (false, true) => ("sink_token", Ok(literal.clone())),
+        (true, false) => ("sink_token_file", read(path)),
+        (false, false) => {
+            let label = "keep one of them; `sink_token_file` is the safer one";
+            errors.error(KeyPath::table(["sink_token"]), "both `sink_token` and `sink_token_file` are set", label);
+            return None;
+        }
+    };
+    let visible = |token: &String| token.bytes().all(|byte| byte.is_ascii_graphic());
+    let token =
+        token.and_then(|token| if visible(&token) { Ok(token) } else { Err("expected ASCII without spaces".into()) });
+    match token.and_then(|token| HeaderValue::try_from(format!("Bearer {token}")).map_err(|error| error.to_string())) {
+        Ok(mut value) => {
+            value.set_sensitive(true);
+            Some(value)
+        }
+        Err(why) => {
+            errors.error(KeyPath::table([key]), format!("`{key}` is no token"), why);
+            None
+        }
+    }
+}
+
+fn read(path: &str) -> Result<String, String> {
+    let bytes = files::read(path, MAX_TOKEN)?;
+    match files::without_line_end(&bytes) {
+        [] => Err("this file is empty".to_owned()),
+        token => files::text(token.to_vec()),
+    }
+}
+
+/// A token that nobody gets, or everybody.
+pub(super) fn warn(config: &Config, warnings: &mut BuildErrors) {
+    let key = match (config.sink_token.is_empty(), config.sink_token_file.is_empty()) {
+        (true, true) => return,
+        (false, _) => "sink_token",
+        (true, false) => "sink_token_file",
+    };
+    let urls: Vec<(usize, Url)> =
+        config.sinks.iter().enumerate().filter_map(|(nth, text)| Some((nth, Url::parse(text).ok()?))).collect();
+    if !urls.iter().any(|(_, url)| matches!(url.scheme(), "http" | "https")) {
+        warnings.error(KeyPath::table([key]), "nobody gets this token", "it is for sinks that are http(s) addresses");
+    }
+    for (nth, url) in urls {
+        let near =
+            url.host_str().is_some_and(|host| host == "localhost" || host.starts_with("127.") || host == "[::1]");
+        if url.scheme() == "http" && !near {
+            let label = "everybody on the way can read it; use https";
+            warnings.error(KeyPath::table(["sinks", &nth.to_string()]), "the token is sent in the clear", label);
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! What the plugin makes of its tables.
