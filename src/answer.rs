@@ -118,9 +118,10 @@ async fn write(session: &mut Session, exchange: &mut Exchange, by: AnsweredBy, m
 #[derive(Debug)]
 pub struct Panicked;
 
-/// Runs `on_response` over the hooks that have seen the request, innermost first. When one panics, `head` is spoilt.
+/// Runs `on_response` over the hooks that have seen the request or dress every response, innermost first. When one
+/// panics, `head` is spoilt.
 pub fn respond_hooks(exchange: &mut Exchange, head: &mut ResponseHead<'_>) -> Result<(), Panicked> {
-    let (hooks, facts) = exchange.story.entered_inside_out();
+    let (hooks, facts) = exchange.story.dressing();
     for attached in hooks {
         let hooks = attached.enter();
         catch_unwind(AssertUnwindSafe(|| hooks.on_response(head, facts))).map_err(|_| Panicked)?;

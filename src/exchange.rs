@@ -190,6 +190,14 @@ impl Story {
         (self.hooks[..self.entered].iter_mut().rev().filter(|attached| !attached.busy), &self.facts)
     }
 
+    /// Those that edit this response, innermost first: who has seen the request, and who dresses every response.
+    pub fn dressing(&mut self) -> (impl Iterator<Item = &mut Attached>, &Facts) {
+        let entered = self.entered;
+        let all = self.hooks.iter_mut().enumerate().rev();
+        let dress = all.filter(move |(at, attached)| *at < entered || attached.hooks.dresses_every_response());
+        (dress.map(|(_, attached)| attached).filter(|attached| !attached.busy), &self.facts)
+    }
+
     /// An attempt on the upstream begins.
     pub fn begin_attempt(&mut self, now: Monotonic) {
         self.attempt = Some(UnderWay { began: now, head: None, reused: false, sent: false, heard: false });

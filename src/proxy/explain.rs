@@ -34,7 +34,7 @@ pub fn explain(
     }
     request::settle_target(&mut head);
     wire::join_cookies(&mut head);
-    let mut request = request::read(&head, false, true);
+    let mut request = request::read(&head, pipeline.settings.server.tls.is_some(), true);
     let route = match judge(pipeline, &mut request, &mut head) {
         Ok(route) => route,
         Err(refusal) => {
@@ -45,6 +45,9 @@ pub fn explain(
     };
     let mut trust = pipeline.trust.clone();
     trust.proxies.push(PEER.into());
+    if let Some(scheme) = trust.scheme(&head.headers) {
+        request.scheme = scheme;
+    }
     let client = trust.key(trust.origin(PEER, &head.headers).client);
     let forged = provenance::remove_forwarding(&mut head, true, &pipeline.guarded).spoofed;
     let mut facts = Facts::new(route, client, TraceContext { trace_id: 1, span_id: 1, flags: 0 });

@@ -3,6 +3,7 @@
 mod architecture;
 mod auth;
 mod config;
+mod csp;
 mod demo;
 mod docs;
 mod drain;

@@ -151,6 +151,12 @@ pub trait Hooks: Send + Sync {
     /// Sees a piece of the request body as it comes, in both lanes.
     fn on_upload(&mut self, _piece: &Bytes) {}
 
+    /// Whether its [`on_response`](Self::on_response) also sees what was answered before the request came to it, such as a
+    /// refusal at the edge. Its edits must then not rest on any other hook having run.
+    fn dresses_every_response(&self) -> bool {
+        false
+    }
+
     /// Edits the head of the final response, whoever wrote it. Innermost first; must not change the status.
     fn on_response(&mut self, _response: &mut ResponseHead<'_>, _facts: &Facts) {}
 

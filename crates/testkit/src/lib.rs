@@ -28,7 +28,7 @@ pub use answer::Answer;
 pub use audit_log::AuditLog;
 pub use certs::{Alpn, Certs};
 pub use clock::FakeClock;
-pub use deadline::{DEADLINE, within};
+pub use deadline::{DEADLINE, within, within_for};
 pub use fields::Fields;
 pub use gate::Gate;
 pub use h2;

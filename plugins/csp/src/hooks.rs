@@ -26,6 +26,10 @@ impl Page {
 }
 
 impl Hooks for Page {
+    fn dresses_every_response(&self) -> bool {
+        true
+    }
+
     fn on_response(&mut self, response: &mut ResponseHead<'_>, _: &Facts) {
         self.policy.add(*response.status, response.fields, self.scheme);
     }
@@ -78,6 +82,10 @@ impl Hooks for Delivery {
             Ok(()) => Flow::respond(answers::taken()),
             Err(malformed) => Flow::respond(answers::malformed(malformed)),
         })
+    }
+
+    fn dresses_every_response(&self) -> bool {
+        self.page.is_some()
     }
 
     fn on_response(&mut self, response: &mut ResponseHead<'_>, facts: &Facts) {
