@@ -89,6 +89,7 @@ fn plugin() -> Csp {
         upstreams: Arc::from([]),
         secret: Arc::new(Secret::new([0; 32])),
         store: StoreTerms::default(),
+        telemetry: vestibule_plugin::Telemetry::default(),
         ipv6_prefix: 64,
     };
     let config = Config {

@@ -2,15 +2,13 @@
 
 use http::HeaderValue;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
-use reqwest::{Client, redirect};
-use rustls::crypto::ring::default_provider;
-use rustls::{ClientConfig, RootCertStore};
-use std::error::Error;
+use reqwest::Client;
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 use url::Url;
 
+/// How long a connection is kept that nothing is sent on: shorter than the usual patience of servers.
+const IDLE: Duration = Duration::from_secs(4);
 /// Longest time of one try.
 const DEADLINE: Duration = Duration::from_secs(2);
 /// Pauses before further tries.
@@ -48,24 +46,7 @@ enum Tried {
 impl Endpoint {
     /// Reaches out to nobody yet.
     pub(crate) fn new(url: Url, credential: Option<HeaderValue>) -> Result<Self, String> {
-        let mut roots = RootCertStore::empty();
-        roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
-        let tls = ClientConfig::builder_with_provider(Arc::new(default_provider()))
-            .with_safe_default_protocol_versions()
-            .map_err(|error| error.to_string())?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        let client = Client::builder()
-            .tls_backend_preconfigured(tls)
-            .redirect(redirect::Policy::none())
-            // The environment does not choose where records go.
-            .no_proxy()
-            .http1_only()
-            .timeout(DEADLINE)
-            .pool_max_idle_per_host(1)
-            .user_agent(concat!("vestibule/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map_err(|error| error.to_string())?;
+        let client = vestibule_outbound::client(None, Some(IDLE))?;
         Ok(Self { url, credential, client })
     }
 
@@ -95,9 +76,9 @@ impl Endpoint {
         if let Some(credential) = &self.credential {
             request = request.header(AUTHORIZATION, credential.clone());
         }
-        match request.send().await {
-            Ok(answer) if answer.status().is_success() => Tried::Taken,
-            Ok(answer) => {
+        match tokio::time::timeout(DEADLINE, request.send()).await {
+            Ok(Ok(answer)) if answer.status().is_success() => Tried::Taken,
+            Ok(Ok(answer)) => {
                 let status = answer.status();
                 let why = format!("it answered {}", status.as_u16());
                 if status.is_server_error() || status.as_u16() == 429 {
@@ -106,19 +87,8 @@ impl Endpoint {
                     Tried::Refused(why)
                 }
             }
-            Err(error) => Tried::Failed(innermost(&error)),
+            Ok(Err(error)) => Tried::Failed(vestibule_outbound::innermost(&error)),
+            Err(_elapsed) => Tried::Failed(format!("no answer within {DEADLINE:?}")),
         }
     }
-}
-
-/// What is behind an error; what stands in front of it repeats the address.
-fn innermost(error: &reqwest::Error) -> String {
-    if error.is_timeout() {
-        return format!("no answer within {DEADLINE:?}");
-    }
-    let mut inner: &dyn Error = error;
-    while let Some(source) = inner.source() {
-        inner = source;
-    }
-    inner.to_string()
 }
