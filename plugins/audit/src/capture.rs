@@ -1,12 +1,9 @@
 //! A request body on its way past: copied as far as it may be kept, never held up.
 
-use crate::redact::{Omitted, Redactor};
+use crate::redact::{MOST_BODY_BYTES, Omitted, Redactor};
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, header};
 use serde_json::{Map, Value};
-
-/// Most bytes of a body that are kept.
-const MOST: usize = 64 << 10;
 
 /// What of the body is kept.
 pub(crate) enum Capture {
@@ -23,7 +20,7 @@ impl Capture {
         match declared {
             Some(0) => Self::Absent,
             _ if !is_on => Self::Omitted(Omitted::Off),
-            Some(length) if length > MOST as u64 => Self::Omitted(Omitted::TooLarge),
+            Some(length) if length > MOST_BODY_BYTES as u64 => Self::Omitted(Omitted::TooLarge),
             _ => Self::Copying {
                 content_type: fields.get(header::CONTENT_TYPE).cloned(),
                 content_encoding: fields.get(header::CONTENT_ENCODING).cloned(),
@@ -35,7 +32,7 @@ impl Capture {
     /// A piece went past.
     pub(crate) fn add(&mut self, piece: &Bytes) {
         let Self::Copying { bytes, .. } = self else { return };
-        if bytes.len() + piece.len() > MOST {
+        if bytes.len() + piece.len() > MOST_BODY_BYTES {
             *self = Self::Omitted(Omitted::TooLarge);
         } else {
             bytes.extend_from_slice(piece);

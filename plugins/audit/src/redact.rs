@@ -72,8 +72,8 @@ impl Redactor {
         self.names.hide(&Name::of(name))
     }
 
-    /// A string with what looks like a secret replaced, and then cut to [`MOST_STRING_BYTES`]. One that is a JSON
-    /// object or array is redacted inside, and so are such strings in it; what is JSON deeper down goes.
+    /// A string with what looks like a secret replaced, and then cut to [`MOST_STRING_BYTES`]. One that is JSON (object,
+    /// array, or string in quotes) is redacted inside, and so are such strings in it; what is JSON deeper down goes.
     #[cfg(test)]
     pub fn text<'a>(&self, text: &'a str) -> Cow<'a, str> {
         Budget::default().scope(self).text(text)

@@ -61,7 +61,16 @@ fn replace_one(text: &str, next: Next, placeholder: &str) -> Option<String> {
 
 /// How many bytes at the start are of this kind.
 fn run(bytes: &[u8], of: fn(&u8) -> bool) -> usize {
-    bytes.iter().position(|byte| !of(byte)).unwrap_or(bytes.len())
+    let length = bytes.iter().position(|byte| !of(byte)).unwrap_or(bytes.len());
+    #[cfg(test)]
+    LOOKED_AHEAD.set(LOOKED_AHEAD.get() + length);
+    length
+}
+
+#[cfg(test)]
+thread_local! {
+    /// How many bytes scanners of this thread have looked ahead: what would grow with the square of a text.
+    pub(super) static LOOKED_AHEAD: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
 }
 
 /// How many bytes of separators stand at the start, at most three separators; one is as long as `one` says, 0 for none.

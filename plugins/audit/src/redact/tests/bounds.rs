@@ -1,6 +1,7 @@
 //! Whatever comes in: it ends, what leaves is bounded, and a second pass changes nothing.
 
 use super::*;
+use crate::redact::patterns::LOOKED_AHEAD;
 use crate::redact::scope::{MOST_DEPTH, MOST_MEMBERS};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -100,7 +101,7 @@ fn is_bounded(value: &Value) -> bool {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1500))]
+    #![proptest_config(ProptestConfig::with_cases(512))]
 
     #[test]
     fn a_text_is_bounded_and_a_second_pass_changes_nothing(text in text()) {
@@ -133,8 +134,8 @@ proptest! {
     }
 }
 
-/// Whatever could make a scanner look back or ahead again and again: one that costs the square of its input would be at
-/// this for an hour.
+/// Whatever could make a scanner look ahead again and again, counted, all six together. Dearest are digits in
+/// groups of one, as the search for cards looks at twenty from each.
 #[test]
 fn hostile_texts_cost_linear_time() {
     for piece in [
@@ -191,11 +192,14 @@ fn hostile_texts_cost_linear_time() {
         "a@ä.",
         " ",
     ] {
-        let text = piece.repeat((1 << 16) / piece.len());
-        assert!(redactor().text(&text).len() <= MOST_STRING_BYTES);
-        assert!(redactor().text(&format!("[\"{text}\"]")).len() <= MOST_STRING_BYTES);
-        assert!(!redactor().hides_name(&text));
-        assert!(is_bounded(&redactor().query(&text)));
+        for text in [piece.repeat(MOST_BODY_BYTES / piece.len()), format!("[\"{}\"]", piece.repeat(2000))] {
+            LOOKED_AHEAD.set(0);
+            assert!(redactor().text(&text).len() <= MOST_STRING_BYTES);
+            let looked = LOOKED_AHEAD.get();
+            assert!(looked <= 24 * text.len(), "{piece}: {looked} for {}", text.len());
+            assert!(!redactor().hides_name(&text));
+        }
+        assert!(is_bounded(&redactor().query(&piece.repeat(2000))));
     }
 }
 

@@ -115,7 +115,7 @@ fn shows(kept: &Value, unseen: &str) -> bool {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(3000))]
+    #![proptest_config(ProptestConfig::with_cases(512))]
 
     /// In objects, arrays and strings around each other, up to five and more deep.
     #[test]
