@@ -11,11 +11,14 @@ mod fault;
 mod follow;
 mod head;
 pub mod layout;
+pub mod printable;
 mod read;
 mod record;
 pub mod recover;
 mod stamp;
+pub mod tail;
 pub mod types;
+pub mod verify;
 
 pub use checkpoint::{BadKey, Checkpoint, SigningKey, VerifyingKey};
 pub use digest::{ChainId, Digest, link};

@@ -22,3 +22,8 @@ pub const REQUEST_STARTED: &str = "io.vestibule.request.started";
 pub const REQUEST_FINISHED: &str = "io.vestibule.request.finished";
 /// A request was under way when its process ended.
 pub const REQUEST_INTERRUPTED: &str = "io.vestibule.request.interrupted";
+
+/// Whether an event of this type is about the log alone.
+pub fn is_of_log(kind: &str) -> bool {
+    kind.strip_prefix(crate::TYPE_PREFIX).is_some_and(|kind| kind.starts_with("audit."))
+}

@@ -1,3 +1,6 @@
 //! Logs as the proxy writes them, and what can become of them.
 
+mod edit;
+mod flip;
 mod recover;
+mod verify;
