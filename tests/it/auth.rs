@@ -2,7 +2,7 @@
 
 mod credentials;
 mod feeds;
-mod issuer;
+pub(crate) mod issuer;
 mod keys;
 mod refusals;
 mod tokens;

@@ -13,7 +13,7 @@ use std::process::Output;
 use vestibule_testkit::within;
 
 /// Runs the program in `dir` to its end.
-async fn vestibule(dir: &Path, args: &[&str]) -> Ran {
+pub(crate) async fn vestibule(dir: &Path, args: &[&str]) -> Ran {
     let mut command = tokio::process::Command::new(crate::bin());
     command.args(args).current_dir(dir).kill_on_drop(true);
     let output = within(&format!("`vestibule {}` to end", args.join(" ")), command.output()).await;
@@ -21,7 +21,7 @@ async fn vestibule(dir: &Path, args: &[&str]) -> Ran {
 }
 
 /// A directory with `toml` in it as `vestibule.toml`.
-fn holding(toml: &str) -> tempfile::TempDir {
+pub(crate) fn holding(toml: &str) -> tempfile::TempDir {
     let dir = tempfile::tempdir().expect("a temporary directory");
     std::fs::write(dir.path().join("vestibule.toml"), toml).expect("a writable directory");
     dir
@@ -29,10 +29,10 @@ fn holding(toml: &str) -> tempfile::TempDir {
 
 /// How a run of the program ended.
 #[derive(Debug)]
-struct Ran {
-    code: Option<i32>,
-    stdout: String,
-    stderr: String,
+pub(crate) struct Ran {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
 impl From<Output> for Ran {

@@ -1,6 +1,7 @@
 //! Whole-binary tests: one integration binary, a module a capability.
 
 mod architecture;
+mod audit;
 mod auth;
 mod config;
 mod csp;
