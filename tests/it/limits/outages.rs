@@ -130,6 +130,27 @@ async fn an_emptied_store_gives_nobody_a_fresh_bucket() {
     assert_eq!(left(one, "p", "global").await, 0, "and now it does");
 }
 
+/// A proxy that is alone notices as well: the mark it sets is not the one that it set before.
+#[tokio::test]
+async fn an_emptied_store_gives_nobody_a_fresh_bucket_where_there_is_one_proxy() {
+    let redis = Redis::start().await;
+    let policy = "limit = \"10/min\"\nconsistency = \"strict\"";
+    let fleet = Fleet::start(1, &(store(&redis.url()) + &one_policy("", policy))).await;
+    let proxy = &fleet.proxies[0];
+    assert_eq!(burst(proxy, 11).await, 10);
+    // Two questions a beat: with the third one the first beat is over, and the mark was seen.
+    let beats = |scrape: &vestibule_testkit::Scrape| {
+        scrape.value("vestibule_store_operation_duration_seconds_count", &[("operation", "quota_peers")]) >= 3.0
+    };
+    proxy.wait_metrics("a second beat", beats).await;
+    redis.command(&["FLUSHALL"]).await;
+    let told = |line: &serde_json::Value| line["msg"].as_str().is_some_and(|msg| msg.contains("was emptied"));
+    proxy.wait_log("that the store was emptied", told).await;
+    // Its own refusal is remembered for a second, and after that the debt is.
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    assert_eq!(burst(proxy, 1).await, 0);
+}
+
 /// Units that a proxy takes with it are lost once; the others go on.
 #[tokio::test]
 async fn a_killed_proxy_takes_its_leases_and_nothing_else() {

@@ -61,8 +61,6 @@ struct Fleet {
     patience: Duration,
     /// Of this process among the others.
     id: String,
-    /// What it would call a store without a mark.
-    mark: String,
     born: Mutex<Option<Vec<u8>>>,
     proxies: AtomicU64,
     /// Rises when the store may have lost what it knew.
@@ -79,7 +77,6 @@ impl FleetQuotas {
         clock: Arc<dyn Clock>,
         registry: &Registry,
     ) -> Result<Self, rustls::Error> {
-        let random = || format!("{:032x}", rand::random::<u128>());
         Ok(Self(Arc::new(Fleet {
             clock,
             memory,
@@ -93,14 +90,18 @@ impl FleetQuotas {
             lease_ns: AtomicU64::new(0),
             timeout_ns: AtomicU64::new(0),
             patience: settings.timeout,
-            id: random(),
-            mark: random(),
+            id: random_name(),
             born: Mutex::default(),
             proxies: AtomicU64::new(1),
             epoch: AtomicU64::new(1),
             up: AtomicBool::new(false),
         })))
     }
+}
+
+/// One that nobody else has.
+fn random_name() -> String {
+    format!("{:032x}", rand::random::<u128>())
 }
 
 impl Fleet {

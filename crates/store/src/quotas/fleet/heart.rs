@@ -1,6 +1,6 @@
 //! What goes on without requests: the heartbeat, and looking after servers that failed.
 
-use super::Fleet;
+use super::{Fleet, random_name};
 use crate::redis::buckets::{Faded, Site};
 use crate::redis::{Asks, Failure, Question};
 use crate::timings::{Came, Operation};
@@ -21,10 +21,12 @@ impl Fleet {
     /// Says that this process lives, counts those that do, and looks whether the store was emptied.
     pub(super) async fn beat(self: &Arc<Self>) {
         let id = self.id.clone().into_bytes();
+        // Another one each time: a store that was emptied must not get the mark again that it had before.
+        let mark = random_name().into_bytes();
         let fresh = FRESH.as_millis().to_string().into_bytes();
         let (peers, born) = tokio::join!(
             self.common(Asks::Peers, "peers", vec![id, fresh, KEPT_S.into()]),
-            self.common(Asks::Born, "born", vec![self.mark.clone().into_bytes(), KEPT_S.into()]),
+            self.common(Asks::Born, "born", vec![mark, KEPT_S.into()]),
         );
         if let Ok(Value::BulkString(count)) = &peers
             && let Some(count) = std::str::from_utf8(count).ok().and_then(|count| count.parse::<u64>().ok())
