@@ -16,7 +16,11 @@ async fn the_page_of_metrics_is_the_binarys_own_inventory() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("vestibule.toml");
-    let toml = "[server]\nlisten = \"127.0.0.1:0\"\nadmin = \"off\"\n[upstream]\nhealth_path = \"/health\"\n[auth]\nmode = \"off\"\n[rate_limit]\n[csp]\nreports = true\n[idempotency]\n[etag]\n";
+    let toml = format!(
+        "[server]\nlisten = \"127.0.0.1:0\"\nadmin = \"off\"\n[upstream]\nhealth_path = \"/health\"\n[auth]\nmode = \"off\"\n\
+         [rate_limit]\n[csp]\nreports = true\n[idempotency]\n[etag]\n[audit]\ndir = \"{}\"\nsinks = [\"syslog:127.0.0.1:1\"]\n",
+        folder.path().join("audit").display()
+    );
     std::fs::write(&file, toml).expect("the file is written");
     let deps = Arc::new(HostDeps::throwaway());
     let meter = Arc::clone(&deps.meter);

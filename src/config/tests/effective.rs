@@ -44,7 +44,7 @@ fn the_effective_configuration_is_complete_and_parses_again() {
 
 #[test]
 fn every_default_is_filled_in() {
-    let effective: toml::Table = valid("[auth]\nmode = \"off\"\n[etag]\n[idempotency]\n[rate_limit]\n[audit]\n")
+    let effective: toml::Table = valid("[auth]\nmode = \"off\"\n[etag]\n[idempotency]\n[rate_limit]\n[audit]\n[csp]\n")
         .effective
         .parse()
         .expect("TOML");

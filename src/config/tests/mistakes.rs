@@ -32,7 +32,7 @@ ipv6_prefix = 0
 header_timeout = \"0s\"
 via = \"${VIA}\"
 
-[csp]
+[waf]
 mode = \"required\"
 
 [upstream]
@@ -78,11 +78,11 @@ error: the environment variable `VIA` is not set
 5 | via = \"${VIA}\"
   |       ^^^^^^^^ set it, or write `${VIA:-fallback}`
 
-error: no plugin `csp`
+error: no plugin `waf`
  --> v.toml:7:2
   |
-7 | [csp]
-  |  ^^^ the plugins are `trace`, `metrics`, `audit`, `auth`, `rate_limit`, `idempotency` and `etag`
+7 | [waf]
+  |  ^^^ the plugins are `trace`, `metrics`, `audit`, `auth`, `rate_limit`, `csp`, `idempotency` and `etag`
 
 error: an https upstream given as an IP address needs `server_name`
   --> v.toml:11:7
@@ -129,8 +129,8 @@ fn names_that_do_not_exist() {
     say(&[
         ("[servr]", "1:2 unknown table `servr`; no [servr]; did you mean [server]?"),
         (
-            "[csp]",
-            "1:2 no plugin `csp`; the plugins are `trace`, `metrics`, `audit`, `auth`, `rate_limit`, `idempotency` and `etag`",
+            "[waf]",
+            "1:2 no plugin `waf`; the plugins are `trace`, `metrics`, `audit`, `auth`, `rate_limit`, `csp`, `idempotency` and `etag`",
         ),
         ("watch = true", "1:1 unknown key `watch`; `watch` belongs below [server]"),
         ("x = 1", "1:1 unknown key `x`; every key belongs below a table such as [server]"),

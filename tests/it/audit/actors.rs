@@ -23,7 +23,9 @@ async fn an_unverified_token_names_nobody() {
     for event in log.events.iter().filter(|event| kind(event).starts_with("request.")) {
         assert_eq!(event["data"]["actor"], json!({ "type": "anonymous", "id": null }));
     }
-    assert!(!std::fs::read_to_string(trail.dir().join("audit-000000000000.jsonl")).expect("a segment").contains("alice"));
+    assert!(
+        !std::fs::read_to_string(trail.dir().join("audit-000000000000.jsonl")).expect("a segment").contains("alice")
+    );
 }
 
 /// AUD-09
@@ -40,7 +42,8 @@ async fn a_verified_subject_and_a_key_are_named() {
         let keys = trail.beside("keys.toml");
         std::fs::write(&keys, format!("[[key]]\nid = \"ci\"\nsha256 = \"{hex}\"\n")).expect("a file");
         let auth = format!("{}api_keys_file = \"{}\"\n", issuer.toml(), keys.display());
-        let toml = trail.toml(&format!("subject = \"{subject}\"\n{auth}[store]\nsecret = \"{}\"\n{ORDERS}", "s".repeat(40)));
+        let toml =
+            trail.toml(&format!("subject = \"{subject}\"\n{auth}[store]\nsecret = \"{}\"\n{ORDERS}", "s".repeat(40)));
         let proxy = Setup::new(crate::bin()).upstream(origin.url()).toml(toml).start().await;
         wait_for_keys(&proxy).await;
         let mut actors = Vec::new();
@@ -49,7 +52,8 @@ async fn a_verified_subject_and_a_key_are_named() {
             let answer = proxy.post("/orders/1").header("authorization", format!("Bearer {token}")).await;
             assert_eq!(answer.status, 200, "{sub} {again}");
             let log = trail.wait_for("request.finished", actors.len() + 1).await;
-            let [started, finished] = ["request.started", "request.finished"].map(|kind| log.of(kind)[actors.len()]["data"]["actor"].clone());
+            let [started, finished] =
+                ["request.started", "request.finished"].map(|kind| log.of(kind)[actors.len()]["data"]["actor"].clone());
             assert_eq!(started, finished);
             assert_eq!(finished["type"], "user");
             actors.push(finished["id"].as_str().expect("an id").to_owned());
@@ -57,7 +61,8 @@ async fn a_verified_subject_and_a_key_are_named() {
         assert_eq!(proxy.post("/orders/1").header("x-api-key", API_KEY).await.status, 200);
         let log = trail.wait_for("request.finished", actors.len() + 1).await;
         assert_eq!(log.of("request.finished")[actors.len()]["data"]["actor"], json!({ "type": "api_key", "id": "ci" }));
-        let is_hash = |id: &String| id.len() == 34 && id.starts_with("h:") && id[2..].bytes().all(|c| c.is_ascii_hexdigit());
+        let is_hash =
+            |id: &String| id.len() == 34 && id.starts_with("h:") && id[2..].bytes().all(|c| c.is_ascii_hexdigit());
         assert!(is_hash(&actors[1]) && is_hash(&actors[3]), "{actors:?}");
         assert_eq!(actors[0], actors[2], "equal for equal subjects");
         match subject {

@@ -53,7 +53,9 @@ async fn over_http2_and_for_upgrades_alike() {
 
     let trail = Trail::new();
     let (origin, known) = watching(&trail, || Reply::switching("websocket"));
-    let lines = format!("{CLOSED}[[routes]]\nname = \"chat\"\npath = \"/orders/chat\"\nupgrade = true\naudit = {{ resource = \"order:chat\" }}\n");
+    let lines = format!(
+        "{CLOSED}[[routes]]\nname = \"chat\"\npath = \"/orders/chat\"\nupgrade = true\naudit = {{ resource = \"order:chat\" }}\n"
+    );
     let proxy = trail.proxy(&origin, &lines).await;
     let (_raw, answer) = crate::limits::upgrade(&proxy, "/orders/chat").await;
     assert_eq!((answer.status, known.lock().expect("no panic").clone()), (101, vec![true]));
@@ -64,7 +66,9 @@ async fn over_http2_and_for_upgrades_alike() {
 async fn what_is_refused_is_told_once() {
     let trail = Trail::new();
     let origin = Origin::returning(200, "ok");
-    let lines = format!("{CLOSED}{HELD}[[routes]]\nname = \"keyed\"\npath = \"/keyed\"\nidempotency = \"required\"\naudit = {{}}\n");
+    let lines = format!(
+        "{CLOSED}{HELD}[[routes]]\nname = \"keyed\"\npath = \"/keyed\"\nidempotency = \"required\"\naudit = {{}}\n"
+    );
     let proxy = trail.proxy(&origin, &lines).await;
     assert_eq!(proxy.post("/keyed").await.status, 400);
     let log = trail.wait_for("request.finished", 1).await;

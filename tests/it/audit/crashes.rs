@@ -57,7 +57,8 @@ impl World {
     async fn run(mode: &'static str, deaths: u64, seed: u64) {
         let mut random = fastrand::Rng::with_seed(seed);
         let receiver = Receiver::taking();
-        let lines = format!("on_error = \"{mode}\"\nrotate_bytes = \"64KiB\"\ncheckpoint = \"1s\"\n{}", receiver.toml());
+        let lines =
+            format!("on_error = \"{mode}\"\nrotate_bytes = \"64KiB\"\ncheckpoint = \"1s\"\n{}", receiver.toml());
         let world = Self { trail: Trail::new(), origin: Origin::returning(200, "ok"), receiver, lines, mode };
         let next = Arc::new(AtomicUsize::new(0));
         let acknowledged = Acknowledged::default();
@@ -108,7 +109,11 @@ impl World {
         }
         if self.mode == "closed" {
             let started = log.count("request.started");
-            assert!(self.origin.hits() <= started, "{} requests at the application, {started} told", self.origin.hits());
+            assert!(
+                self.origin.hits() <= started,
+                "{} requests at the application, {started} told",
+                self.origin.hits()
+            );
             for order in acknowledged {
                 assert!(phases.contains_key(order), "order {order} was answered and is not told");
             }
@@ -141,10 +146,8 @@ impl World {
             log.events.len(),
             log.segments.len()
         );
-        let batches = self
-            .receiver
-            .wait("everything at the sink", |batches| taken_ids(batches).len() >= log.events.len())
-            .await;
+        let batches =
+            self.receiver.wait("everything at the sink", |batches| taken_ids(batches).len() >= log.events.len()).await;
         assert_eq!(taken_ids(&batches), log.ids(), "each arrived, first arrivals in order, and nothing else ever did");
     }
 }

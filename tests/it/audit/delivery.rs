@@ -36,10 +36,18 @@ async fn a_sink_that_was_down_gets_everything_in_order() {
             proxy = trail.proxy(&origin, &lines).await;
         }
     }
-    let log = trail.wait("everything in the log", |log| log.count("request.started") >= 118 && log.by_request().values().all(|phases| phases.len() == 2)).await;
+    let log = trail
+        .wait("everything in the log", |log| {
+            log.count("request.started") >= 118 && log.by_request().values().all(|phases| phases.len() == 2)
+        })
+        .await;
     let batches = receiver.wait("everything at the sink", |batches| taken(batches).len() >= log.events.len()).await;
     let ids = taken_ids(&batches);
-    assert_eq!(ids[..log.events.len()].iter().map(String::as_str).collect::<Vec<_>>(), log.ids(), "first arrivals are in order");
+    assert_eq!(
+        ids[..log.events.len()].iter().map(String::as_str).collect::<Vec<_>>(),
+        log.ids(),
+        "first arrivals are in order"
+    );
     assert!(slowest[1] < slowest[0] + Duration::from_millis(500), "{slowest:?}");
 }
 
@@ -136,7 +144,11 @@ async fn refusals_of_refusals_are_not_told() {
     let mut proxy = trail.proxy(&origin, &receiver.toml()).await;
     order(&proxy, 1).await;
     // Segment, process, started, finished: each once, then each refusal alone and no more.
-    proxy.wait_metrics("eight refusals", |scrape| scrape.value("vestibule_audit_events_total", &[("outcome", "rejected")]) >= 8.0).await;
+    proxy
+        .wait_metrics("eight refusals", |scrape| {
+            scrape.value("vestibule_audit_events_total", &[("outcome", "rejected")]) >= 8.0
+        })
+        .await;
     let log = trail.log();
     assert_eq!((log.events.len(), log.count("audit.rejected")), (8, 4), "{:?}", log.kinds());
     proxy.sigterm();
@@ -162,7 +174,10 @@ async fn a_sink_that_hangs_holds_up_no_other() {
     assert_eq!(bad.batches().len(), 1, "one batch in flight");
     let status = proxy.admin("GET", "/status").await.json();
     let sinks = status["audit"]["sinks"].as_array().expect("sinks").clone();
-    assert_eq!((&sinks[0]["name"], &sinks[1]["name"], &sinks[1]["unsent"]), (&json!("http"), &json!("http-2"), &json!(0)));
+    assert_eq!(
+        (&sinks[0]["name"], &sinks[1]["name"], &sinks[1]["unsent"]),
+        (&json!("http"), &json!("http-2"), &json!(0))
+    );
     assert!(sinks[0]["unsent"].as_u64().is_some_and(|unsent| unsent >= 20), "{sinks:?}");
     proxy.sigterm();
     let began = Instant::now();
@@ -193,7 +208,10 @@ async fn batches_are_bounded_and_carry_the_token() {
     assert_eq!(batches[0].events.len(), 500);
     for batch in &batches {
         assert!(batch.events.len() <= 500 && batch.request.body.len() <= (1 << 20) + (64 << 10));
-        assert_eq!((batch.request.field("authorization"), batch.request.target.as_str()), ("Bearer sink-s3cret", "/in?a=b"));
+        assert_eq!(
+            (batch.request.field("authorization"), batch.request.target.as_str()),
+            ("Bearer sink-s3cret", "/in?a=b")
+        );
     }
     let text = format!("{}{}", proxy.stderr(), proxy.admin("GET", "/config").await.text());
     assert!(!text.contains("s3cret"));

@@ -68,7 +68,11 @@ async fn lost(proxy: &Proxy) -> (u64, u64) {
 }
 
 fn log_lines(proxy: &Proxy, text: &str) -> usize {
-    proxy.logs().iter().filter(|line| line["level"] == "ERROR" && line["msg"].as_str().is_some_and(|msg| msg.contains(text))).count()
+    proxy
+        .logs()
+        .iter()
+        .filter(|line| line["level"] == "ERROR" && line["msg"].as_str().is_some_and(|msg| msg.contains(text)))
+        .count()
 }
 
 /// AUD-14, open: requests are served, and one record says exactly how many events are missing.
@@ -86,7 +90,11 @@ async fn a_full_disk_loses_what_a_gap_says() {
             assert_eq!(proxy.get("/orders/1").await.status, 200);
         }
         // 50 POSTs of two events and 50 GETs of one; the last one is told when its exchange has ended.
-        proxy.wait_metrics("150 lost events", |scrape| scrape.value("vestibule_audit_events_total", &[("outcome", "lost")]) >= 150.0).await;
+        proxy
+            .wait_metrics("150 lost events", |scrape| {
+                scrape.value("vestibule_audit_events_total", &[("outcome", "lost")]) >= 150.0
+            })
+            .await;
         wait_state(&proxy, "failing").await;
         assert_eq!(lost(&proxy).await, (150, 150), "{rule}");
         disk.is("healthy");
@@ -97,7 +105,11 @@ async fn a_full_disk_loses_what_a_gap_says() {
         assert_eq!((told(gap, "lost"), told(gap, "reason")), (&json!(150), &json!(reason)), "{rule}");
         assert_eq!(told(gap, "actions"), &json!({ "orders.get": 50, "orders.post": 100 }));
         assert!(told(gap, "from").as_str() <= told(gap, "to").as_str());
-        assert_eq!(log.events.iter().position(|event| event == gap), Some(log.events.len() - 1), "the first record afterwards");
+        assert_eq!(
+            log.events.iter().position(|event| event == gap),
+            Some(log.events.len() - 1),
+            "the first record afterwards"
+        );
         wait_state(&proxy, "ok").await;
         assert_eq!(order(&proxy, 99).await.status, 200);
         let log = disk.0.wait_for("request.finished", 2).await;
@@ -123,7 +135,11 @@ async fn a_full_disk_refuses_audited_requests_where_that_was_asked_for() {
         for number in 1..=20 {
             let began = Instant::now();
             let answer = order(&proxy, number).await;
-            assert_eq!((answer.status, answer.problem().as_str(), answer.field("retry-after")), (503, "audit-unavailable", "1"), "{lane:?}");
+            assert_eq!(
+                (answer.status, answer.problem().as_str(), answer.field("retry-after")),
+                (503, "audit-unavailable", "1"),
+                "{lane:?}"
+            );
             assert!(began.elapsed() < Duration::from_millis(1100), "{:?}", began.elapsed());
             assert_eq!(proxy.get("/orders/1").await.status, 503);
             assert_eq!(proxy.get("/other").await.status, 200, "other routes are served");
@@ -140,7 +156,8 @@ async fn a_full_disk_refuses_audited_requests_where_that_was_asked_for() {
         assert_eq!(log.count("audit.gap"), 0, "{lane:?}");
         let refused: Vec<&&Value> = Vec::new();
         drop(refused);
-        let denied = log.of("request.finished").into_iter().filter(|event| event["data"]["status"] == 503).collect::<Vec<_>>();
+        let denied =
+            log.of("request.finished").into_iter().filter(|event| event["data"]["status"] == 503).collect::<Vec<_>>();
         assert!(denied.len() >= 40, "{}", denied.len());
         assert!(denied.iter().all(|event| event["data"]["outcome"] == "denied" && told(event, "denied_by") == "audit"));
         for (id, phases) in log.by_request() {

@@ -41,7 +41,10 @@ async fn a_clean_stop_seals_the_log_and_a_kill_does_not() {
     let mut proxy = trail.proxy(&origin, "").await;
     let log = trail.wait_for("audit.recovered", 1).await;
     let recovered = log.the("audit.recovered");
-    assert_eq!((told(recovered, "unclean"), told(recovered, "interrupted"), told(recovered, "torn_bytes")), (&json!(true), &json!(0), &json!(0)));
+    assert_eq!(
+        (told(recovered, "unclean"), told(recovered, "interrupted"), told(recovered, "torn_bytes")),
+        (&json!(true), &json!(0), &json!(0))
+    );
     proxy.sigterm();
     proxy.wait_exit().await;
     assert!(last_segment_is_final(&trail));
@@ -128,7 +131,8 @@ async fn a_directory_has_one_writer_and_is_private() {
     for mode in ["open", "closed"] {
         let trail = Trail::new();
         std::fs::write(trail.dir(), "a file").expect("a file");
-        let failed = trail.setup(&origin, &format!("on_error = \"{mode}\"\n")).try_start().await.expect_err("no directory");
+        let failed =
+            trail.setup(&origin, &format!("on_error = \"{mode}\"\n")).try_start().await.expect_err("no directory");
         assert_eq!(failed.status.code(), Some(1));
     }
 }
@@ -155,10 +159,17 @@ async fn a_torn_tail_is_cut_off_and_open_requests_are_interrupted() {
             let log = trail.wait_for("request.interrupted", open).await;
             for event in log.of("request.interrupted") {
                 let data = &event["data"];
-                assert_eq!((&data["outcome"], &data["status"], &data["action"]), (&json!("unknown"), &json!(null), &json!("orders.post")));
+                assert_eq!(
+                    (&data["outcome"], &data["status"], &data["action"]),
+                    (&json!("unknown"), &json!(null), &json!("orders.post"))
+                );
                 assert!(data["started_at"].is_string() && data["trace_id"].is_string() && event["subject"].is_string());
             }
-            assert!(log.by_request().values().all(|phases| matches!(phases[..], ["started", "interrupted"] | ["finished"])), "{:?}", log.by_request());
+            assert!(
+                log.by_request().values().all(|phases| matches!(phases[..], ["started", "interrupted"] | ["finished"])),
+                "{:?}",
+                log.by_request()
+            );
             if run == tails.len() {
                 break;
             }
@@ -171,7 +182,11 @@ async fn a_torn_tail_is_cut_off_and_open_requests_are_interrupted() {
         }
         open += 2;
         assert_eq!(proxy.get("/orders/1").await.status, 200);
-        trail.wait("two open requests", |log| log.count("request.started") == open && log.count("request.finished") == run + 1).await;
+        trail
+            .wait("two open requests", |log| {
+                log.count("request.started") == open && log.count("request.finished") == run + 1
+            })
+            .await;
         proxy.kill().await;
         let tail = &mut tails[run];
         if tail.is_empty() {
@@ -209,18 +224,29 @@ async fn a_broken_segment_stays_and_is_said_to_be_broken() {
     bytes.extend_from_slice(format!("{last}\n").as_bytes());
     std::fs::write(segment(&trail, 0), &bytes).expect("a segment of ours");
 
-    let refused = trail.setup(&origin, &format!("on_error = \"closed\"\n{lines}")).try_start().await.expect_err("a broken log");
+    let refused =
+        trail.setup(&origin, &format!("on_error = \"closed\"\n{lines}")).try_start().await.expect_err("a broken log");
     assert_eq!(refused.status.code(), Some(1));
-    assert!(refused.stderr.contains("audit-000000000000.jsonl") && refused.stderr.contains("broken"), "{}", refused.stderr);
+    assert!(
+        refused.stderr.contains("audit-000000000000.jsonl") && refused.stderr.contains("broken"),
+        "{}",
+        refused.stderr
+    );
     assert_eq!(std::fs::read(segment(&trail, 0)).expect("a segment"), bytes);
 
     let mut proxy = trail.proxy(&origin, &lines).await;
-    proxy.wait_log("an error", |line| line["level"] == "ERROR" && line["msg"].as_str().is_some_and(|msg| msg.contains("broken"))).await;
+    proxy
+        .wait_log("an error", |line| {
+            line["level"] == "ERROR" && line["msg"].as_str().is_some_and(|msg| msg.contains("broken"))
+        })
+        .await;
     assert_eq!(proxy.post("/orders/2").await.status, 200);
     // The sink goes on with the new segment.
-    let batches = receiver.wait("what came after", |batches| {
-        receiver::taken(batches).iter().filter(|event| kind(event) == "request.finished").count() == 2
-    }).await;
+    let batches = receiver
+        .wait("what came after", |batches| {
+            receiver::taken(batches).iter().filter(|event| kind(event) == "request.finished").count() == 2
+        })
+        .await;
     assert_eq!(std::fs::read(segment(&trail, 0)).expect("a segment"), bytes, "it stays as it is");
     let new = std::fs::read_to_string(segment(&trail, 1)).expect("a new segment");
     let head: Value = serde_json::from_str(new.lines().next().expect("a head")).expect("JSON");
@@ -255,9 +281,17 @@ async fn segments_rotate_and_go_once_they_are_old_and_delivered() {
     proxy.sigterm();
     proxy.wait_exit().await;
     let log = trail.log();
-    let all = receiver.wait("everything", |batches| receiver::taken_ids(batches).last().map(String::as_str) == log.ids().last().copied()).await;
+    let all = receiver
+        .wait("everything", |batches| {
+            receiver::taken_ids(batches).last().map(String::as_str) == log.ids().last().copied()
+        })
+        .await;
     let taken = receiver::taken(&all);
-    assert_eq!(taken.iter().filter(|event| kind(event) == "request.finished").count(), 150, "what went had been delivered");
+    assert_eq!(
+        taken.iter().filter(|event| kind(event) == "request.finished").count(),
+        150,
+        "what went had been delivered"
+    );
     assert!(receiver::taken_ids(&all).is_sorted());
     // Copies of checkpoints that are gone from the log go with them.
     let copies = std::fs::read_to_string(trail.dir().join("checkpoints.jsonl")).expect("copies");
@@ -316,6 +350,10 @@ async fn a_segment_says_which_requests_are_open() {
     // After a crash the one whose beginning lies in an earlier segment is interrupted, too.
     proxy.kill().await;
     let _proxy = trail.proxy(&origin, "rotate_bytes = \"64KiB\"\n").await;
-    let log = trail.wait("the interrupted request", |log| log.of("request.interrupted").iter().any(|event| event["data"]["request_id"] == id)).await;
+    let log = trail
+        .wait("the interrupted request", |log| {
+            log.of("request.interrupted").iter().any(|event| event["data"]["request_id"] == id)
+        })
+        .await;
     assert_eq!(log.by_request()[id.as_str().expect("text")], ["started", "interrupted"]);
 }

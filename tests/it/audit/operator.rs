@@ -12,7 +12,9 @@ async fn what_the_operator_does_is_told_once_and_without_a_secret() {
     let origin = Origin::returning(200, "ok");
     let lines = format!("{HELD}[server]\nadmin_token = \"admin-s3cret-token\"\n");
     let proxy = trail.proxy(&origin, &lines).await;
-    let admin = |method: &str, path: &str, token: &str| proxy.admin(method, path).header("authorization", format!("Bearer {token}"));
+    let admin = |method: &str, path: &str, token: &str| {
+        proxy.admin(method, path).header("authorization", format!("Bearer {token}"))
+    };
     let good = "admin-s3cret-token";
     let mut expected = Vec::new();
     for (method, path, token, status, template, outcome) in [
@@ -37,7 +39,10 @@ async fn what_the_operator_does_is_told_once_and_without_a_secret() {
     for (event, (method, template, status, outcome)) in acts.iter().zip(&expected) {
         let data = &event["data"];
         assert_eq!(data["actor"], json!({ "type": "admin", "id": null }));
-        assert_eq!((told(event, "method"), &data["status"], &data["outcome"]), (&json!(method), &json!(status), &json!(outcome)));
+        assert_eq!(
+            (told(event, "method"), &data["status"], &data["outcome"]),
+            (&json!(method), &json!(status), &json!(outcome))
+        );
         assert_eq!(data["resource"], format!("admin:{template}"));
     }
     assert_eq!(acts.len(), expected.len());
@@ -79,7 +84,10 @@ async fn a_process_says_when_it_begins_and_when_it_has_ended() {
 #[tokio::test]
 async fn status_and_metrics_say_how_the_log_is_doing() {
     let trail = Trail::new();
-    let receiver = Receiver::answering(|_, events| if events.iter().any(|event| kind(event) == "request.finished") { 500 } else { 204 });
+    let receiver =
+        Receiver::answering(
+            |_, events| if events.iter().any(|event| kind(event) == "request.finished") { 500 } else { 204 },
+        );
     let origin = Origin::returning(200, "ok");
     let lines = format!("checkpoint = \"1s\"\nsinks = [\"{}/in\", \"stdout\"]\n", receiver.origin.url());
     let proxy = trail.proxy(&origin, &lines).await;
@@ -121,7 +129,12 @@ async fn explain_says_what_would_be_written() {
         (["GET", "/else"], "not audited"),
     ] {
         let ran = vestibule(dir.path(), &["explain", args[0], args[1]]).await;
-        assert!(ran.stdout.lines().any(|told| told.trim_start().starts_with("audit") && told.contains(line)), "{}{}", ran.stdout, ran.stderr);
+        assert!(
+            ran.stdout.lines().any(|told| told.trim_start().starts_with("audit") && told.contains(line)),
+            "{}{}",
+            ran.stdout,
+            ran.stderr
+        );
     }
     let dir = holding(&toml.replace("[audit]", "[audit]\non_error = \"closed\""));
     let ran = vestibule(dir.path(), &["explain", "GET", "/orders/7"]).await;
@@ -152,7 +165,8 @@ audit = { action = \"{nope}\", resource = \"a:{id\" }
 ";
     let ran = vestibule(holding(toml).path(), &["check"]).await;
     assert_eq!(ran.code, Some(1));
-    let lines: Vec<&str> = ran.stderr.lines().filter_map(|line| line.trim_start().strip_prefix("--> vestibule.toml:")).collect();
+    let lines: Vec<&str> =
+        ran.stderr.lines().filter_map(|line| line.trim_start().strip_prefix("--> vestibule.toml:")).collect();
     let lines: Vec<&str> = lines.iter().filter_map(|at| at.split(':').next()).collect();
     for line in ["4", "5", "6", "9", "10", "11", "12", "16"] {
         assert!(lines.contains(&line), "nothing about line {line}:\n{}", ran.stderr);

@@ -25,7 +25,8 @@ fn tables(failures: &str) -> String {
 async fn stage(trail: &Trail, origin: &Origin, failures: &str, lines: &str) -> Proxy {
     let pen = crate::auth::issuer::Pen::es256("one");
     let issuer = crate::auth::issuer::Issuer::publishing(&[&pen]);
-    let tables = tables(failures).replace("public_key_file = \"KEY\"\n", &format!("jwks_url = \"{}/keys\"\n", issuer.endpoint.url()));
+    let tables = tables(failures)
+        .replace("public_key_file = \"KEY\"\n", &format!("jwks_url = \"{}/keys\"\n", issuer.endpoint.url()));
     let proxy = trail.proxy(origin, &format!("{lines}{tables}")).await;
     proxy.wait_metrics("keys", |scrape| scrape.value("vestibule_auth_jwks_keys", &[]) > 0.0).await;
     proxy
@@ -71,7 +72,13 @@ async fn a_flood_of_refusals_is_folded_and_adds_up() {
     let folded = log.kinds().iter().filter(|kind| kind.starts_with("security.")).count();
     // Three kinds from three clients each: a record at once, and one when the process stops.
     assert!(folded <= 30, "{folded} records");
-    assert_eq!(log.counted("security.auth_denied", "reason", "malformed") + log.counted("security.auth_denied", "reason", "bad_algorithm"), 1003, "{:#?}", log.of("security.auth_denied"));
+    assert_eq!(
+        log.counted("security.auth_denied", "reason", "malformed")
+            + log.counted("security.auth_denied", "reason", "bad_algorithm"),
+        1003,
+        "{:#?}",
+        log.of("security.auth_denied")
+    );
     assert_eq!(log.counted("security.rate_limited", "policy", "few"), 1000);
     assert_eq!((log.counted("security.threat_blocked", "kind", "framing"), blocked), (50, 50.0));
     for (wanted, route, prefixes) in [
@@ -86,7 +93,8 @@ async fn a_flood_of_refusals_is_folded_and_adds_up() {
             assert!(prefixes.contains(&data["client"]["prefix"].as_str().expect("a network")), "{data}");
             assert!(told(event, "first_seen").as_str() <= told(event, "last_seen").as_str());
         }
-        let hashes: std::collections::HashSet<_> = log.of(wanted).iter().map(|event| event["data"]["client"]["hash"].clone()).collect();
+        let hashes: std::collections::HashSet<_> =
+            log.of(wanted).iter().map(|event| event["data"]["client"]["hash"].clone()).collect();
         assert_eq!(hashes.len(), 3, "{wanted}");
     }
     // What was let through on the audited route is told, what a limit refused is not.
@@ -114,7 +122,12 @@ async fn reasons_and_the_limit_of_failures_are_told_apart() {
     proxy.wait_exit().await;
     let log = trail.log();
     assert_eq!(log.counted("security.auth_denied", "reason", "missing"), 1, "{:#?}", log.of("security.auth_denied"));
-    let bad: u64 = log.of("security.auth_denied").iter().filter(|event| told(event, "reason") != "missing").map(|event| told(event, "count").as_u64().expect("a count")).sum();
+    let bad: u64 = log
+        .of("security.auth_denied")
+        .iter()
+        .filter(|event| told(event, "reason") != "missing")
+        .map(|event| told(event, "count").as_u64().expect("a count"))
+        .sum();
     assert_eq!(bad, denied);
     assert_eq!(log.counted("security.rate_limited", "policy", "auth-failures"), limited);
 }
@@ -138,6 +151,7 @@ async fn a_spoofed_field_is_a_threat_and_the_request_goes_on() {
     let log = trail.log();
     assert_eq!(kinds.map(|kind| log.counted("security.threat_blocked", "kind", kind)), expected);
     assert_eq!(expected, [5, 5], "{}", scrape.text);
-    let routes: Vec<&Value> = log.of("security.threat_blocked").iter().map(|event| &event["data"]["resource"]).collect();
+    let routes: Vec<&Value> =
+        log.of("security.threat_blocked").iter().map(|event| &event["data"]["resource"]).collect();
     assert!(routes.contains(&&json!("route:open")) && routes.contains(&&json!("route:unmatched")), "{routes:?}");
 }

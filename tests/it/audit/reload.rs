@@ -19,14 +19,18 @@ async fn reloads_good_and_bad_are_told() {
     proxy.sighup();
     let log = trail.wait_for("config.reloaded", 3).await;
     let [good, bad, again] = log.of("config.reloaded")[..] else { panic!("{:?}", log.kinds()) };
-    assert_eq!((&good["data"]["outcome"], told(good, "generation"), told(good, "errors")), (&json!("success"), &json!(2), &json!([])));
+    assert_eq!(
+        (&good["data"]["outcome"], told(good, "generation"), told(good, "errors")),
+        (&json!("success"), &json!(2), &json!([]))
+    );
     assert_eq!((&bad["data"]["outcome"], told(bad, "generation")), (&json!("failure"), &json!(2)));
     assert_eq!(told(good, "config_hash"), told(bad, "config_hash"), "what goes on");
     assert_ne!(told(good, "config_hash"), told(log.the("process.started"), "config_hash"));
     let line = u64::try_from(toml.lines().count()).expect("few") + 2;
     assert_eq!(told(bad, "errors"), &json!([{ "line": line, "column": 12 }, { "line": line + 1, "column": 12 }]));
     assert_eq!(told(again, "errors"), told(bad, "errors"));
-    let kinds: Vec<&str> = log.kinds().into_iter().filter(|kind| kind.starts_with("admin") || kind.starts_with("config")).collect();
+    let kinds: Vec<&str> =
+        log.kinds().into_iter().filter(|kind| kind.starts_with("admin") || kind.starts_with("config")).collect();
     assert_eq!(kinds, ["config.reloaded", "admin.action", "config.reloaded", "admin.action", "config.reloaded"]);
     let text = std::fs::read_to_string(trail.dir().join("audit-000000000000.jsonl")).expect("a segment");
     assert!(!text.contains("s3cret"), "{text}");
@@ -69,14 +73,17 @@ async fn the_table_comes_and_goes() {
         assert_eq!(proxy.reload().await.status, 200);
         assert_eq!(proxy.post("/orders/1").await.status, 200);
         // The log ends well once the last exchange that writes into it is over.
-        let log = trail.wait("a final checkpoint", |log| log.events.last().is_some_and(|event| told(event, "final") == true)).await;
+        let log = trail
+            .wait("a final checkpoint", |log| log.events.last().is_some_and(|event| told(event, "final") == true))
+            .await;
         assert_eq!((log.count("request.started"), log.count("request.finished")), (turn, turn));
         assert_eq!(log.count("audit.recovered"), 0, "{:?}", log.kinds());
     }
     proxy.sigterm();
     assert!(proxy.wait_exit().await.success());
     let log = trail.log();
-    let batches = receiver.wait("everything at the sink", |batches| receiver::taken(batches).len() == log.events.len()).await;
+    let batches =
+        receiver.wait("everything at the sink", |batches| receiver::taken(batches).len() == log.events.len()).await;
     assert_eq!(receiver::taken(&batches), log.events);
 }
 
@@ -95,7 +102,9 @@ async fn a_request_under_way_is_told_to_its_end() {
     assert_eq!(proxy.reload().await.status, 200);
     gate.open();
     assert_eq!(raw.answer().await.status, 200);
-    let log = trail.wait("a final checkpoint", |log| log.events.last().is_some_and(|event| told(event, "final") == true)).await;
+    let log = trail
+        .wait("a final checkpoint", |log| log.events.last().is_some_and(|event| told(event, "final") == true))
+        .await;
     assert_eq!(log.of_requests(), ["started", "finished"]);
 }
 

@@ -46,7 +46,10 @@ async fn a_write_is_told_before_the_application_hears_of_it_and_once_it_is_over(
         assert_eq!(before["request_id"], after["request_id"]);
         assert_eq!((&before["outcome"], &before["status"]), (&json!("unknown"), &json!(null)));
         assert_eq!((&after["outcome"], &after["status"]), (&json!("success"), &json!(201)));
-        assert_eq!((&after["attempts"], &after["request_bytes"], &after["response_bytes"]), (&json!(1), &json!(3), &json!(4)));
+        assert_eq!(
+            (&after["attempts"], &after["request_bytes"], &after["response_bytes"]),
+            (&json!(1), &json!(3), &json!(4))
+        );
         assert!(after["duration_us"].as_u64().is_some_and(|took| (1..10_000_000).contains(&took)), "{after}");
         for only_finished in ["duration_us", "attempts", "request_bytes", "response_bytes"] {
             assert!(before.get(only_finished).is_none(), "{only_finished}: {before}");
@@ -77,8 +80,11 @@ async fn reads_are_told_once_and_with_closed_twice_and_other_routes_never() {
 /// A stage that refuses, replays and validates.
 async fn answering_here(trail: &Trail, origin: &Origin) -> Proxy {
     let keys = trail.beside("keys.toml");
-    std::fs::write(&keys, "[[key]]\nid = \"ci\"\nsha256 = \"2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b\"\n")
-        .expect("a file");
+    std::fs::write(
+        &keys,
+        "[[key]]\nid = \"ci\"\nsha256 = \"2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b\"\n",
+    )
+    .expect("a file");
     let toml = trail.toml(&format!(
         "{HELD}[etag]\n[auth]\nmode = \"off\"\napi_keys_file = \"{}\"\n{ORDERS}\
          [[routes]]\nname = \"private\"\npath = \"/private\"\nauth = \"required\"\naudit = {{}}\n",
@@ -100,7 +106,8 @@ async fn what_is_answered_here_is_told_once() {
         let before = seen;
         seen += phases;
         let log = trail.wait(what, |log| log.of_requests().len() == seen).await;
-        let new: Vec<Value> = log.events.iter().filter(|event| kind(event).starts_with("request.")).skip(before).cloned().collect();
+        let new: Vec<Value> =
+            log.events.iter().filter(|event| kind(event).starts_with("request.")).skip(before).cloned().collect();
         let last = new.last().expect("a record").clone();
         assert_eq!((new.len(), kind(&last)), (phases, "request.finished"), "{what}");
         assert_eq!(last["data"]["status"], status, "{what}");
@@ -108,7 +115,10 @@ async fn what_is_answered_here_is_told_once() {
     };
     let refused = next("401", 401, proxy.post("/private").await, 1).await;
     assert_eq!((&refused["data"]["outcome"], told(&refused, "denied_by")), (&json!("denied"), &json!("auth")));
-    assert_eq!((&refused["data"]["action"], &refused["data"]["resource"]), (&json!("private.post"), &json!("route:private")));
+    assert_eq!(
+        (&refused["data"]["action"], &refused["data"]["resource"]),
+        (&json!("private.post"), &json!("route:private"))
+    );
     let first = next("the first of a key", 200, keyed("a").await, 2).await;
     assert_eq!((&first["data"]["replayed"], told(&first, "idempotency")), (&json!(false), &json!("executed")));
     let replay = next("a replay", 200, keyed("a").await, 1).await;
@@ -189,7 +199,8 @@ fn assert_cloud_event(event: &Value, log: &Log) {
         let types = ["system", "admin"];
         assert!(types.contains(&data["actor"]["type"].as_str().expect("a type")), "{event}");
     }
-    if kind(event).starts_with("security.") || kind(event).starts_with("admin.") || kind(event).starts_with("process.") {
+    if kind(event).starts_with("security.") || kind(event).starts_with("admin.") || kind(event).starts_with("process.")
+    {
         assert_eq!(data["action"], kind(event));
     }
 }
@@ -257,7 +268,10 @@ async fn an_application_that_cannot_answer_is_an_error() {
         .await;
     assert_eq!(proxy.post("/orders/1").await.status, 502);
     let log = trail.wait_for("request.finished", 1).await;
-    assert_eq!((log.of_requests(), log.the("request.finished")["data"]["outcome"].clone()), (vec!["started", "finished"], json!("error")));
+    assert_eq!(
+        (log.of_requests(), log.the("request.finished")["data"]["outcome"].clone()),
+        (vec!["started", "finished"], json!("error"))
+    );
 }
 
 /// AUD-25: an execution that outlives its client is told with what the application said.
@@ -304,7 +318,8 @@ async fn a_body_that_turns_out_malformed_is_told_as_such() {
 async fn an_upgrade_is_announced() {
     let trail = Trail::new();
     let origin = Origin::replying(|_| Reply::switching("websocket"));
-    let proxy = trail.proxy(&origin, "[[routes]]\nname = \"chat\"\npath = \"/chat\"\nupgrade = true\naudit = {}\n").await;
+    let proxy =
+        trail.proxy(&origin, "[[routes]]\nname = \"chat\"\npath = \"/chat\"\nupgrade = true\naudit = {}\n").await;
     let (mut raw, answer) = upgrade(&proxy, "/chat").await;
     assert_eq!(answer.status, 101);
     let log = trail.wait_for("request.started", 1).await;
@@ -328,13 +343,16 @@ async fn requests_over_http2_are_told_alike() {
         let proxy = trail.proxy(&origin, &lines).await;
         let client = H2Client::connect_tls(proxy.address(), &certs).await;
         let request = |number: usize| {
-            H2Request::new("POST", &format!("/orders/{number}")).header("idempotency-key", &format!("k{number}")).body("one")
+            H2Request::new("POST", &format!("/orders/{number}"))
+                .header("idempotency-key", &format!("k{number}"))
+                .body("one")
         };
         let answers = futures::future::join_all((0..10).map(|number| client.send(request(number)))).await;
         assert!(answers.iter().all(|answer| answer.status == 201));
         let log = trail.wait_for("request.finished", 10).await;
         assert!(log.by_request().values().all(|phases| *phases == ["started", "finished"]), "{lane:?}");
-        let bytes: Vec<_> = log.of("request.finished").iter().map(|event| event["data"]["request_bytes"].clone()).collect();
+        let bytes: Vec<_> =
+            log.of("request.finished").iter().map(|event| event["data"]["request_bytes"].clone()).collect();
         assert_eq!(bytes, vec![json!(3); 10]);
     }
 }

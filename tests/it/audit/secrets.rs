@@ -10,7 +10,10 @@ async fn no_planted_secret_leaves() {
     let trail = Trail::new();
     let receiver = Receiver::taking();
     let origin = Origin::returning(200, "ok");
-    let lines = format!("capture_body = true\nsinks = [\"{}/in\", \"stdout\"]\n[log]\nlevel = \"trace\"\n", receiver.origin.url());
+    let lines = format!(
+        "capture_body = true\nsinks = [\"{}/in\", \"stdout\"]\n[log]\nlevel = \"trace\"\n",
+        receiver.origin.url()
+    );
     let routes = "[[routes]]\nname = \"reset\"\npath = \"/reset/{reset_token}/{id}\"\naudit = { action = \"reset\", resource = \"r:{reset_token}/{id}\" }\n";
     let mut proxy = trail.proxy(&origin, &format!("{lines}{routes}")).await;
     let mut planted = 0;
@@ -56,8 +59,18 @@ async fn no_planted_secret_leaves() {
     // Bodies that are not kept, each with its reason.
     for (what, request) in [
         ("not_json", proxy.post("/orders/2").header("content-type", "text/plain").body(plant())),
-        ("invalid", proxy.post("/orders/2").header("content-type", "application/json").body(format!("{{\"a\":\"{}\"", plant()))),
-        ("encoded", proxy.post("/orders/2").header("content-type", "application/json").header("content-encoding", "gzip").body(plant())),
+        (
+            "invalid",
+            proxy.post("/orders/2").header("content-type", "application/json").body(format!("{{\"a\":\"{}\"", plant())),
+        ),
+        (
+            "encoded",
+            proxy
+                .post("/orders/2")
+                .header("content-type", "application/json")
+                .header("content-encoding", "gzip")
+                .body(plant()),
+        ),
         ("too_large", proxy.post("/orders/2").json(&json!({ "a": plant(), "b": "x".repeat(70_000) }))),
     ] {
         let before = trail.log().count("request.finished");
@@ -74,14 +87,26 @@ async fn no_planted_secret_leaves() {
 
     let first = log.of("request.finished")[0];
     let kept = told(first, "body");
-    assert_eq!((&kept["kept"], &kept["password"], &kept["userPassword"]), (&json!("visible"), &json!("[redacted]"), &json!("[redacted]")));
-    assert_eq!((&kept["mail"], &kept["paid_with"], &kept["call"]), (&json!("[email]"), &json!("[card]"), &json!("[phone]")));
-    assert_eq!(told(first, "headers"), &json!({
-        "accept": "application/json", "content-type": "application/json",
-        "origin": "https://shop.example", "referer": "https://shop.example",
-    }));
+    assert_eq!(
+        (&kept["kept"], &kept["password"], &kept["userPassword"]),
+        (&json!("visible"), &json!("[redacted]"), &json!("[redacted]"))
+    );
+    assert_eq!(
+        (&kept["mail"], &kept["paid_with"], &kept["call"]),
+        (&json!("[email]"), &json!("[card]"), &json!("[phone]"))
+    );
+    assert_eq!(
+        told(first, "headers"),
+        &json!({
+            "accept": "application/json", "content-type": "application/json",
+            "origin": "https://shop.example", "referer": "https://shop.example",
+        })
+    );
     let query = told(first, "query");
-    assert_eq!((&query["seen"], &query["q"], &query["token"]), (&json!("visible"), &json!("[email]"), &json!("[redacted]")));
+    assert_eq!(
+        (&query["seen"], &query["q"], &query["token"]),
+        (&json!("visible"), &json!("[email]"), &json!("[redacted]"))
+    );
     assert!(told(log.of("request.started")[0], "body").is_null(), "it had not come yet");
 
     receiver.wait_for("request.finished", 6).await;
@@ -95,14 +120,22 @@ async fn no_planted_secret_leaves() {
     let mut folders = vec![trail.dir(), trail.dir().join("cursors")];
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(folder).expect("a folder").flatten().filter(|entry| entry.path().is_file()) {
-            places.push((entry.path().display().to_string(), String::from_utf8_lossy(&std::fs::read(entry.path()).expect("a file")).into_owned()));
+            places.push((
+                entry.path().display().to_string(),
+                String::from_utf8_lossy(&std::fs::read(entry.path()).expect("a file")).into_owned(),
+            ));
         }
     }
     // A path stands in the access line, as it does without an audit trail.
-    let lines: Vec<&str> = Box::leak(proxy.stderr().into_boxed_str()).lines().filter(|line| !line.contains("/reset/")).collect();
+    let lines: Vec<&str> =
+        Box::leak(proxy.stderr().into_boxed_str()).lines().filter(|line| !line.contains("/reset/")).collect();
     places.push(("stderr".to_owned(), lines.join("\n")));
     for (place, text) in places {
-        for secret in (1..=planted).map(|number| format!("hunter2n{number:02}")).chain(["hunter2@".to_owned(), "4111 1111".to_owned(), "+49170".to_owned()]) {
+        for secret in (1..=planted).map(|number| format!("hunter2n{number:02}")).chain([
+            "hunter2@".to_owned(),
+            "4111 1111".to_owned(),
+            "+49170".to_owned(),
+        ]) {
             let encoded = crate::auth::issuer::encode(&secret);
             for secret in [secret, encoded] {
                 assert!(!text.contains(&secret), "{secret} in {place}");
@@ -119,7 +152,10 @@ async fn a_body_is_kept_only_where_that_was_asked_for_and_never_held_up() {
         let origin = Origin::at_head(|_| vestibule_testkit::Reply::ok("ok"));
         let proxy = trail.proxy(&origin, lines).await;
         let mut raw = proxy.connect().await;
-        raw.write("POST /orders/1 HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ncontent-length: 7\r\n\r\n{\"a\"").await;
+        raw.write(
+            "POST /orders/1 HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ncontent-length: 7\r\n\r\n{\"a\"",
+        )
+        .await;
         origin.wait("a part of the body at the origin", |counts| counts.body_bytes >= 4 || counts.hits == 1).await;
         raw.write(":1}").await;
         assert_eq!(raw.answer().await.status, 200);

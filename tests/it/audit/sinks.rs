@@ -35,7 +35,13 @@ async fn a_stdout_that_nobody_reads_holds_up_nothing() {
     let config = trail.beside("vestibule.toml");
     std::fs::write(&config, toml).expect("a file");
     let mut command = tokio::process::Command::new(crate::bin());
-    command.args(["run", "-c"]).arg(&config).kill_on_drop(true).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+        .args(["run", "-c"])
+        .arg(&config)
+        .kill_on_drop(true)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     let mut child = command.spawn().expect("the program can be run");
     let _unread = child.stdout.take().expect("stdout is piped");
     let mut stderr = BufReader::new(child.stderr.take().expect("stderr is piped")).lines();
@@ -69,7 +75,11 @@ async fn the_store_has_a_stream() {
     let redis = Redis::start().await;
     let monitor = redis.monitor().await;
     let origin = Origin::returning(200, "ok");
-    let lines = format!("sinks = [\"store\"]\n[store]\nurl = \"{}\"\nnamespace = \"shop\"\nsecret = \"{}\"\n", redis.url(), "s".repeat(40));
+    let lines = format!(
+        "sinks = [\"store\"]\n[store]\nurl = \"{}\"\nnamespace = \"shop\"\nsecret = \"{}\"\n",
+        redis.url(),
+        "s".repeat(40)
+    );
     let mut proxy = trail.proxy(&origin, &lines).await;
     order(&proxy, 1).await;
     proxy.sigterm();
@@ -86,7 +96,11 @@ async fn the_store_has_a_stream() {
         })
         .collect();
     assert_eq!(events, log.events);
-    monitor.wait("XADD", |lines| lines.iter().any(|line| line.contains("\"XADD\" \"shop:audit\" \"MAXLEN\" \"~\" \"1000000\""))).await;
+    monitor
+        .wait("XADD", |lines| {
+            lines.iter().any(|line| line.contains("\"XADD\" \"shop:audit\" \"MAXLEN\" \"~\" \"1000000\""))
+        })
+        .await;
 }
 
 /// A store that is away gets everything when it is back.
@@ -95,7 +109,11 @@ async fn a_store_that_was_away_gets_everything() {
     let trail = Trail::new();
     let mut redis = Redis::setup().appendonly(true).start().await;
     let origin = Origin::returning(200, "ok");
-    let lines = format!("sinks = [\"store\"]\n[store]\nurl = \"{}\"\nnamespace = \"shop\"\nsecret = \"{}\"\n", redis.url(), "s".repeat(40));
+    let lines = format!(
+        "sinks = [\"store\"]\n[store]\nurl = \"{}\"\nnamespace = \"shop\"\nsecret = \"{}\"\n",
+        redis.url(),
+        "s".repeat(40)
+    );
     let proxy = trail.proxy(&origin, &lines).await;
     order(&proxy, 1).await;
     redis.wait("the first events", &["XLEN", "shop:audit"], |answer| matches!(answer, Resp::Int(4..))).await;
@@ -111,7 +129,12 @@ async fn a_store_that_was_away_gets_everything() {
     let firsts: Vec<String> = entries
         .parts()
         .iter()
-        .map(|entry| serde_json::from_slice::<Value>(entry.parts()[1].parts()[1].bytes()).expect("JSON")["id"].as_str().expect("an id").to_owned())
+        .map(|entry| {
+            serde_json::from_slice::<Value>(entry.parts()[1].parts()[1].bytes()).expect("JSON")["id"]
+                .as_str()
+                .expect("an id")
+                .to_owned()
+        })
         .filter(|id| seen.insert(id.clone()))
         .collect();
     assert_eq!(firsts, trail.log().ids()[..firsts.len()]);
@@ -146,7 +169,10 @@ async fn syslog_has_a_counted_message_an_event() {
         let (head, event) = message(&mut stream).await.expect("a message");
         let words: Vec<&str> = head.split(' ').collect();
         assert_eq!((words[0], words[1]), ("<110>1", event["time"].as_str().expect("a time")));
-        assert_eq!((words[3], words[4], words[5], words[6]), ("vestibule", proxy.pid().to_string().as_str(), "audit", "-"));
+        assert_eq!(
+            (words[3], words[4], words[5], words[6]),
+            ("vestibule", proxy.pid().to_string().as_str(), "audit", "-")
+        );
         assert!(!words[2].is_empty());
         events.push(event);
     }

@@ -24,7 +24,7 @@ vestibule.toml: 1 error
 #[tokio::test]
 async fn all_mistakes_are_told_in_one_run_in_the_order_of_the_file() {
     let dir = holding(
-        "[server]\nlistn = 1\nheader_timeout = \"0s\"\n[upstream]\nurl = \"ftp://h\"\n[csp]\n[log]\nformat = \"yaml\"\n\
+        "[server]\nlistn = 1\nheader_timeout = \"0s\"\n[upstream]\nurl = \"ftp://h\"\n[waf]\n[log]\nformat = \"yaml\"\n\
          [[routes]]\nname = \"a\"\npath = \"a\"\n[[routes]]\nname = \"a\"\npath = \"/a\"\n",
     );
     let ran = vestibule(dir.path(), &["check"]).await;
