@@ -89,8 +89,8 @@ fn plugin() -> Csp {
         upstreams: Arc::from([]),
         secret: Arc::new(Secret::new([0; 32])),
         store: StoreTerms::default(),
-        telemetry: vestibule_plugin::Telemetry::default(),
         ipv6_prefix: 64,
+        telemetry: Default::default(),
     };
     let config = Config {
         policy: "default-src 'self'; img-src 'self' data:; object-src 'none'".to_owned(),

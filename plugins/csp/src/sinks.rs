@@ -5,7 +5,7 @@ mod http;
 mod log;
 
 pub(crate) use self::file::check as check_file;
-pub(crate) use self::http::Endpoint;
+pub(crate) use self::http::{Endpoint, Token};
 
 use crate::metrics::{Fate, Kind, Metrics};
 use crate::record::Record;

@@ -1,8 +1,7 @@
 //! Where records go, checked.
 
 use crate::config::Config;
-use crate::sinks::{Endpoint, Sink};
-use http::HeaderValue;
+use crate::sinks::{Endpoint, Sink, Token};
 use std::path::{Path, PathBuf};
 use url::Url;
 use vestibule_plugin::units::Size;
@@ -15,7 +14,7 @@ const MAX_TOKEN: Size = Size(64 << 10);
 /// The sinks of a configuration, without those that are wrong.
 pub(crate) fn sinks(
     config: &Config,
-    token: Option<&HeaderValue>,
+    token: Option<&Token>,
     streams: Option<&OnDemand<dyn Streams>>,
     errors: &mut BuildErrors,
 ) -> Vec<Sink> {
@@ -33,11 +32,7 @@ pub(crate) fn sinks(
     sinks
 }
 
-fn sink(
-    text: &str,
-    token: Option<&HeaderValue>,
-    streams: Option<&OnDemand<dyn Streams>>,
-) -> Result<Sink, (String, String)> {
+fn sink(text: &str, token: Option<&Token>, streams: Option<&OnDemand<dyn Streams>>) -> Result<Sink, (String, String)> {
     match text {
         "log" => return Ok(Sink::Log),
         "store" => {
@@ -50,16 +45,11 @@ fn sink(
     if let Some(path) = text.strip_prefix("file:") {
         return file(path).map(Sink::File).map_err(|why| (format!("cannot write to `{path}`"), why));
     }
-    let Some(url) = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https")) else {
+    if !text.starts_with("http://") && !text.starts_with("https://") {
         let label = "expected \"log\", \"file:PATH\", \"http(s)://…\" or \"store\"";
         return Err(("this is no sink".to_owned(), label.to_owned()));
-    };
-    if !url.username().is_empty() || url.password().is_some() || url.fragment().is_some() {
-        let label = "a token goes into `sink_token_file`";
-        return Err(("a sink's address has no credentials and no `#`".to_owned(), label.to_owned()));
     }
-    let endpoint = Endpoint::new(url, token.cloned());
-    endpoint.map(Sink::Http).map_err(|why| ("this sink cannot be used".to_owned(), why))
+    Endpoint::new(text, token).map(Sink::Http).map_err(|why| ("this sink cannot be used".to_owned(), why))
 }
 
 fn file(path: &str) -> Result<PathBuf, String> {
@@ -71,8 +61,8 @@ fn file(path: &str) -> Result<PathBuf, String> {
     if folder.is_dir() { Ok(file.to_owned()) } else { Err("there is no such folder".to_owned()) }
 }
 
-/// The credential for http(s) sinks: `Bearer …`.
-pub(crate) fn read_token(config: &Config, errors: &mut BuildErrors) -> Option<HeaderValue> {
+/// The token for http(s) sinks.
+pub(crate) fn read_token(config: &Config, errors: &mut BuildErrors) -> Option<Token> {
     let (literal, path) = (&config.sink_token, &config.sink_token_file);
     let (key, token) = match (literal.is_empty(), path.is_empty()) {
         (true, true) => return None,
@@ -84,19 +74,11 @@ pub(crate) fn read_token(config: &Config, errors: &mut BuildErrors) -> Option<He
             return None;
         }
     };
-    let visible = |token: &String| token.bytes().all(|byte| byte.is_ascii_graphic());
-    let token =
-        token.and_then(|token| if visible(&token) { Ok(token) } else { Err("expected ASCII without spaces".into()) });
-    match token.and_then(|token| HeaderValue::try_from(format!("Bearer {token}")).map_err(|error| error.to_string())) {
-        Ok(mut value) => {
-            value.set_sensitive(true);
-            Some(value)
-        }
-        Err(why) => {
-            errors.error(KeyPath::table([key]), format!("`{key}` is no token"), why);
-            None
-        }
-    }
+    let token = token.and_then(|token| match token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        true => Ok(Token(token)),
+        false => Err("expected ASCII without spaces".to_owned()),
+    });
+    token.map_err(|why| errors.error(KeyPath::table([key]), format!("`{key}` is no token"), why)).ok()
 }
 
 fn read(path: &str) -> Result<String, String> {
