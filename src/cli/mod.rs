@@ -1,11 +1,13 @@
 //! The command line.
 
+mod audit;
 mod check;
 mod explain;
 mod init;
 mod run;
 mod schema;
 
+use self::audit::AuditCommand;
 use crate::config::Source;
 use clap::{Args, Parser, Subcommand};
 use std::fmt::Display;
@@ -82,6 +84,12 @@ pub enum Command {
         #[arg(value_name = "FILE", default_value = crate::config::DEFAULT_FILE)]
         file: PathBuf,
     },
+    /// Verify or read an audit log
+    Audit {
+        /// What to do with it.
+        #[command(subcommand)]
+        command: AuditCommand,
+    },
 }
 
 /// Which configuration is meant.
@@ -104,6 +112,7 @@ impl Cli {
                 explain::explain(file.config, &method, &path, &header).unwrap_or_else(failed)
             }
             Command::Schema => schema::schema().map_or_else(failed, |()| ExitCode::SUCCESS),
+            Command::Audit { command } => command.run(),
             Command::Init { upstream, file } => {
                 init::init(&file, upstream.as_deref()).map_or_else(failed, |()| ExitCode::SUCCESS)
             }

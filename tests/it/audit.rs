@@ -14,7 +14,9 @@ mod reload;
 mod requests;
 mod secrets;
 mod sinks;
+mod tail;
 mod trail;
+mod verify;
 
 use receiver::Receiver;
 use serde_json::Value;

@@ -44,10 +44,12 @@ pub enum Ending {
 impl<'a> Line<'a> {
     /// The record it is.
     pub fn record(&self) -> Result<Record<'a>, BadLine> {
-        match (self.ending, self.bytes) {
-            (Ending::LineFeed, Some(bytes)) => Record::parse(bytes),
-            _ => Err(BadLine),
-        }
+        self.text().ok_or(BadLine).and_then(Record::parse)
+    }
+
+    /// Its text, if it has an end and is not too long.
+    pub fn text(&self) -> Option<&'a [u8]> {
+        self.bytes.filter(|_| self.ending == Ending::LineFeed)
     }
 
     /// Whether a write that was cut short could have left this as the last line of the log: a part of a record, or

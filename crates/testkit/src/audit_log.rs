@@ -1,6 +1,8 @@
 //! An audit log made by hand, in memory or in a directory.
 
 use serde_json::{Value, json};
+use std::fs::File;
+use std::io::Write as _;
 use std::path::Path;
 use uuid::Uuid;
 use vestibule_chain::{
@@ -161,6 +163,16 @@ impl AuditLog {
         }
         let lines: Vec<u8> = self.checkpoints.iter().flat_map(|event| [&event[..], b"\n"].concat()).collect();
         std::fs::write(dir.join(layout::CHECKPOINTS), lines).expect("a file");
+    }
+
+    /// Appends to the files of the log what they lack, as the proxy does.
+    pub fn grow(&self, dir: &Path) {
+        for (number, bytes) in self.segments.iter().enumerate() {
+            let path = dir.join(layout::segment_name(number as u64));
+            let mut file = File::options().create(true).append(true).open(path).expect("a file");
+            let written = file.metadata().expect("a size").len() as usize;
+            file.write_all(&bytes[written..]).expect("space");
+        }
     }
 
     /// Says how far a sink has come: up to the last record.
