@@ -75,7 +75,8 @@ async fn a_collector_that_refuses_or_hangs_delays_nobody() {
             sent += 20;
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        assert!(slowest <= Duration::from_millis(50), "{what}: {slowest:?}");
+        // Who waited for the collector would have waited for one of its tries, which are 2 s long.
+        assert!(slowest <= Duration::from_secs(1), "{what}: {slowest:?}");
         stage
             .proxy
             .wait_metrics("records that were lost", |scrape| {
