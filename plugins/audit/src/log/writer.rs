@@ -145,7 +145,6 @@ impl Writer {
                 let before = loss.lost();
                 let lost = self.queue.settle(Writing::Fails(reason), loss, &mut self.pending);
                 self.board.give_up(lost);
-                self.metrics.lost(lost);
                 if self.board.now(Writing::Fails(reason)) == Writing::Works {
                     tracing::error!(
                         target: "audit",
