@@ -62,10 +62,10 @@ impl Delivery {
             let stays = stays(name, now);
             if !stays {
                 now.task.abort();
-                log.board().forget(name);
             }
             stays
         });
+        log.board().sinks(wanted.iter().map(|sink| &*sink.name));
         for sink in wanted {
             if !running.contains_key(&sink.name) {
                 let name = sink.name.clone();

@@ -32,13 +32,13 @@ pub(crate) struct Board {
 struct State {
     writing: Writing,
     last_checkpoint_ms: Option<u64>,
-    /// The segment that each sink needs next.
-    sinks: BTreeMap<String, u64>,
+    /// The segment that each sink needs next; `None` until it is known which sinks there are.
+    sinks: Option<BTreeMap<String, u64>>,
 }
 
 impl Board {
     pub(crate) fn new(at: Position, bytes: u64, metrics: Metrics) -> Self {
-        let state = State { writing: Writing::Works, last_checkpoint_ms: None, sinks: BTreeMap::new() };
+        let state = State { writing: Writing::Works, last_checkpoint_ms: None, sinks: None };
         let board = Self {
             durable: watch::Sender::new(Durable { at, tickets: 0, over: false }),
             state: Mutex::new(state),
@@ -120,18 +120,26 @@ impl Board {
         self.metrics.spool.set(i64::try_from(bytes).unwrap_or(i64::MAX));
     }
 
-    /// This sink needs this segment next.
-    pub(crate) fn needs(&self, sink: &str, segment: u64) {
-        self.state.lock().sinks.insert(sink.to_owned(), segment);
+    /// There are these sinks now, and who is new needs everything until it says otherwise.
+    pub(crate) fn sinks<'a>(&self, names: impl Iterator<Item = &'a str>) {
+        let mut state = self.state.lock();
+        let mut before = state.sinks.take().unwrap_or_default();
+        let sinks = names.map(|name| before.remove_entry(name).unwrap_or_else(|| (name.to_owned(), 0)));
+        state.sinks = Some(sinks.collect());
     }
 
-    /// Nobody delivers to this sink any more.
-    pub(crate) fn forget(&self, sink: &str) {
-        self.state.lock().sinks.remove(sink);
+    /// This sink needs this segment next. One that is delivered to no more needs none.
+    pub(crate) fn needs(&self, sink: &str, segment: u64) {
+        if let Some(next) = self.state.lock().sinks.as_mut().and_then(|sinks| sinks.get_mut(sink)) {
+            *next = segment;
+        }
     }
 
     /// The oldest segment that a sink needs; `None`: nobody needs any.
     pub(crate) fn all_past(&self) -> Option<u64> {
-        self.state.lock().sinks.values().min().copied()
+        match &self.state.lock().sinks {
+            Some(sinks) => sinks.values().min().copied(),
+            None => Some(0),
+        }
     }
 }

@@ -228,13 +228,14 @@ async fn segments_rotate_and_go() {
     rig.keep = Duration::ZERO;
     let log = rig.open().expect("opened");
     let needy = 1;
+    log.board().sinks(["sink"].into_iter());
     log.board().needs("sink", needy);
     for _ in 0..6 {
         write(&log, 200).await;
     }
     let numbers = || layout::segments(&rig.path()).expect("segments").into_iter().map(|(number, _)| number);
     assert!(numbers().all(|number| number >= needy) && numbers().count() >= 3, "what a sink needs stays");
-    log.board().forget("sink");
+    log.board().sinks(std::iter::empty());
     write(&log, 200).await;
     write(&log, 200).await;
     log.close().await;
