@@ -4,7 +4,7 @@ use super::cursor::Cursor;
 use crate::log::Position;
 use bytes::Bytes;
 use std::fs::File;
-use std::io::{self, Read as _, Seek as _, SeekFrom};
+use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom};
 use std::path::Path;
 use vestibule_chain::{MAX_LINE, Record, layout};
 
@@ -43,7 +43,10 @@ pub(crate) fn read(dir: &Path, cursor: Cursor, until: Position) -> io::Result<Ba
         let mut file = File::open(dir.join(layout::segment_name(at.segment)))?;
         let is_current = at.segment == until.segment;
         let end = if is_current { until.offset } else { file.metadata()?.len() };
-        if at.offset >= end {
+        // What a broken segment holds behind its last good record is nobody's: the next one says where that is.
+        let beyond = if is_current { None } else { first_seq(dir, at.segment + 1)? };
+        let is_beyond = |seq: u64| beyond.is_some_and(|beyond| seq >= beyond);
+        if at.offset >= end || is_beyond(at.next_seq) {
             if is_current {
                 break;
             }
@@ -56,7 +59,7 @@ pub(crate) fn read(dir: &Path, cursor: Cursor, until: Position) -> io::Result<Ba
         let piece = Bytes::from(piece);
         let before = batch.end.0.offset;
         for line in piece.split_inclusive(|byte| *byte == b'\n') {
-            let Some(whole) = line.strip_suffix(b"\n") else { break };
+            let Some(whole) = line.strip_suffix(b"\n").filter(|_| !is_beyond(batch.end.0.next_seq)) else { break };
             let record = Record::parse(whole).map_err(|bad| io::Error::new(io::ErrorKind::InvalidData, bad))?;
             if batch.items.len() == MOST_EVENTS || !batch.items.is_empty() && bytes + record.event.len() > MOST_BYTES {
                 return Ok(batch);
@@ -83,13 +86,25 @@ pub(crate) fn read(dir: &Path, cursor: Cursor, until: Position) -> io::Result<Ba
 pub(crate) fn resume(dir: &Path, saved: Option<Cursor>, until: Position) -> io::Result<(Cursor, Option<&'static str>)> {
     let segments = layout::segments(dir)?;
     let oldest = segments.first().map_or(until.segment, |(number, _)| *number);
-    let Some(cursor) = saved else { return Ok((Cursor::at_segment(oldest), None)) };
+    let at_oldest = || {
+        let next_seq = first_seq(dir, oldest).ok().flatten().unwrap_or(0);
+        Cursor(Position { segment: oldest, next_seq, ..Position::BEGINNING })
+    };
+    let Some(cursor) = saved else { return Ok((at_oldest(), None)) };
     let at = cursor.0;
-    if at.segment > until.segment || at.segment == until.segment && at.offset > until.offset {
-        return Ok((Cursor::at_segment(oldest), Some("the log ends before what was delivered")));
+    if at.next_seq > until.next_seq || at.segment == until.segment && at.offset > until.offset {
+        return Ok((at_oldest(), Some("the log ends before what was delivered")));
     }
     if at.segment < oldest {
-        return Ok((Cursor::at_segment(oldest), Some("segments that were not delivered are gone")));
+        return Ok((at_oldest(), Some("segments that were not delivered are gone")));
     }
     Ok((cursor, None))
+}
+
+/// Number of the first record of a segment; `None` if it does not begin with one.
+fn first_seq(dir: &Path, segment: u64) -> io::Result<Option<u64>> {
+    let file = File::open(dir.join(layout::segment_name(segment)))?;
+    let mut line = Vec::new();
+    BufReader::new(file).take(MAX_LINE as u64).read_until(b'\n', &mut line)?;
+    Ok(line.strip_suffix(b"\n").and_then(|line| Record::parse(line).ok()).map(|record| record.seq))
 }

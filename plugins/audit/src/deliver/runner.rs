@@ -60,6 +60,10 @@ impl Runner {
                 Ok(batch) => batch,
                 Err(error) => {
                     self.standing.failed(&self.name, &format!("the log cannot be read: {error}"));
+                    if let Ok((cursor, Some(_))) = reader::resume(&self.dir, Some(self.cursor), until.at) {
+                        self.arrive(cursor);
+                        continue;
+                    }
                     tokio::time::sleep(PAUSE.1).await;
                     continue;
                 }
