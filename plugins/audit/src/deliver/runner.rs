@@ -119,7 +119,8 @@ impl Runner {
                     Err(Refusal::Later(wait, why)) => {
                         self.metrics.retried(items.len() as u64);
                         self.standing.failed(&self.name, &why);
-                        tokio::time::sleep(wait.unwrap_or_else(|| pause(failures))).await;
+                        // One that may be asked again at once is not asked without a pause all the same.
+                        tokio::time::sleep(pause(failures).max(wait.unwrap_or_default())).await;
                         failures += 1;
                     }
                     Err(Refusal::Never(status)) => {
