@@ -73,10 +73,8 @@ pub(crate) fn build(
 /// What is valid and probably not meant.
 pub(crate) fn warnings(config: &Config) -> BuildErrors {
     let mut warnings = BuildErrors::default();
-    for (key, path) in [("sink_token_file", &config.sink_token_file), ("sign_key_file", &config.sign_key_file)] {
-        if let Some((message, label)) = files::readable_by_all(path) {
-            warnings.error(KeyPath::table([key]), message, label);
-        }
+    if let Some((message, label)) = files::readable_by_all(&config.sink_token_file) {
+        warnings.error(KeyPath::table(["sink_token_file"]), message, label);
     }
     let has_token = !(config.sink_token.is_empty() && config.sink_token_file.is_empty());
     for (at, sink) in config.sinks.iter().enumerate() {
@@ -172,6 +170,10 @@ fn sign_key(config: &Config, errors: &mut BuildErrors) -> Option<SigningKey> {
     let path = &config.sign_key_file;
     if path.is_empty() {
         return None;
+    }
+    // Whoever reads it can rewrite the log so that nobody sees it.
+    if let Some((message, label)) = files::readable_by_all(path) {
+        errors.error(KeyPath::table(["sign_key_file"]), message, label);
     }
     let key = read(path).and_then(|pem| SigningKey::from_pem(&pem).map_err(|bad| bad.to_string()));
     key.map_err(|why| errors.error(KeyPath::table(["sign_key_file"]), cannot_use(path), why)).ok()
