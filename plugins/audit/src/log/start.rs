@@ -88,7 +88,7 @@ pub(super) fn continue_log(path: &Path, on_error: OnError, clock: &Arc<dyn Clock
         None => Position { segment: number, offset: survey.end, next_seq, hash },
         Some(segment) => Position { segment, offset: 0, next_seq, hash },
     };
-    let unclean = !survey.is_final || broken.is_some();
+    let unclean = !survey.is_final || survey.torn_bytes > 0 || broken.is_some();
     let mut recovered = Vec::new();
     if unclean {
         let interrupted = survey.open.len();
@@ -116,20 +116,22 @@ fn find(path: &Path) -> Result<Held, String> {
     let unreadable = |error: std::io::Error| format!("cannot read `{}`: {error}", path.display());
     let segments = layout::segments(path).map_err(unreadable)?;
     let highest = segments.last().map_or(0, |(number, _)| *number);
-    let (mut next, mut broken) = (None, None);
+    let (mut next, mut broken, mut torn_bytes) = (None, None, 0);
     for (number, file) in segments.into_iter().rev() {
-        let read = survey(File::open(file).map_err(unreadable)?).map_err(unreadable)?;
+        let mut read = survey(File::open(file).map_err(unreadable)?).map_err(unreadable)?;
         if let Some(at) = read.broken {
             // It stays as it is.
             next = Some(highest + 1);
             broken = Some((number, at));
         }
+        read.torn_bytes += torn_bytes;
         if read.last.is_some() || number == 0 && broken.is_some() {
             return Ok(Held::Log(Box::new(Found { number, survey: read, next, broken })));
         }
         // Its very first write was torn: it is begun again.
         if broken.is_none() {
             next = Some(number);
+            torn_bytes = read.torn_bytes;
         }
     }
     Ok(Held::Nothing { begins_in: next.unwrap_or(0) })
