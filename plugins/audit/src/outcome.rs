@@ -17,8 +17,12 @@ impl Outcome {
     pub(crate) fn of(end: &End<'_>) -> Self {
         let status = end.status.map(|status| status.as_u16());
         let of = |word| Self { word, status, denied_by: None };
-        if end.answered_by == AnsweredBy::Edge && is_upstreams(end.problem) {
-            return of("error");
+        let failed = matches!(end.attempts.last().map(|attempt| attempt.result), Some(AttemptResult::Error(_)));
+        match end.answered_by {
+            AnsweredBy::Edge if is_upstreams(end.problem) => return of("error"),
+            // It put into its own words what became of the attempt.
+            AnsweredBy::Plugin(_) if failed => return of("error"),
+            _ => {}
         }
         if let (Some(_), AnsweredBy::Plugin(_) | AnsweredBy::Edge) = (end.problem, end.answered_by) {
             return Self { denied_by: Some(end.answered_by.as_str()), ..of("denied") };
