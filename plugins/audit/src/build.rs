@@ -62,7 +62,7 @@ pub(crate) fn build(
         identities: crate::identity::Identities::new(&deps.secret, config.subject),
         redactor,
         plans,
-        route_names: Arc::clone(&deps.route_names),
+        route_names: deps.route_names.iter().map(|name| Arc::from(name.as_str())).collect(),
         clock: Arc::clone(&deps.clock),
         metrics: Metrics::new(&deps.meter),
         files: named(config).map(PathBuf::from).collect(),

@@ -7,7 +7,6 @@ use crate::shared::{Shared, Trail};
 use serde_json::{Map, Value, json};
 use std::borrow::Cow;
 use std::sync::Weak;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 use vestibule_chain::{millis, rfc3339};
 use vestibule_plugin::{AdminAct, Denial, Event, RouteId, Running};
@@ -35,6 +34,7 @@ impl Shared {
             }
             Event::Admin(act) => self.of_admin(act),
             Event::Blocked { kind, route, client } => {
+                let route = self.own_route_name(route);
                 let key = Key { event: Folded::ThreatBlocked, reason: Cow::Borrowed(kind), route, client };
                 return self.fold(trail, key);
             }
@@ -60,7 +60,7 @@ impl Shared {
             _ => return None,
         };
         let reason = Cow::Owned(reason.unwrap_or(slug).to_owned());
-        Some(Key { event, reason, route, client })
+        Some(Key { event, reason, route: self.own_route_name(route), client })
     }
 
     fn fold(&self, trail: &Trail, key: Key) {
@@ -90,7 +90,7 @@ impl Shared {
         let (route, client) = match told {
             Told::Kind(key, _) => {
                 metadata.insert(event.reason_member().to_owned(), key.reason.as_ref().into());
-                (Some(self.route_name(key.route)), Some(Cow::Owned(self.identities.client(key.client))))
+                (Some(&*key.route), Some(Cow::Owned(self.identities.client(key.client))))
             }
             Told::Overflow(..) => {
                 metadata.insert("overflow".to_owned(), true.into());
@@ -158,18 +158,18 @@ impl Shared {
     }
 }
 
-/// Tells what was refused, a window after the other, until another configuration does.
-pub(crate) async fn tell_windows(shared: Weak<Shared>, trail: Weak<Trail>, turn: u64) {
+/// Tells what was refused, a window after the other, as long as there is a log. Reloads do not disturb it.
+pub(crate) async fn tell_windows(trail: Weak<Trail>) {
     let mut tick = tokio::time::interval(WINDOW);
     // The first one is now.
     tick.tick().await;
     loop {
         tick.tick().await;
-        let (Some(shared), Some(trail)) = (shared.upgrade(), trail.upgrade()) else { return };
-        if trail.turn.load(Ordering::Relaxed) != turn {
-            return;
+        let Some(trail) = trail.upgrade() else { return };
+        let latest = trail.latest.lock().upgrade();
+        if let Some(latest) = latest {
+            latest.tell_window(&trail);
         }
-        shared.tell_window(&trail);
     }
 }
 

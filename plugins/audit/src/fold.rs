@@ -2,7 +2,8 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use vestibule_plugin::{ClientAddress, RouteId};
+use std::sync::Arc;
+use vestibule_plugin::ClientAddress;
 
 /// Kinds of refusals that are told apart at once; further ones are counted together, a count for each type.
 const MOST: usize = 10_000;
@@ -13,7 +14,8 @@ pub(crate) struct Key {
     pub(crate) event: Folded,
     /// Why: an outcome, a policy, a kind of threat.
     pub(crate) reason: Cow<'static, str>,
-    pub(crate) route: RouteId,
+    /// By name: a reload may number routes anew.
+    pub(crate) route: Arc<str>,
     pub(crate) client: ClientAddress,
 }
 
@@ -127,7 +129,7 @@ mod tests {
 
     fn key(reason: &'static str, client: u32) -> Key {
         let client = ClientAddress::of(std::net::Ipv4Addr::from(client).into(), 64);
-        Key { event: Folded::AuthDenied, reason: reason.into(), route: RouteId(1), client }
+        Key { event: Folded::AuthDenied, reason: reason.into(), route: "login".into(), client }
     }
 
     fn counted(told: &[Told]) -> u64 {

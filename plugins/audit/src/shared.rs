@@ -12,8 +12,8 @@ use crate::redact::Redactor;
 use crate::template::{PathTemplate, Template};
 use parking_lot::Mutex;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 use vestibule_plugin::{Clock, RouteId};
 
@@ -32,7 +32,7 @@ pub(crate) struct Shared {
     pub(crate) redactor: Redactor,
     /// A row a route, `unmatched` first; `None` where nothing is audited.
     pub(crate) plans: Vec<Option<Plan>>,
-    pub(crate) route_names: Arc<[String]>,
+    pub(crate) route_names: Vec<Arc<str>>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) metrics: Metrics,
     pub(crate) files: Vec<PathBuf>,
@@ -45,8 +45,10 @@ pub(crate) struct Trail {
     pub(crate) log: Arc<Log>,
     pub(crate) delivery: Delivery,
     pub(crate) folds: Mutex<Folds>,
-    /// Counts configurations that have served.
-    pub(crate) turn: AtomicU64,
+    /// The configuration that serves.
+    pub(crate) latest: Mutex<Weak<Shared>>,
+    /// Somebody tells of refusals, a window after the other.
+    pub(crate) tells: AtomicBool,
 }
 
 /// What is audited of a route.
@@ -70,7 +72,12 @@ impl Shared {
 
     /// The name of a route.
     pub(crate) fn route_name(&self, route: RouteId) -> &str {
-        self.route_names.get(route.index()).map_or("unmatched", String::as_str)
+        self.route_names.get(route.index()).map_or("unmatched", |name| name)
+    }
+
+    /// The same, to keep.
+    pub(crate) fn own_route_name(&self, route: RouteId) -> Arc<str> {
+        self.route_names.get(route.index()).map_or_else(|| "unmatched".into(), Arc::clone)
     }
 
     /// Opens the log, or goes on with that of the configuration before: its directory changes at a restart only.
@@ -88,7 +95,8 @@ impl Shared {
                     log: Arc::new(log),
                     delivery: Delivery::default(),
                     folds: Mutex::default(),
-                    turn: AtomicU64::new(0),
+                    latest: Mutex::default(),
+                    tells: AtomicBool::new(false),
                 })
             }
         };
@@ -102,7 +110,9 @@ impl Shared {
         let Some(trail) = self.trail.get() else { return };
         let wanted = std::mem::take(&mut *self.wanted.lock());
         trail.delivery.serve(&trail.log, wanted, &self.clock, &self.metrics);
-        let turn = trail.turn.fetch_add(1, Ordering::Relaxed) + 1;
-        tokio::spawn(tell_windows(Arc::downgrade(self), Arc::downgrade(trail), turn));
+        *trail.latest.lock() = Arc::downgrade(self);
+        if !trail.tells.swap(true, Ordering::Relaxed) {
+            tokio::spawn(tell_windows(Arc::downgrade(trail)));
+        }
     }
 }
