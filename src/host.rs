@@ -132,8 +132,11 @@ impl Host {
         self.counts.generation.set(pipeline.number() as i64);
         pipeline.install(Some(&self.pipeline.load()));
         let pipeline = Arc::new(pipeline);
-        self.pipeline.store(Arc::clone(&pipeline));
-        pipeline.tell(&Event::Reloaded(pipeline.running()));
+        let before = self.pipeline.swap(Arc::clone(&pipeline));
+        let reloaded = Event::Reloaded(pipeline.running());
+        pipeline.tell(&reloaded);
+        // Those that are off from now on learn of nothing later.
+        before.tell_those_without(&pipeline, &reloaded);
     }
 
     /// Counts and logs a head from `peer` that was refused before it became an exchange.

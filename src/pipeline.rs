@@ -182,6 +182,14 @@ impl Pipeline {
         }
     }
 
+    /// Tells those plugins what happened that `after` does not have.
+    pub fn tell_those_without(&self, after: &Self, event: &Event<'_>) {
+        let stays = |built: &&Built| after.plugins.iter().any(|other| other.name == built.name);
+        for built in self.plugins.iter().filter(|built| !stays(built)) {
+            built.plugin.on_event(event);
+        }
+    }
+
     /// Lets every plugin put what it still has in hand where it belongs; at most `patience`.
     pub async fn stop(&self, patience: Duration) {
         self.tell(&Event::Stopped(self.running()));

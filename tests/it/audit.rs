@@ -32,7 +32,7 @@ audit = { action = \"orders.{method}\", resource = \"order:{rest}\" }
 ";
 
 /// What drives a keyed POST through the held lane; without it the engine does.
-const HELD: &str = "[idempotency]\nprincipal = [\"authorization\"]\n";
+const HELD: &str = "[idempotency]\nprincipal = [\"address\"]\n";
 
 /// Both lanes, as tables behind `[audit]`.
 const LANES: [&str; 2] = ["", HELD];

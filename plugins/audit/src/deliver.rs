@@ -24,9 +24,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use target::Target;
+use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use vestibule_chain::layout;
 use vestibule_plugin::Clock;
+
+/// How long sinks get to take the last events of a log.
+const LAST_DELIVERIES: Duration = Duration::from_secs(2);
 
 /// The sinks of a log, whatever configuration serves.
 #[derive(Default)]
@@ -79,15 +83,31 @@ impl Delivery {
         self.running.lock().iter().map(|(name, sink)| sink.standing.show(name, next_seq)).collect()
     }
 
-    /// Waits until every sink has everything, at most `patience`.
-    pub(crate) async fn end(&self, patience: Duration) {
-        let tasks: Vec<_> = std::mem::take(&mut *self.running.lock()).into_values().map(|sink| sink.task).collect();
-        let until = Instant::now() + patience;
-        for mut task in tasks {
-            let left = until.saturating_duration_since(Instant::now());
-            if tokio::time::timeout(left, &mut task).await.is_err() {
-                task.abort();
-            }
+    /// Waits until every sink has everything, or has had its time.
+    pub(crate) async fn end(&self) {
+        let running = std::mem::take(&mut *self.running.lock());
+        end(running).await;
+    }
+}
+
+impl Drop for Delivery {
+    /// A reload took the log away: what is in it is still delivered, unless a sink is dead.
+    fn drop(&mut self) {
+        let running = std::mem::take(self.running.get_mut());
+        if let Ok(runtime) = Handle::try_current() {
+            runtime.spawn(end(running));
+        } else {
+            running.values().for_each(|sink| sink.task.abort());
+        }
+    }
+}
+
+async fn end(running: BTreeMap<String, Running>) {
+    let until = Instant::now() + LAST_DELIVERIES;
+    for mut sink in running.into_values() {
+        let left = until.saturating_duration_since(Instant::now());
+        if tokio::time::timeout(left, &mut sink.task).await.is_err() {
+            sink.task.abort();
         }
     }
 }

@@ -26,14 +26,10 @@ use shared::Shared;
 use std::any::Any;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 use vestibule_plugin::{
     Build, BuildErrors, Deps, Event, Facts, Hooks, Plugin, RequestHead, RouteId, Routes, Soon, Stage,
 };
 use vestibule_store::{OnDemand, Streams};
-
-/// How long sinks get to take the last events of a process.
-const LAST_DELIVERIES: Duration = Duration::from_secs(2);
 
 /// Writes down what must be provable.
 pub struct Audit {
@@ -70,7 +66,7 @@ impl Plugin for Audit {
         let Some(trail) = self.shared.trail.get() else { return Soon::Now(()) };
         Soon::later(async {
             trail.log.close().await;
-            trail.delivery.end(LAST_DELIVERIES).await;
+            trail.delivery.end().await;
         })
     }
 

@@ -64,6 +64,17 @@ impl From<Terms> for Mutex<Option<Terms>> {
     }
 }
 
+impl Drop for Shared {
+    /// A reload took the log away: what was counted is still told.
+    fn drop(&mut self) {
+        if let Some(trail) = self.trail.get()
+            && std::ptr::eq(trail.latest.lock().as_ptr(), self)
+        {
+            self.tell_window(trail);
+        }
+    }
+}
+
 impl Shared {
     /// What is audited of a route.
     pub(crate) fn plan(&self, route: RouteId) -> Option<&Plan> {

@@ -152,13 +152,14 @@ impl World {
     }
 }
 
+/// What is told of each order. Orders are known by what began: an end may be told without its name.
 fn by_order(log: &Log) -> BTreeMap<usize, Vec<&str>> {
-    let mut all: BTreeMap<usize, Vec<&str>> = BTreeMap::new();
-    for event in &log.events {
-        if let Some(phase) = kind(event).strip_prefix("request.") {
-            let order = event["subject"].as_str().and_then(|subject| subject.strip_prefix("order:")?.parse().ok());
-            all.entry(order.expect("an order")).or_default().push(phase);
-        }
-    }
-    all
+    let began = log.of("request.started").into_iter().map(|event| {
+        let order = event["subject"].as_str().and_then(|subject| subject.strip_prefix("order:")?.parse().ok());
+        (event["data"]["request_id"].as_str().expect("an id"), order.expect("an order"))
+    });
+    let began: BTreeMap<&str, usize> = began.collect();
+    let phases = log.by_request();
+    assert!(phases.keys().all(|id| began.contains_key(id)), "every end has a beginning");
+    phases.into_iter().map(|(id, phases)| (began[id], phases)).collect()
 }

@@ -211,10 +211,6 @@ async fn a_broken_segment_stays_and_is_said_to_be_broken() {
     receiver.wait_for("request.finished", 1).await;
     proxy.kill().await;
     let before = receiver::taken(&receiver.batches()).len();
-    for number in [1, 2] {
-        // Behind what the sink has: two records more, and the first of them changed.
-        let _ = number;
-    }
     let mut bytes = std::fs::read(segment(&trail, 0)).expect("a segment");
     let text = String::from_utf8(bytes.clone()).expect("text");
     let at = text.rfind("orders.post").expect("the finished record");

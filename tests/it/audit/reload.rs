@@ -78,6 +78,9 @@ async fn the_table_comes_and_goes() {
             .await;
         assert_eq!((log.count("request.started"), log.count("request.finished")), (turn, turn));
         assert_eq!(log.count("audit.recovered"), 0, "{:?}", log.kinds());
+        // That it was taken away is the last thing it tells, besides that of the requests under way.
+        let last = log.of("config.reloaded")[2 * turn - 1];
+        assert_eq!(told(last, "generation"), 2 * turn as u64 + 1);
     }
     proxy.sigterm();
     assert!(proxy.wait_exit().await.success());

@@ -89,11 +89,19 @@ impl Trail {
 impl Log {
     /// Panics where a record does not follow the one before it. A last line without an end is no record.
     pub fn read(dir: &Path) -> Self {
+        loop {
+            if let Some(log) = Self::try_read(dir) {
+                return log;
+            }
+        }
+    }
+
+    /// `None` if a segment went while they were read.
+    fn try_read(dir: &Path) -> Option<Self> {
         let mut log = Self { chain: None, first_seq: 0, events: Vec::new(), segments: Vec::new(), torn_bytes: 0 };
         let mut follower = None;
         for (number, path) in layout::segments(dir).unwrap_or_default() {
-            // It may be one that was allowed to go.
-            let Ok(file) = File::open(&path) else { continue };
+            let file = File::open(&path).ok()?;
             log.segments.push(number);
             let mut lines = Lines::new(file);
             while let Some(line) = lines.next().expect("a readable file") {
@@ -122,7 +130,7 @@ impl Log {
                 log.events.push(event);
             }
         }
-        log
+        Some(log)
     }
 
     pub fn of(&self, wanted: &str) -> Vec<&Value> {

@@ -5,7 +5,14 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Seek as _, SeekFrom};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 use vestibule_chain::layout;
+
+/// How long a writer that is about to end gets: one that a reload took away, or the process before.
+const GRACE: Duration = Duration::from_secs(1);
+/// How often it is looked for its end.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 /// The directory, locked for as long as this lives.
 pub(crate) struct Dir {
@@ -39,12 +46,16 @@ impl Dir {
         }
         let lock = private().write(true).create(true).truncate(false).open(path.join(layout::LOCK));
         let lock = lock.map_err(|error| failed("write in", &error))?;
-        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {}
-            Err(error) if error == rustix::io::Errno::WOULDBLOCK => {
-                return Err(format!("another process writes in `{shown}`; each needs a directory of its own"));
+        let until = Instant::now() + GRACE;
+        loop {
+            match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => break,
+                Err(error) if error == rustix::io::Errno::WOULDBLOCK && Instant::now() < until => sleep(LOOK_AGAIN),
+                Err(error) if error == rustix::io::Errno::WOULDBLOCK => {
+                    return Err(format!("another process writes in `{shown}`; each needs a directory of its own"));
+                }
+                Err(error) => return Err(failed("lock", &error)),
             }
-            Err(error) => return Err(failed("lock", &error)),
         }
         sync(path).map_err(|error| failed("write in", &error))?;
         Ok(Self { path: path.to_owned(), _lock: lock })
