@@ -221,3 +221,32 @@ async fn proxies_whose_clocks_differ_agree() {
     let hours: Vec<String> = fleet.proxies.iter().map(|proxy| proxy.logs()[0]["ts"].to_string()).collect();
     assert!(hours[0] < hours[1] && hours[1] < hours[2], "their clocks do differ: {hours:?}");
 }
+
+/// A store whose round trip is so long that who comes behind a call under way gives up: each is decided on here, again
+/// and again, while the store goes on answering. All of it adds no more than one outage.
+#[tokio::test]
+async fn a_store_that_is_almost_too_slow_admits_no_more_than_an_outage_does() {
+    let redis = Redis::start().await;
+    let relay = Relay::to(redis.address());
+    let policy = "limit = \"10/s\"\nburst = 10";
+    let toml = store(&format!("redis://{}/0", relay.address())) + &one_policy("store_timeout = \"40ms\"", policy);
+    let fleet = Fleet::start(3, &toml).await;
+    relay.set(Fault::Delay(Duration::from_millis(17))).await;
+    let asked = fleet.load(&[150.0; 3], Duration::from_secs(12)).await;
+    let alone = asked.iter().filter(|asked| asked.is_admitted() && asked.limit.contains("vestibule-fallback")).count();
+    let first = asked.iter().map(|asked| asked.at).min().expect("somebody asked");
+    for secs in [2, 4, 6, 8, 10, 12] {
+        let early: Vec<_> = asked.iter().filter(|a| a.at < first + Duration::from_secs(secs)).cloned().collect();
+        let (units, time) = admitted(&early);
+        let bound = most(10, 10.0, time + Duration::from_millis(50));
+        eprintln!(
+            "MEASURE {secs}s: {units} admitted, bound {bound}, {} beyond, {alone} alone",
+            units as i64 - bound as i64
+        );
+    }
+    let (units, time) = admitted(&asked);
+    assert!(alone > 0, "some are decided on here");
+    // Three shares of four, and the burst.
+    let most = most(10, 10.0, time + Duration::from_millis(50)) + 3 * 4 + 10;
+    assert!(units <= most, "{units} in {time:?}, {most} at most");
+}

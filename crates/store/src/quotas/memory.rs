@@ -114,9 +114,10 @@ impl MemoryQuotas {
         }
     }
 
-    /// Lets a bucket owe until `due` at least, if there is room for it.
+    /// Lets a bucket owe until `due` at least, but no more than it can owe, if there is room for it.
     pub(super) fn owe_until(&self, limit: &Limit, partition: u128, due: u64) {
         let now = self.clock.now().0;
+        let due = due.min(now.saturating_add(limit.tolerance_ns()));
         self.seated(limit, partition, |slots, seat, hash| {
             let (at, was_free) = match seat {
                 Seat::Held(at) => (at, false),

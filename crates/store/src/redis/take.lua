@@ -1,8 +1,11 @@
 -- All that is asked of the buckets of one partition, in one step. KEYS are the buckets. ARGV are numbers in the order in
 -- which they are read here, and the tag of the question. The answer is that tag, the time, and of each bucket what it held
 -- before and after; `round.rs` plays the same rules. A bucket is `<stamp us>,<debt ns>`, and `,<reset us>` for a while
--- after a reset; a log is a list of stamps, the newest first, and in the answer the last.
+-- after a reset, and `,<ns>` behind that for how much of the debt may be beyond the tolerance; a log is a list of stamps,
+-- the newest first, and in the answer the last.
 local DEBT, UNASKED_DEBT = 1, 3
+-- So much is owed beyond the tolerance at most: 50 days, so that all of it is a number that is exact.
+local MOST_BEYOND = 4320000000000000
 local at = 0
 local function number()
   at = at + 1
@@ -35,16 +38,25 @@ local function read_debt(key, is_asked)
   local owed, seen, carried = number(), number(), number()
   local refunds = read_refunds()
   local value = redis.call('GET', key)
-  local stamp, debt, reset = now, 0, nil
+  local stamp, debt, reset, beyond = now, 0, nil, nil
   if value then
-    stamp, debt, reset = string.match(value, '^(%d+),(%d+),?(%d*)$')
-    stamp, debt, reset = tonumber(stamp), tonumber(debt), tonumber(reset)
+    stamp, debt, reset, beyond = string.match(value, '^(%d+),(%d+),?(%d*),?(%d*)$')
+    stamp, debt, reset, beyond = tonumber(stamp), tonumber(debt), tonumber(reset), tonumber(beyond)
   end
   bucket.reset = reset
   local drained = math.max(0, debt - since(stamp) * 1000)
-  debt = drained
+  local tolerance = bucket.tolerance
+  beyond = math.min(beyond or 0, math.max(0, drained - tolerance))
+  -- The limit of what only goes back may be an old one; what an asked one has beyond its tolerance, but for what was
+  -- carried to it, is left over from a larger limit.
+  local most = math.max(tolerance + beyond, is_asked and 0 or drained)
+  debt = math.min(drained, most)
   if not reset or reset <= seen then
-    debt = math.max(debt, owed) + carried
+    -- What was admitted without the store is owed in full, also by a bucket that is full: were it cut off, proxies that
+    -- time out one by one would admit it again and again.
+    debt = math.max(debt, math.min(owed, most)) + carried
+    beyond = math.min(beyond + carried, tolerance + bucket.emission * bucket.proxies, MOST_BEYOND)
+    debt = math.min(debt, math.max(most, tolerance + beyond))
   end
   for _, refund in ipairs(refunds) do
     -- What was charged before a reset is not owed any more.
@@ -52,9 +64,7 @@ local function read_debt(key, is_asked)
       debt = math.max(0, debt - math.max(0, refund.amount - since(refund.granted) * 1000))
     end
   end
-  -- The limit of what only goes back may be an old one.
-  bucket.debt = math.min(debt, is_asked and bucket.tolerance or math.max(bucket.tolerance, drained))
-  bucket.before = bucket.debt
+  bucket.debt, bucket.before, bucket.beyond = debt, debt, beyond
   bucket.changed = bucket.debt ~= drained or stamp > now
   bucket.asked, bucket.refused, bucket.units = false, false, 0
   return bucket
@@ -149,7 +159,7 @@ local function lend(bucket)
   local available = math.floor((bucket.tolerance - bucket.before) / bucket.emission)
   local wanted = math.max(1, math.min(bucket.most, math.floor(available / bucket.proxies)))
   local left = math.floor((bucket.tolerance - bucket.debt) / bucket.emission)
-  local units = math.min(math.max(0, wanted - bucket.units), left)
+  local units = math.max(0, math.min(wanted - bucket.units, left))
   bucket.debt = bucket.debt + units * bucket.emission
   bucket.changed = bucket.changed or units > 0
 end
@@ -160,6 +170,10 @@ local function write_debt(bucket)
   if bucket.reset then
     lasts = math.max(lasts, bucket.tolerance / 1000000 - since(bucket.reset) / 1000)
     value = value .. ',' .. text(bucket.reset)
+  end
+  local beyond = math.min(bucket.beyond, bucket.debt - bucket.tolerance)
+  if beyond > 0 then
+    value = value .. (bucket.reset and ',' or ',,') .. text(beyond)
   end
   redis.call('SET', bucket.key, value, 'PX', text(math.ceil(lasts) + 1000))
 end

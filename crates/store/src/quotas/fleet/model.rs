@@ -13,6 +13,9 @@ pub(super) struct Store {
     buckets: BTreeMap<String, Kept>,
 }
 
+/// So much is owed beyond the tolerance at most: 50 days.
+const MOST_BEYOND_NS: u64 = 50 * 86_400 * 1_000_000_000;
+
 /// The value of a key.
 struct Kept {
     state: State,
@@ -25,6 +28,8 @@ enum State {
         stamp_us: u64,
         debt_ns: u64,
         reset_us: Option<u64>,
+        /// How much of the debt may be beyond the tolerance.
+        beyond_ns: u64,
     },
     /// Stamps in microseconds, the newest last.
     Log(Vec<u64>),
@@ -76,7 +81,7 @@ impl Store {
         let key = key(name, limit);
         match limit.algorithm() {
             Algorithm::Gcra => {
-                let state = State::Debt { stamp_us: now_us, debt_ns: 0, reset_us: Some(now_us) };
+                let state = State::Debt { stamp_us: now_us, debt_ns: 0, reset_us: Some(now_us), beyond_ns: 0 };
                 self.keep(now_us, key, state, limit.tolerance_ns());
             }
             Algorithm::SlidingLog => {
@@ -103,10 +108,11 @@ impl Store {
     fn read(&self, now_us: u64, key: &str, ask: &BucketAsk) -> Read {
         let kept = self.buckets.get(key).map(|kept| &kept.state);
         match (ask.limit.algorithm(), kept) {
-            (Algorithm::Gcra, Some(State::Debt { stamp_us, debt_ns, reset_us })) => {
-                read_debt(now_us, ask, *stamp_us, *debt_ns, *reset_us)
+            (Algorithm::Gcra, Some(state @ State::Debt { .. })) => read_debt(now_us, ask, state),
+            (Algorithm::Gcra, _) => {
+                let unused = State::Debt { stamp_us: now_us, debt_ns: 0, reset_us: None, beyond_ns: 0 };
+                read_debt(now_us, ask, &unused)
             }
-            (Algorithm::Gcra, _) => read_debt(now_us, ask, now_us, 0, None),
             (Algorithm::SlidingLog, Some(State::Log(stamps))) => read_log(now_us, ask, stamps),
             (Algorithm::SlidingLog, _) => read_log(now_us, ask, &[]),
         }
@@ -114,9 +120,10 @@ impl Store {
 
     fn write(&mut self, now_us: u64, key: String, limit: &Limit, read: &Read, after: &Holding) {
         match (&read.state, after) {
-            (State::Debt { reset_us, .. }, Holding::Debt(debt_ns)) => {
+            (State::Debt { reset_us, beyond_ns, .. }, Holding::Debt(debt_ns)) => {
                 let marked_ns = reset_us.map_or(0, |at| limit.tolerance_ns().saturating_sub(since_ns(now_us, at)));
-                let state = State::Debt { stamp_us: now_us, debt_ns: *debt_ns, reset_us: *reset_us };
+                let beyond_ns = (*beyond_ns).min(debt_ns.saturating_sub(limit.tolerance_ns()));
+                let state = State::Debt { stamp_us: now_us, debt_ns: *debt_ns, reset_us: *reset_us, beyond_ns };
                 self.keep(now_us, key, state, marked_ns.max(*debt_ns));
             }
             (State::Log(stamps), Holding::Log { .. }) => {
@@ -151,22 +158,26 @@ fn since_ns(now_us: u64, stamp_us: u64) -> u64 {
     now_us.saturating_sub(stamp_us) * 1_000
 }
 
-fn read_debt(now_us: u64, ask: &BucketAsk, stamp_us: u64, debt_ns: u64, reset_us: Option<u64>) -> Read {
+fn read_debt(now_us: u64, ask: &BucketAsk, kept: &State) -> Read {
+    let State::Debt { stamp_us, debt_ns, reset_us, beyond_ns } = *kept else { unreachable!("it is one of debt") };
     let drained_ns = debt_ns.saturating_sub(since_ns(now_us, stamp_us));
-    let mut debt_ns = drained_ns;
+    let tolerance_ns = ask.limit.tolerance_ns();
+    let mut beyond_ns = beyond_ns.min(drained_ns.saturating_sub(tolerance_ns));
+    let most_ns = (tolerance_ns + beyond_ns).max(if ask.is_asked { 0 } else { drained_ns });
+    let mut debt_ns = drained_ns.min(most_ns);
     let (owed_ns, seen_us) = ask.owed.map_or((0, ask.seen_us), |owed| (owed.debt_ns, owed.seen_us));
     if reset_us.is_none_or(|reset_us| reset_us <= seen_us) {
-        debt_ns = debt_ns.max(owed_ns) + ask.carry_ns;
+        let cap_ns = (tolerance_ns + ask.limit.emission_ns() * ask.proxies.max(1)).min(MOST_BEYOND_NS);
+        beyond_ns = (beyond_ns + ask.carry_ns).min(cap_ns);
+        debt_ns = (debt_ns.max(owed_ns.min(most_ns)) + ask.carry_ns).min(most_ns.max(tolerance_ns + beyond_ns));
     }
     let counts =
         |refund: &&Refund| refund.stamp_us <= now_us && reset_us.is_none_or(|reset_us| reset_us <= refund.stamp_us);
     for refund in ask.refunds.iter().filter(counts) {
         debt_ns = debt_ns.saturating_sub(refund.amount.saturating_sub(since_ns(now_us, refund.stamp_us)));
     }
-    let tolerance_ns = ask.limit.tolerance_ns();
-    debt_ns = debt_ns.min(if ask.is_asked { tolerance_ns } else { tolerance_ns.max(drained_ns) });
     Read {
-        state: State::Debt { stamp_us, debt_ns, reset_us },
+        state: State::Debt { stamp_us, debt_ns, reset_us, beyond_ns },
         before: Holding::Debt(debt_ns),
         changed: debt_ns != drained_ns || stamp_us > now_us,
     }
@@ -317,8 +328,30 @@ mod tests {
         store.reset(START_US + 1, "p", &ask.limit);
         assert_eq!(take(&mut store, START_US + 2, &ask, &[]), (0, 0));
         store.empty();
+        ask.carry_ns = 0;
         ask.owed = Some(Owed { debt_ns: u64::from(u32::MAX) * SECOND_NS, seen_us: START_US });
         assert_eq!(take(&mut store, START_US + 3, &ask, &[]).1, ask.limit.tolerance_ns(), "at most all of it");
+    }
+
+    #[test]
+    fn what_is_carried_to_a_full_bucket_is_owed_beyond_its_tolerance_and_what_a_larger_limit_left_is_not() {
+        let (mut store, mut ask) = (Store::default(), ask(Algorithm::Gcra));
+        assert_eq!(take(&mut store, START_US, &ask, &[entry(10, 1)]), (0, 10 * SECOND_NS));
+        ask.carry_ns = 3 * SECOND_NS;
+        assert_eq!(take(&mut store, START_US, &ask, &[entry(1, 1)]), (13 * SECOND_NS, 13 * SECOND_NS));
+        ask.carry_ns = 0;
+        let later_us = START_US + 3 * SECOND_US;
+        assert_eq!(take(&mut store, later_us, &ask, &[entry(1, 1)]), (10 * SECOND_NS, 10 * SECOND_NS));
+        ask.carry_ns = 1_000 * SECOND_NS;
+        assert_eq!(take(&mut store, later_us, &ask, &[]).1, 21 * SECOND_NS, "as much again, and one for each proxy");
+        let tighter = Limit::new(&Terms { burst: 1, ..terms(Algorithm::Gcra) }).expect("a good limit");
+        let left = |store: &mut Store| {
+            take(store, later_us, &BucketAsk { limit: tighter.clone(), carry_ns: 0, ..ask.clone() }, &[]).0
+        };
+        assert_eq!(left(&mut store), 12 * SECOND_NS, "what was carried is owed under any limit");
+        let mut other = Store::default();
+        take(&mut other, later_us, &BucketAsk { carry_ns: 0, ..ask.clone() }, &[entry(8, 1)]);
+        assert_eq!(left(&mut other), SECOND_NS);
     }
 
     #[test]

@@ -162,7 +162,14 @@ struct Tally {
 
 pub(super) fn weigh(limit: &Limit, holding: &Holding, cost: u64) -> Decision {
     match holding {
-        Holding::Debt(debt_ns) => Gcra::of(limit).decide(*debt_ns, cost),
+        Holding::Debt(debt_ns) => {
+            // What was carried to a full bucket is waited for as well.
+            let beyond_ns = debt_ns.saturating_sub(limit.tolerance_ns());
+            match Gcra::of(limit).decide(*debt_ns, cost) {
+                Decision::Admit { debt_ns, left } => Decision::Admit { debt_ns: debt_ns + beyond_ns, left },
+                Decision::Refuse { remaining, wait_ns } => Decision::Refuse { remaining, wait_ns: wait_ns + beyond_ns },
+            }
+        }
         Holding::Log { words, now_ns } => SlidingLog::of(limit).decide(words, *now_ns, cost),
     }
 }

@@ -6,12 +6,18 @@ use super::lease::{Aim, Grant, Known, Lease, Told, Words};
 use super::model::{self, Answer, Store};
 use super::queue::{Batch, Queue};
 use super::round::{BucketAsk, Holding, Refund, admits, play};
-use crate::quotas::{Algorithm, Decision, Limit, OnStoreError, Sharing, Terms};
+use crate::quotas::{
+    Algorithm, Charge, Decision, Demand, Force, Limit, MemoryQuotas, OnStoreError, Outcome, Sharing, Terms,
+};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 use std::time::Duration;
+use vestibule_plugin::{ClientAddress, Clock};
+use vestibule_testkit::FakeClock;
 
 const SECOND: u64 = 1_000_000_000;
 const MILLISECOND: u64 = 1_000_000;
@@ -49,14 +55,17 @@ struct Faults {
     spared: f64,
     /// How often a proxy is replaced by a fresh one, a second.
     crashes_hz: f64,
+    /// Whether every message takes so long that a call is only just answered in time, and who comes behind one that is
+    /// under way is not. Those are decided on with the proxy's share.
+    is_almost_too_slow: bool,
 }
 
 impl Faults {
-    const NONE: Self = Self { lost: 0.0, slow: 0.0, spared: 0.0, crashes_hz: 0.0 };
+    const NONE: Self = Self { lost: 0.0, slow: 0.0, spared: 0.0, crashes_hz: 0.0, is_almost_too_slow: false };
     const LOSSES: Self = Self { lost: 0.05, ..Self::NONE };
     const DELAYS: Self = Self { slow: 0.2, ..Self::NONE };
     const REFUNDS: Self = Self { spared: 0.3, ..Self::NONE };
-    const ALL: Self = Self { lost: 0.02, slow: 0.1, spared: 0.1, crashes_hz: 2.0 };
+    const ALL: Self = Self { lost: 0.02, slow: 0.1, spared: 0.1, crashes_hz: 2.0, is_almost_too_slow: false };
 }
 
 /// What came of a run.
@@ -70,6 +79,8 @@ struct Seen {
     admitted: u64,
     refused: u64,
     gave_up: u64,
+    /// Those that gave up and were admitted by a share.
+    admitted_alone: u64,
     calls: u64,
     late_calls: u64,
     /// Those in which a request was refused.
@@ -143,6 +154,9 @@ struct Proxy {
     under_way: Option<usize>,
     /// Which of its lives it is in.
     life: u64,
+    /// What it decides on with its share.
+    memory: MemoryQuotas,
+    clock: Arc<FakeClock>,
 }
 
 /// A request that waits.
@@ -221,8 +235,11 @@ fn run(scene: &Scene, seed: u64) -> Seen {
 
 impl Proxy {
     fn fresh(random: &mut StdRng, buckets: usize, life: u64) -> Self {
+        let clock = Arc::new(FakeClock::new());
         Self {
             zero: random.random_range(SECOND..1_000_000 * SECOND),
+            memory: MemoryQuotas::new(Arc::clone(&clock) as Arc<dyn Clock>),
+            clock,
             leases: vec![Lease::default().words(); buckets],
             queue: Queue::default(),
             under_way: None,
@@ -233,6 +250,13 @@ impl Proxy {
     /// Its own time.
     fn local(&self, at: u64) -> u64 {
         self.zero + at
+    }
+
+    /// What it has admitted with its shares, as of now.
+    fn memory(&self, at: u64) -> &MemoryQuotas {
+        let now = Duration::from_nanos(self.local(at));
+        self.clock.advance(now.saturating_sub(Duration::from_nanos(self.clock.now().0)));
+        &self.memory
     }
 
     fn with_lease<T>(&mut self, bucket: usize, act: impl FnOnce(&mut Lease) -> T) -> T {
@@ -282,7 +306,10 @@ impl Fleet {
 
     /// How long a message takes, if it arrives.
     fn network_ns(&mut self) -> Option<u64> {
-        let Faults { lost, slow, .. } = self.scene.faults;
+        let Faults { lost, slow, is_almost_too_slow, .. } = self.scene.faults;
+        if is_almost_too_slow {
+            return Some(self.random.random_range(STORE_TIMEOUT_NS * 8 / 20..STORE_TIMEOUT_NS * 19 / 40));
+        }
         let most_ns = if self.random.random_bool(slow) { 60 * MILLISECOND } else { MILLISECOND / 2 };
         (!self.random.random_bool(lost)).then(|| self.random.random_range(MILLISECOND / 10..most_ns))
     }
@@ -297,6 +324,9 @@ impl Fleet {
                 if let Some(request) = self.waiting.remove(&request) {
                     self.seen.gave_up += 1;
                     self.put_back(request.proxy, request.cost, &request.drawn);
+                    if self.scene.faults.is_almost_too_slow {
+                        self.decide_alone(&request);
+                    }
                     self.depart(request.proxy);
                 }
             }
@@ -328,6 +358,24 @@ impl Fleet {
                 }
             }
             Some(drawn) => self.wait(Request { proxy, cost, drawn }),
+        }
+    }
+
+    /// Decides with a proxy's share of the only limit.
+    fn decide_alone(&mut self, request: &Request) {
+        let share = self.scene.limits[0].share(self.scene.proxies as u64);
+        let proxy = &mut self.proxies[request.proxy];
+        let due = proxy.with_lease(0, |lease| lease.due());
+        let memory = proxy.memory(self.now);
+        let partition = memory.hash(b"global");
+        memory.owe_until(&share, partition, due);
+        let charge = Charge { limit: &share, key: "global", cost: request.cost, force: Force::Enforced };
+        let address = ClientAddress::Ip { ip: IpAddr::V4(Ipv4Addr::LOCALHOST), prefix: 32 };
+        let taken = memory.decide(&Demand { charges: std::iter::once(charge).collect(), address });
+        if matches!(taken.verdicts[0].outcome, Outcome::Charged(_)) {
+            self.seen.admitted_alone += 1;
+            self.seen.admitted += 1;
+            self.seen.used[0].push((self.now, request.cost));
         }
     }
 
@@ -463,6 +511,11 @@ impl Fleet {
         for (bucket, refunds) in &batch.back {
             refunds.iter().for_each(|refund| refund.join(&mut asks[*bucket].refunds, Algorithm::Gcra));
         }
+        for ask in asks.iter_mut().filter(|_| self.scene.faults.is_almost_too_slow) {
+            let memory = proxy.memory(self.now);
+            let admitted_ns = memory.tell_admitted_ns(&ask.limit.share(proxies), memory.hash(b"global"));
+            ask.carry_ns = admitted_ns / proxies;
+        }
         self.calls_made += 1;
         self.seen.calls += 1;
         let call = self.calls_made;
@@ -568,6 +621,10 @@ impl Fleet {
                 let left = kept.with_lease(*bucket, |lease| lease.learn(&told, limit, answer.after, *lent));
                 if let Some((units, grant)) = left {
                     kept.queue.give_back(limit, Refund::of(limit, units, grant.weight_ns, grant.stamp_us));
+                }
+                if ask.carry_ns > 0 {
+                    let memory = kept.memory(self.now);
+                    memory.forget_before(&limit.share(ask.proxies), memory.hash(b"global"));
                 }
             }
         }
@@ -786,6 +843,31 @@ fn a_limit_holds_after_it_was_changed_while_units_are_out() {
         };
         assert!(excess <= 0, "{} units above the bound with seed {seed}", excess as f64 / then.emission_ns() as f64);
         assert!(seen.used[0].iter().any(|(at, _)| *at > settled), "some are used after the reload");
+    }
+}
+
+/// Each that gives up is admitted by a share at most, and the store hears of it: what that adds is what one outage adds,
+/// however long it goes on.
+#[test]
+fn a_store_that_is_almost_too_slow_adds_no_more_than_one_outage() {
+    for (seed, sharing) in (0..12).flat_map(|seed| [Sharing::Leased, Sharing::Strict].map(|sharing| (seed, sharing))) {
+        let limit =
+            [limit(10, 1, 10, sharing), limit(50, 1, 10, sharing), limit(100, 60, 5, sharing)][seed % 3].clone();
+        let (proxies, load) = ([2, 3, 8][seed / 3 % 3], [3.0, 30.0][seed % 2]);
+        let seed = seed as u64;
+        let lasts_ns = 400 * limit.emission_ns();
+        let faults = Faults { is_almost_too_slow: true, ..Faults::NONE };
+        let scene = Scene { limits: vec![limit.clone()], proxies, lasts_ns, faults, ..steady(load, 1.0) };
+        let seen = run(&scene, seed);
+        let most = proxies as u64 * limit.burst().div_ceil(proxies as u64) + limit.burst();
+        let excess = excess_ns(&seen.used[0], &limit, LEASE_NS) / i128::from(limit.emission_ns());
+        println!(
+            "{proxies} proxies, {} at {load}: {excess} units beyond of {most}, {} alone",
+            limit.name(),
+            seen.admitted_alone
+        );
+        assert!(seen.admitted_alone > 0, "some are decided on alone: {scene:?}");
+        assert!(excess <= i128::from(most), "{excess} units beyond the bound, {most} are published: {scene:?}");
     }
 }
 
