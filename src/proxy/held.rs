@@ -160,7 +160,7 @@ async fn read_body(session: &mut Session, exchange: &mut Exchange, limit: u64) -
 }
 
 /// Resolves when nobody waits for the answer any more.
-async fn client_leaves(session: &mut Session) -> Box<Error> {
+pub(super) async fn client_leaves(session: &mut Session) -> Box<Error> {
     match session.as_downstream_mut().read_body_or_idle(true).await {
         Err(error) => error.into_down(),
         Ok(_) => Error::explain(ErrorType::ConnectionClosed, "the client left").into_down(),

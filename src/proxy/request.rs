@@ -19,9 +19,10 @@ use pingora::http::RequestHeader;
 use pingora::proxy::Session;
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType, Result};
+use std::sync::LazyLock;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-use vestibule_plugin::{AnsweredBy, Facts, Flow, Hold, Problem, RouteId, Soon};
+use vestibule_plugin::{AnsweredBy, Facts, Flow, Hold, Problem, Response, RouteId, Soon};
 
 /// Reads the head, applies the edge rules, finds the client and the route, and attaches the plugins.
 pub fn enter(session: &mut Session, exchange: &mut Exchange) {
@@ -174,30 +175,68 @@ pub async fn admit(session: &mut Session, exchange: &mut Exchange) -> Result<boo
 
 /// Runs `on_request` of the hooks up to `until`; whether one of them answered.
 async fn ask(session: &mut Session, exchange: &mut Exchange, until: usize) -> Result<bool> {
+    let Some((by, response)) = first_answer(session, exchange, until).await? else { return Ok(false) };
+    answer(session, exchange, by, *response).await?;
+    Ok(true)
+}
+
+async fn first_answer(
+    session: &mut Session,
+    exchange: &mut Exchange,
+    until: usize,
+) -> Result<Option<(AnsweredBy, Box<Response>)>> {
+    // What a client sends behind a complete request is kept back below the parser, so that only its leaving is read. A
+    // body that is still to come would be read instead: such a client is not watched.
+    let is_complete = exchange.connection.expecting() == Expecting::Nothing;
+    let mut lent = Lent::of(session);
     while exchange.story.entered < until {
         let at = exchange.story.entered;
         exchange.story.entered += 1;
         let story = &mut exchange.story;
         let attached = &mut story.hooks[at];
-        let mut fields = RequestFields(session.as_downstream_mut().req_header_mut());
+        let mut fields = RequestFields(&mut lent.head);
         let mut head = exchange.request.head(&mut fields);
         let flow = match attached.enter().on_request(&mut head, &mut story.facts) {
-            Soon::Now(flow) => flow,
-            Soon::Later(flow) => flow.await,
+            Soon::Now(flow) => Ok(flow),
+            Soon::Later(decided) if is_complete => tokio::select! {
+                biased;
+                flow = decided => Ok(flow),
+                gone = held::client_leaves(lent.session) => Err(gone),
+            },
+            Soon::Later(decided) => Ok(decided.await),
         };
         attached.leave();
-        match flow {
+        match flow? {
             // Nothing can be looked at before the body has come.
             Flow::Continue | Flow::Look(_) => {}
             Flow::Hold(hold) => attached.hold = Some(hold),
-            Flow::Respond(response) => {
-                let by = AnsweredBy::Plugin(attached.name);
-                answer(session, exchange, by, *response).await?;
-                return Ok(true);
-            }
+            Flow::Respond(response) => return Ok(Some((AnsweredBy::Plugin(attached.name), response))),
         }
     }
-    Ok(false)
+    Ok(None)
+}
+
+/// A session whose head a plugin has, so that its client can be watched meanwhile. It has the head back when this is
+/// dropped, however that comes.
+struct Lent<'s> {
+    session: &'s mut Session,
+    head: RequestHeader,
+}
+
+impl<'s> Lent<'s> {
+    fn of(session: &'s mut Session) -> Self {
+        static NONE: LazyLock<RequestHeader> = LazyLock::new(|| {
+            RequestHeader::build(Method::GET, b"/", None).unwrap_or_else(|_| unreachable!("it is a target"))
+        });
+        let head = std::mem::replace(session.as_downstream_mut().req_header_mut(), NONE.clone());
+        Self { session, head }
+    }
+}
+
+impl Drop for Lent<'_> {
+    fn drop(&mut self) {
+        std::mem::swap(self.session.as_downstream_mut().req_header_mut(), &mut self.head);
+    }
 }
 
 fn overload(exchange: &Exchange) -> Option<Problem> {

@@ -250,3 +250,28 @@ async fn a_store_that_is_almost_too_slow_admits_no_more_than_an_outage_does() {
     let most = most(10, 10.0, time + Duration::from_millis(50)) + 3 * 4 + 10;
     assert!(units <= most, "{units} in {time:?}, {most} at most");
 }
+
+/// Section 5: who leaves while the store is asked is not charged in the end, and the application does not hear of it.
+#[tokio::test]
+async fn a_client_that_leaves_while_the_store_is_asked_is_not_charged() {
+    let redis = Redis::start().await;
+    let relay = Relay::to(redis.address());
+    let origin = Origin::returning(200, "ok");
+    let policy = one_policy(TIMEOUTS, "limit = \"10/h\"\nconsistency = \"strict\"");
+    let setup = |url: &str| Setup::new(crate::bin()).upstream(origin.url()).toml(store(url) + &policy);
+    let near: Proxy = setup(&redis.url()).start().await;
+    let far: Proxy = setup(&format!("redis://{}/0", relay.address())).start().await;
+    assert_eq!(burst(&far, 1).await, 1);
+    relay.set(Fault::Delay(Duration::from_millis(60))).await;
+    let mut leaving = far.connect().await;
+    leaving.write("GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    // Long enough for the question to be under way, and shorter than its way there.
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    drop(leaving);
+    let calls = |scrape: &vestibule_testkit::Scrape| {
+        scrape.value("vestibule_store_operation_duration_seconds_count", &[("operation", "quota_take")]) >= 3.0
+    };
+    far.wait_metrics("a charge and its refund", calls).await;
+    assert_eq!(left(&near, "p", "global").await, 9, "only the first is charged");
+    assert_eq!(origin.hits(), 1, "only the first arrived");
+}
