@@ -151,6 +151,10 @@ impl<S: IO> Guard<S> {
                 buf.set_filled(from);
                 self.refuse(Threat::HeaderSize, HEADER_TOO_LARGE);
             }
+            Scanned::BareLf => {
+                buf.set_filled(from);
+                self.refuse(Threat::Framing, BAD_REQUEST);
+            }
         }
     }
 
@@ -294,6 +298,7 @@ fn lingering() -> Phase {
     Phase::Lingering { bytes_left: LINGER_BYTES, scratch: vec![0; SCRATCH] }
 }
 
+const BAD_REQUEST: &[u8] = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
 const REQUEST_TIMEOUT: &[u8] = b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
 const HEADER_TOO_LARGE: &[u8] =
     b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";

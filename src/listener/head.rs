@@ -1,7 +1,8 @@
 //! Finds the end of a request head in bytes as they come. Pure.
 //!
-//! The rule is the parser's own (httparse): a head ends with an empty line, a line ends with LF, and a CR before it
-//! belongs to the line end. Empty lines before the request line are not counted as an end.
+//! A line ends with CRLF, and a head with an empty line. The parser (httparse) takes a bare LF for a line end as well, which
+//! others read differently (RFC 9112 section 2.2 leaves it open): it never gets to see one. Empty lines before the request
+//! line are not counted as an end.
 
 /// Where the scan stands, between two reads.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -12,6 +13,8 @@ pub struct HeadScan {
     lines: usize,
     /// Whether the line under way holds anything but CR.
     line_has_text: bool,
+    /// Whether the last byte of the read before was a CR.
+    ended_with_cr: bool,
 }
 
 /// What a read brought.
@@ -23,6 +26,8 @@ pub enum Scanned {
     Ended(usize),
     /// It is larger than allowed.
     TooLarge,
+    /// A line of it ends with LF alone.
+    BareLf,
 }
 
 impl HeadScan {
@@ -32,6 +37,11 @@ impl HeadScan {
         let mut rest = read;
         while let Some(newline) = memchr::memchr(b'\n', rest) {
             let (line, after) = rest.split_at(newline);
+            let follows_cr =
+                if newline == 0 && rest.len() == read.len() { self.ended_with_cr } else { line.ends_with(b"\r") };
+            if !follows_cr {
+                return Scanned::BareLf;
+            }
             self.line_has_text |= !matches!(line, b"" | b"\r");
             rest = &after[1..];
             if self.line_has_text {
@@ -49,6 +59,7 @@ impl HeadScan {
         }
         self.line_has_text |= !matches!(rest, b"" | b"\r");
         self.bytes += read.len();
+        self.ended_with_cr = read.last() == Some(&b'\r');
         if self.bytes > max_bytes { Scanned::TooLarge } else { Scanned::Unfinished }
     }
 
@@ -70,7 +81,23 @@ mod tests {
         let mut scan = HeadScan::default();
         let read = [HEAD, b"body\r\n\r\n"].concat();
         assert_eq!(scan.advance(&read, HEAD.len(), 2), Scanned::Ended(HEAD.len()));
-        assert_eq!(HeadScan::default().advance(b"\r\n\r\nGET / HTTP/1.1\n\n", 100, 1), Scanned::Ended(20));
+        assert_eq!(HeadScan::default().advance(b"\r\n\r\nGET / HTTP/1.1\r\n\r\n", 100, 1), Scanned::Ended(22));
+    }
+
+    #[test]
+    fn a_line_that_ends_with_lf_alone_is_found_wherever_it_is() {
+        let heads = [
+            "GET / HTTP/1.1\n\n",
+            "GET / HTTP/1.1\r\nhost: a\nx: y\r\n\r\n",
+            "GET / HTTP/1.1\r\n\n",
+            "\nGET / HTTP/1.1\r\n",
+        ];
+        for head in heads {
+            assert_eq!(HeadScan::default().advance(head.as_bytes(), 100, 9), Scanned::BareLf, "{head:?}");
+            let mut scan = HeadScan::default();
+            let bare = head.bytes().map(|byte| scan.advance(&[byte], 100, 9)).any(|scanned| scanned == Scanned::BareLf);
+            assert!(bare, "{head:?}, byte by byte");
+        }
     }
 
     #[test]

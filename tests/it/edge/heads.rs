@@ -81,6 +81,9 @@ async fn a_malformed_head_is_refused_and_counted() {
         b"GET / HTTP/1.1\r\nhost: a\r\nno colon\r\n\r\n",
         b"GET / HTTP/1.1\r\nhost: a\r\n(x): a\r\n\r\n",
         b"GET /\r\n\r\n",
+        b"GET / HTTP/1.1\r\nhost: a\nx: y\r\n\r\n",
+        b"GET / HTTP/1.1\nhost: a\n\n",
+        b"GET / HTTP/1.1\r\nhost: a\r\n\n",
         b"GET / HTTP/3.0\r\nhost: a\r\n\r\n",
         // The parser itself refuses two hosts and what could be read as userinfo.
         b"GET / HTTP/1.1\r\nhost: a\r\nhost: a\r\n\r\n",
