@@ -101,8 +101,8 @@ pub(crate) fn warnings(config: &Config) -> BuildErrors {
         if KeySpec::parse(&table.key).is_ok_and(|key| key.is_chosen_by_client()) {
             warnings.error(
                 KeyPath::table(["policies", name, "key"]),
-                format!("policy `{name}` counts by a header alone"),
-                "a client chooses its headers, and so its bucket; add client or address",
+                format!("policy `{name}` counts by a header"),
+                "clients choose its value, and with each another bucket; add a second policy, by client or address",
             );
         }
     }

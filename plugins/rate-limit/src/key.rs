@@ -50,9 +50,9 @@ impl KeySpec {
         parts.collect::<Result<_, _>>().map(Self)
     }
 
-    /// Whether a client alone decides which bucket it is counted in.
+    /// Whether a client can have another bucket as often as it likes, whatever else is in the key.
     pub(crate) fn is_chosen_by_client(&self) -> bool {
-        self.0.iter().all(|part| matches!(part, Part::Header(_)))
+        self.headers().next().is_some()
     }
 
     /// Whether a key text could be one of this key's.

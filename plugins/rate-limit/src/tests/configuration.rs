@@ -205,7 +205,13 @@ fn a_bucket_that_a_client_can_choose_is_warned_of() {
     };
     let alone = warnings("[policies.p]\nkey = \"header:x-tenant\"");
     assert_eq!(alone[0].at, at("key"));
-    assert_eq!(warnings("[policies.p]\nkey = [\"address\", \"header:x-tenant\"]"), []);
+    let label = "clients choose its value, and with each another bucket; add a second policy, by client or address";
+    for key in ["\"header:x-tenant\"", "[\"address\", \"header:x-tenant\"]", "[\"header:x-tenant\", \"client\"]"] {
+        let warned = warnings(&format!("[policies.p]\nkey = {key}"));
+        let said: Vec<_> = warned.iter().map(|warning| (&*warning.message, &*warning.label)).collect();
+        assert_eq!(said, [("policy `p` counts by a header", label)], "{key}");
+    }
+    assert_eq!(warnings("[policies.p]\nkey = [\"address\", \"subject\"]"), []);
 }
 
 /// The example parses, builds, and is the one the page shows.
