@@ -8,7 +8,7 @@ use crate::api_keys::ApiKeys;
 use crate::claims::Rules;
 use crate::config::{Config, Route};
 use crate::door::Door;
-use crate::jwk::{self, KeySet};
+use crate::jwk::{self, KeySet, Skipped};
 use crate::key::Material;
 use crate::metrics::Metrics;
 use crate::remote::Terms;
@@ -172,5 +172,45 @@ pub(crate) fn warnings(config: &Config) -> BuildErrors {
         );
     }
     files::warn(config, &mut warnings);
+    for why in shown_errors(left_out(&config.jwks_file)) {
+        let message = format!("`{}` is not used as a whole", config.jwks_file);
+        warnings.error(KeyPath::table(["jwks_file"]), message, why);
+    }
     warnings
+}
+
+/// The keys of a set in a file that are not used; a file that cannot be used at all is an error elsewhere.
+fn left_out(path: &str) -> Vec<String> {
+    if path.is_empty() {
+        return Vec::new();
+    }
+    let skipped = read(path).and_then(|text| jwk::read_set(&text)).map(|set| set.skipped).unwrap_or_default();
+    let told = skipped.into_iter().map(|Skipped { key_id, why, is_private }| {
+        let secret = if is_private { ", and is no secret any more where others read this file" } else { "" };
+        format!("the key `{key_id}` is left out: {why}{secret}")
+    });
+    told.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An Ed25519 key of RFC 8037 appendix A, with and without its private half, and one of a kind that is not in use.
+    #[test]
+    fn keys_of_a_file_that_are_not_used_are_warned_of() {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        let public = "\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"x\":\"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo\"";
+        let private = "\"d\":\"nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A\"";
+        let set = format!(
+            "{{\"keys\":[{{\"kid\":\"a\",{public}}},{{\"kid\":\"b\",{public},{private}}},{{\"kid\":\"c\",\"kty\":\"EC\"}}]}}"
+        );
+        std::fs::write(file.path(), set).expect("it is written");
+        let jwks_file = file.path().display().to_string();
+        let config = Config { jwks_file, issuer: "i".into(), audience: vec!["a".into()], ..Config::default() };
+        let labels: Vec<String> = warnings(&config).into_errors().into_iter().map(|warning| warning.label).collect();
+        let private =
+            "the key `b` is left out: it holds private members, and is no secret any more where others read this file";
+        assert_eq!(labels, [private, "the key `c` is left out: its `kty` or `crv` is not in use"]);
+    }
 }
