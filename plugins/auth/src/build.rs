@@ -196,6 +196,19 @@ fn left_out(path: &str) -> Vec<String> {
 mod tests {
     use super::*;
 
+    /// The edge removes a client's `x_api_key` as the twin of `x-api-key`, so that no key in it would ever be good.
+    #[test]
+    fn an_api_key_field_that_never_arrives_is_refused() {
+        let field = |name: &str| {
+            let (config, mut errors) =
+                (Config { api_key_header: name.into(), ..Config::default() }, BuildErrors::default());
+            tables::api_key_field(&config, &mut errors);
+            errors.into_errors().into_iter().map(|error| error.message).collect::<Vec<_>>()
+        };
+        assert_eq!(field("x_api_key"), ["`x_api_key` cannot hold an API key"]);
+        assert!(field("x-api-key").is_empty());
+    }
+
     /// An Ed25519 key of RFC 8037 appendix A, with and without its private half, and one of a kind that is not in use.
     #[test]
     fn keys_of_a_file_that_are_not_used_are_warned_of() {

@@ -138,6 +138,11 @@ fn is_used_otherwise(name: &HeaderName, api_key_header: &str) -> bool {
 pub(super) fn api_key_field(config: &Config, errors: &mut BuildErrors) -> HeaderName {
     let field = &config.api_key_header;
     match HeaderName::from_bytes(field.as_bytes()) {
+        Ok(name) if name.as_str().contains('_') => {
+            let label = "clients' fields with `_` are taken for twins of those with `-` and removed; expected one like x-api-key";
+            errors.error(KeyPath::table(["api_key_header"]), format!("`{field}` cannot hold an API key"), label);
+            name
+        }
         Ok(name) if !is_used_otherwise(&name, "") => name,
         Ok(_) => {
             let label = "the field means something already; expected one like x-api-key";
