@@ -37,8 +37,10 @@ pub(crate) fn answer<'a>(shared: &'a Shared, call: &'a AdminCall<'a>) -> Option<
         let why = "expected h: and the 22 letters of a logged hash".to_owned();
         return Some(Soon::Now(AdminReply::BadRequest(why)));
     }
-    if hidden.is_none() && key.is_some_and(|key| !policy.key.fits(key)) {
-        let why = format!("no key of policy `{name}` looks like this; expected {}", policy.key.form());
+    if hidden.is_none()
+        && let Some(key) = key
+        && let Some(why) = misfit(shared, policy, key)
+    {
         return Some(Soon::Now(AdminReply::BadRequest(why)));
     }
     Some(match (key, call.method) {
@@ -48,6 +50,18 @@ pub(crate) fn answer<'a>(shared: &'a Shared, call: &'a AdminCall<'a>) -> Option<
         (None, _) => Soon::Now(AdminReply::MethodNotAllowed("GET, HEAD")),
         (Some(_), _) => Soon::Now(AdminReply::MethodNotAllowed("GET, HEAD, DELETE")),
     })
+}
+
+/// Why no request can have this key; `None` when one can.
+fn misfit(shared: &Shared, policy: &Policy, key: &str) -> Option<String> {
+    match policy.key.settled(key, shared.ipv6_prefix) {
+        Some(real) if real == key => None,
+        Some(real) => Some(format!("no request has this key; requests of whom it means have `{real}`")),
+        None => {
+            let (name, form) = (policy.limit.name(), policy.key.form());
+            Some(format!("no key of policy `{name}` looks like this; expected {form}"))
+        }
+    }
 }
 
 /// Whether `h` may be what [`hidden`](vestibule_store::quotas::hidden) gives: 16 bytes in base64url.

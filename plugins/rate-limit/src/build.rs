@@ -47,6 +47,7 @@ pub(crate) fn build(
     Ok(Shared {
         clock: Arc::clone(&deps.clock),
         secret: Arc::clone(&deps.secret),
+        ipv6_prefix: deps.ipv6_prefix,
         dialect: config.headers,
         tier_claim: config.tier_claim.as_str().into(),
         tuning: Tuning {

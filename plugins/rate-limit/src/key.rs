@@ -6,7 +6,8 @@
 use crate::config::Key;
 use http::HeaderName;
 use std::fmt::{self, Write};
-use vestibule_plugin::{Facts, Principal, PrincipalKind, RequestHead};
+use std::net::IpAddr;
+use vestibule_plugin::{ClientAddress, Facts, Principal, PrincipalKind, RequestHead};
 
 /// A policy's key.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -55,11 +56,13 @@ impl KeySpec {
         self.headers().next().is_some()
     }
 
-    /// Whether a key text could be one of this key's.
-    pub(crate) fn fits(&self, text: &str) -> bool {
-        let mut texts = text.split(';');
-        let all = self.0.iter().all(|part| texts.next().is_some_and(|text| part.fits(text)));
-        all && texts.next().is_none()
+    /// The key text that a request would have of whom `text` means, with addresses and bytes spelt as requests have them;
+    /// `None` when it means nobody that this key could count.
+    pub(crate) fn settled(&self, text: &str, ipv6_prefix: u8) -> Option<String> {
+        let texts: Vec<&str> = text.split(';').collect();
+        let parts = self.0.iter().zip(&texts).map(|(part, text)| part.settled(text, ipv6_prefix));
+        let parts: Vec<String> = parts.collect::<Option<_>>()?;
+        (parts.len() == self.0.len() && texts.len() == self.0.len()).then(|| parts.join(";"))
     }
 
     /// How its key texts are written.
@@ -126,11 +129,20 @@ impl Part {
         }
     }
 
-    fn fits(&self, text: &str) -> bool {
-        match self {
-            Self::Global => text == "global",
-            _ => self.prefixes().iter().any(|prefix| text.len() > prefix.len() && text.starts_with(prefix)),
+    fn settled(&self, text: &str, ipv6_prefix: u8) -> Option<String> {
+        if let Self::Global = self {
+            return (text == "global").then(|| text.to_owned());
         }
+        let (mut settled, rest) = self.prefixes().into_iter().find_map(|prefix| {
+            let rest = text.strip_prefix(&*prefix).filter(|rest| !rest.is_empty())?;
+            Some((prefix, rest))
+        })?;
+        if settled == "addr=" || settled.ends_with(",addr=") {
+            settled.push_str(&address(rest, ipv6_prefix)?.to_string());
+        } else {
+            encode(&mut settled, &decode(rest));
+        }
+        Some(settled)
     }
 
     fn forms(&self) -> Vec<String> {
@@ -176,6 +188,37 @@ impl Part {
             }
         }
     }
+}
+
+/// The address that a request from `text` would count by: an address of any spelling, or one with the bits that count.
+fn address(text: &str, ipv6_prefix: u8) -> Option<ClientAddress> {
+    if text == "local" {
+        return Some(ClientAddress::Local);
+    }
+    match text.split_once('/') {
+        None => Some(ClientAddress::of(text.parse().ok()?, ipv6_prefix)),
+        Some((ip, bits)) => {
+            let address = ClientAddress::of(IpAddr::V6(ip.parse().ok()?), ipv6_prefix);
+            (bits.parse() == Ok(ipv6_prefix)).then_some(address)
+        }
+    }
+}
+
+/// Bytes of a value, in which `%41` is `A` and a sign that begins nothing is itself.
+fn decode(text: &str) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, tail @ ..] = rest {
+        let digit = |at: usize| tail.get(at).and_then(|byte| char::from(*byte).to_digit(16)).map(|digit| digit as u8);
+        if let (b'%', Some(high), Some(low)) = (first, digit(0), digit(1)) {
+            bytes.push(high << 4 | low);
+            rest = &tail[2..];
+        } else {
+            bytes.push(*first);
+            rest = tail;
+        }
+    }
+    bytes
 }
 
 /// Appends `bytes`, those outside `A-Z a-z 0-9 - . _ ~ : / @` percent-encoded.

@@ -15,6 +15,8 @@ pub(crate) struct Shared {
     pub(crate) store: Arc<dyn Quotas>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) secret: Arc<Secret>,
+    /// Bits of an IPv6 address that make a client.
+    pub(crate) ipv6_prefix: u8,
     pub(crate) dialect: Headers,
     /// The claim that names a tier.
     pub(crate) tier_claim: Box<str>,

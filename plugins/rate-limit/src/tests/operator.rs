@@ -60,6 +60,37 @@ fn a_key_that_no_caller_has_is_told_from_a_full_bucket() {
     }
 }
 
+/// Another spelling would name a bucket that nobody has, and look like a full one.
+#[test]
+fn a_key_in_another_spelling_is_refused_with_the_one_that_requests_have() {
+    let rig = Rig::new("[rate_limit.policies.p]\nlimit = \"10/min\"\nkey = \"client\"\n");
+    for (written, real) in [
+        ("addr=2001:db8::5", "addr=2001:db8::/64"),
+        ("addr=2001:DB8:0::/64", "addr=2001:db8::/64"),
+        ("addr=::ffff:192.0.2.1", "addr=192.0.2.1"),
+        ("sub=a b;", ""),
+        ("sub=a b", "sub=a%20b"),
+        ("sub=a%2fb", "sub=a/b"),
+        ("key=100%", "key=100%25"),
+        ("addr=127.0.0.001", ""),
+        ("addr=2001:db8::/48", ""),
+        ("addr=192.0.2.0/24", ""),
+        ("addr=nobody", ""),
+    ] {
+        let asked = rig.admin(&Method::DELETE, &["p", written]);
+        let Some(AdminReply::BadRequest(why)) = asked else { panic!("{written}: {asked:?}") };
+        let told = if real.is_empty() {
+            "expected `sub=…` or `key=…` or `addr=…`".to_owned()
+        } else {
+            format!("requests of whom it means have `{real}`")
+        };
+        assert!(why.ends_with(&told), "{written}: {why}");
+    }
+    for real in ["addr=2001:db8::/64", "addr=192.0.2.1", "addr=local", "sub=a%20b", "key=100%25"] {
+        assert_eq!(rig.admin(&Method::DELETE, &["p", real]), Some(AdminReply::Done), "{real}");
+    }
+}
+
 #[test]
 fn the_report_lists_the_twenty_most_refused_without_naming_them() {
     let rig = Rig::with_p("");
