@@ -13,6 +13,8 @@ use vestibule_plugin::{Facts, RouteId, TraceContext};
 
 /// The peer that is meant.
 const PEER: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+/// What a plugin says that would answer the request itself.
+const ANSWERED: &str = "would answer ";
 /// Width of the column of names.
 const NAMES: usize = 12;
 
@@ -69,6 +71,10 @@ pub fn explain(
     for built in pipeline.plugins.iter().filter(|built| pipeline.concerns(built, route)) {
         let text = built.plugin.explain(&request, route, &mut facts);
         said.push_str(&row(built.name, text.as_deref().unwrap_or("takes no part")));
+        // Nobody further inside would see the request.
+        if text.is_some_and(|text| text.contains(ANSWERED)) {
+            return Ok(said);
+        }
     }
     if pipeline.owner(route).is_none() {
         said.push_str(&row("upstream", &pipeline.upstream(route).authority()));

@@ -52,7 +52,8 @@ pub trait Plugin: Any + Send + Sync {
     }
 
     /// Says what it would do with a request, and does nothing: no store is asked, nothing is charged. It states the facts
-    /// that it would state, for those further inside. A line, or several. `None`: it would not take part.
+    /// that it would state, for those further inside. A line, or several. `None`: it would not take part. Where it `would
+    /// answer` the request itself, it says so in these words, and nobody further inside is asked.
     fn explain(&self, _request: &RequestHead<'_>, _route: RouteId, _facts: &mut Facts) -> Option<String> {
         None
     }

@@ -127,6 +127,8 @@ fn a_refusal_is_told_where_it_would_happen() {
     assert_eq!(line(&said, "auth"), "auth required token ok not allowed here, would answer 403");
     let forged = format!("authorization: Bearer {TOKEN}x");
     let (said, _, _) = explain(&["GET", "/desk", "-H", &forged]);
+    let last = said.lines().last().unwrap_or_default();
+    assert!(last.starts_with("auth "), "nobody further inside sees it: {said}");
     assert!(line(&said, "auth").contains("would answer 401"), "{said}");
     let (said, _, _) = explain(&["GET", "/desk"]);
     assert!(line(&said, "auth").starts_with("auth required no credential, would answer 401"), "{said}");
