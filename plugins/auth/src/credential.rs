@@ -62,8 +62,11 @@ fn bearer(line: &[u8]) -> Result<Option<&str>, Ambiguous> {
     if !scheme.eq_ignore_ascii_case(SCHEME) {
         return Ok(None);
     }
-    let token = rest.trim_ascii_start();
-    if token.len() == rest.len() && !rest.is_empty() {
+    let spaces = rest.iter().take_while(|byte| **byte == b' ').count();
+    let token = &rest[spaces..];
+    // A tab ends the name of a scheme as a space does (RFC 9110 section 5.6.2), but no token stands behind it: what is left
+    // is malformed.
+    if spaces == 0 && !matches!(rest.first(), None | Some(b'\t')) {
         // Another scheme, whose name begins alike.
         return Ok(None);
     }
@@ -106,6 +109,7 @@ mod tests {
         for line in ["Bearer", "Bearer ", "Bearer a, Bearer b", "bearer a,b"] {
             assert_eq!(token(line), Err(Ambiguous), "{line}");
         }
+        assert_eq!(token("Bearer\ta.b.c"), Ok(Some("\ta.b.c".to_owned())), "malformed: only spaces part them");
         assert_eq!(token("Bearer a b"), Ok(Some("a b".to_owned())), "no token, but one credential");
     }
 
