@@ -60,7 +60,9 @@ impl StoreFile {
         let place = self.place(section, report);
         let secret = secret("secret", &self.secret, &self.secret_file, section, report);
         let bytes = |bytes: &u64| Size(*bytes).to_string();
-        if place != StorePlace::Memory && secret.is_none() && section.sound(&["secret", "secret_file"]) {
+        // A file that cannot be used is told of already.
+        let has_none = self.secret.is_empty() && self.secret_file.is_empty();
+        if place != StorePlace::Memory && has_none && section.sound(&["secret", "secret_file"]) {
             let label = "expected a secret: every proxy of the fleet has to find the same names";
             report.error(&section.place(&["url"]), "a Redis without `secret_file`", label);
         }

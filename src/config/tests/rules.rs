@@ -203,6 +203,8 @@ fn a_store_is_memory_or_a_redis_with_a_secret() {
         "[store]\nurl = \"redis://h\"",
         "2:7 a Redis without `secret_file`; expected a secret: every proxy of the fleet has to find the same names",
     );
+    let lost = error("[store]\nurl = \"redis://h\"\nsecret_file = \"/nowhere/secret\"");
+    assert!(lost.starts_with("3:15 cannot use `/nowhere/secret`; "), "{lost}");
     said(
         "[store]\nca_file = \"ca.pem\"",
         "2:11 `ca_file` is never used; only a Redis over TLS has a certificate; remove it, or write `rediss://`",
