@@ -226,7 +226,7 @@ struct Lent<'s> {
 impl<'s> Lent<'s> {
     fn of(session: &'s mut Session) -> Self {
         static NONE: LazyLock<RequestHeader> = LazyLock::new(|| {
-            RequestHeader::build(Method::GET, b"/", None).unwrap_or_else(|_| unreachable!("it is a target"))
+            RequestHeader::build_no_case(Method::GET, b"/", None).unwrap_or_else(|_| unreachable!("it is a target"))
         });
         let head = std::mem::replace(session.as_downstream_mut().req_header_mut(), NONE.clone());
         Self { session, head }

@@ -6,7 +6,7 @@ mod claim;
 mod note;
 mod report;
 
-pub use claim::{Claim, Claims, MAX_CLAIMS, Own, Witness};
+pub use claim::{Claim, Claims, Kept, MAX_CLAIMS, Own, Witness};
 pub use note::{Gap, Note};
 pub use report::{Finding, LastGood, Place, Report};
 
@@ -187,17 +187,17 @@ impl Verifier {
 
     /// A record that is in its place: what it says, and what is said of it.
     fn take(&mut self, kind: &str, record: &Record<'_>, place: Place) -> Result<(), Bad> {
-        let is_checkpoint = kind == types::CHECKPOINT;
-        let checkpoint = match is_checkpoint.then(|| self.checkpoint(record)).transpose() {
+        let checkpoint = match (kind == types::CHECKPOINT).then(|| self.checkpoint(record)).transpose() {
             Ok(checkpoint) => checkpoint,
             Err(fault) => {
                 self.suspect = None;
                 return Err((fault, record.seq, None));
             }
         };
-        let id = is_checkpoint.then(|| event_id(record.event));
-        self.claims.settle(record, id).map_err(|claim| (Fault::Truncated, record.seq, Some(claim)))?;
-        if is_checkpoint && let Some(suspect) = &self.suspect {
+        self.claims.settle(record, checkpoint.as_ref()).map_err(|claim| (Fault::Truncated, record.seq, Some(claim)))?;
+        if checkpoint.is_some()
+            && let Some(suspect) = &self.suspect
+        {
             return Err((suspect.fault, suspect.seq, suspect.witness));
         }
         if self.suspect.is_none()
@@ -213,7 +213,7 @@ impl Verifier {
             types::PRUNED => self.pruned(&metadata(record.event)),
             _ => self.is_stopped &= types::is_of_log(kind),
         }
-        self.count(record, place, checkpoint.as_ref());
+        self.count(record, place, checkpoint.map(|kept| kept.checkpoint).as_ref());
         Ok(())
     }
 
@@ -233,8 +233,9 @@ impl Verifier {
     }
 
     /// What a checkpoint says must be so: it speaks of the record before it, and a key that is trusted says so too.
-    fn checkpoint(&mut self, record: &Record<'_>) -> Result<Checkpoint, Fault> {
-        let checkpoint = Checkpoint::of_event(record.event).ok_or(Fault::CheckpointMismatch)?;
+    fn checkpoint(&mut self, record: &Record<'_>) -> Result<Kept, Fault> {
+        let kept = Kept::of_event(record.event).ok_or(Fault::CheckpointMismatch)?;
+        let checkpoint = &kept.checkpoint;
         let is_so = self.report.chain == Some(checkpoint.chain)
             && checkpoint.seq.checked_add(1) == Some(record.seq)
             && checkpoint.records == record.seq
@@ -243,12 +244,12 @@ impl Verifier {
             return Err(Fault::CheckpointMismatch);
         }
         if !self.terms.keys.is_empty() {
-            let key = signer(&checkpoint, &self.terms.keys)?;
+            let key = signer(checkpoint, &self.terms.keys)?;
             if !self.report.keys.iter().any(|known| known == key.id()) {
                 self.report.keys.push(key.id().to_owned());
             }
         }
-        Ok(checkpoint)
+        Ok(kept)
     }
 
     /// `pruned` is written before files go, so its range ends at the first record there is or behind it.
@@ -291,10 +292,6 @@ fn parsed(event: &[u8]) -> Value {
 
 fn metadata(event: &[u8]) -> Value {
     parsed(event).pointer_mut("/data/metadata").map(Value::take).unwrap_or_default()
-}
-
-fn event_id(event: &[u8]) -> Option<Uuid> {
-    parsed(event).get("id")?.as_str()?.parse().ok()
 }
 
 /// The log that an event says it is of.

@@ -10,7 +10,6 @@ use vestibule_chain::{Lines, SegmentHead, layout};
 /// One segment.
 #[derive(Debug)]
 pub(super) struct Segment {
-    number: u64,
     /// Where it is.
     pub(super) path: PathBuf,
     /// Its size when the log was looked at: what is written later is not looked at.
@@ -38,10 +37,10 @@ pub(super) fn listed(paths: &[PathBuf]) -> io::Result<Vec<Segment>> {
     found.sort();
     let mut known = BTreeSet::new();
     let mut segments = Vec::new();
-    for (number, path) in found {
+    for (_, path) in found {
         if known.insert(path.canonicalize().map_err(|error| named(&path, &error))?) {
             let size = path.metadata().map_err(|error| named(&path, &error))?.len();
-            segments.push(Segment { number, path, size });
+            segments.push(Segment { path, size });
         }
     }
     Ok(segments)
@@ -95,8 +94,9 @@ mod tests {
             std::fs::write(path(number), b"x").expect("written");
         }
         let paths = [path(3), dir.path().to_owned(), dir.path().join("./audit-000000000001.jsonl")];
-        let found: Vec<u64> = listed(&paths).expect("there").iter().map(|segment| segment.number).collect();
-        assert_eq!(found, [1, 2, 3]);
+        let found = listed(&paths).expect("there");
+        let named = |segment: &Segment| layout::segment_number(segment.path.file_name()?.to_str()?);
+        assert_eq!(found.iter().filter_map(named).collect::<Vec<_>>(), [1, 2, 3]);
         assert!(listed(&[path(9)]).is_err());
     }
 

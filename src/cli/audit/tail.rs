@@ -16,11 +16,13 @@ pub(super) fn tail(dir: &Path, follow: bool, lines: usize) -> Result<(), String>
     let mut out = io::stdout().lock();
     let done = Tail::begin(dir, lines).and_then(|mut tail| {
         tail.print(&mut out)?;
-        while follow {
+        if !follow {
+            return Ok(());
+        }
+        loop {
             std::thread::sleep(PAUSE);
             tail.print(&mut out)?;
         }
-        Ok(())
     });
     match done {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),

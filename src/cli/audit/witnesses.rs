@@ -4,10 +4,9 @@ use serde_json::Value;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
-use uuid::Uuid;
 use vestibule_chain::printable::Printable;
-use vestibule_chain::verify::{Claims, Witness, signer};
-use vestibule_chain::{Checkpoint, Digest, Fault, Lines, VerifyingKey, layout};
+use vestibule_chain::verify::{Claims, Kept, Witness, signer};
+use vestibule_chain::{Digest, Fault, Lines, VerifyingKey, layout};
 
 /// Cursors that are looked at.
 const MOST_CURSORS: usize = 1_000;
@@ -27,8 +26,7 @@ pub(super) struct Witnesses {
 /// A checkpoint that was kept elsewhere.
 pub(super) struct Anchor {
     path: PathBuf,
-    checkpoint: Checkpoint,
-    id: Option<Uuid>,
+    kept: Kept,
 }
 
 impl Witnesses {
@@ -56,8 +54,8 @@ impl Witnesses {
             // A last line without its end is being written, or was when its process ended.
             let Some(text) = line.text() else { continue };
             let witness = Witness { file, line: u32::try_from(line.number).unwrap_or(u32::MAX) };
-            match Checkpoint::of_event(text) {
-                Some(checkpoint) => self.claims.keep(&checkpoint, event_id(text), witness),
+            match Kept::of_event(text) {
+                Some(kept) => self.claims.keep(&kept, witness),
                 None => unread += 1,
             }
         }
@@ -95,7 +93,7 @@ impl Witnesses {
     /// What somebody kept elsewhere.
     pub(super) fn add_anchor(&mut self, anchor: &Anchor) {
         let witness = Witness { file: self.name(&anchor.path), line: 0 };
-        self.claims.anchor(&anchor.checkpoint, anchor.id, witness);
+        self.claims.anchor(&anchor.kept, witness);
     }
 
     fn name(&mut self, path: &Path) -> u32 {
@@ -116,9 +114,9 @@ impl Anchor {
         let cannot = |error: io::Error| format!("cannot read `{}`: {error}", path.display());
         let mut text = Vec::new();
         File::open(path).and_then(|file| file.take(LARGEST).read_to_end(&mut text)).map_err(cannot)?;
-        let checkpoint = Checkpoint::of_event(&text)
+        let kept = Kept::of_event(&text)
             .ok_or_else(|| format!("`{}` is no anchor; expected the event of a checkpoint", path.display()))?;
-        Ok(Self { path: path.to_owned(), checkpoint, id: event_id(&text) })
+        Ok(Self { path: path.to_owned(), kept })
     }
 
     /// Where it is.
@@ -128,12 +126,12 @@ impl Anchor {
 
     /// The record it speaks of.
     pub(super) fn seq(&self) -> u64 {
-        self.checkpoint.seq
+        self.kept.checkpoint.seq
     }
 
     /// Whether it can be believed, where there are keys to tell.
     pub(super) fn check(&self, keys: &[VerifyingKey]) -> Result<(), Fault> {
-        if keys.is_empty() { Ok(()) } else { signer(&self.checkpoint, keys).map(drop) }
+        if keys.is_empty() { Ok(()) } else { signer(&self.kept.checkpoint, keys).map(drop) }
     }
 }
 
@@ -143,9 +141,4 @@ fn opened(path: &Path) -> io::Result<Option<File>> {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
-}
-
-fn event_id(event: &[u8]) -> Option<Uuid> {
-    let event: Value = serde_json::from_slice(event).ok()?;
-    event.get("id")?.as_str()?.parse().ok()
 }

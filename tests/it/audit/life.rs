@@ -8,7 +8,7 @@ use std::path::Path;
 use vestibule_chain::recover::survey;
 use vestibule_chain::{Checkpoint, VerifyingKey};
 use vestibule_testkit::audit_log::KEY;
-use vestibule_testkit::{Gate, Origin, Reply};
+use vestibule_testkit::{Fault, Gate, Origin, Relay, Reply};
 
 fn segment(trail: &Trail, number: u64) -> std::path::PathBuf {
     trail.dir().join(vestibule_chain::layout::segment_name(number))
@@ -57,8 +57,11 @@ async fn checkpoints_are_signed_and_copied() {
     let origin = Origin::returning(200, "ok");
     let key = trail.beside("sign.pem");
     std::fs::write(&key, KEY.private).expect("a file");
-    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).expect("a file of ours");
     let lines = format!("checkpoint = \"1s\"\nsign_key_file = \"{}\"\n", key.display());
+    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o644)).expect("a file of ours");
+    let refused = trail.setup(&origin, &lines).try_start().await.expect_err("a key that everybody can read");
+    assert!(refused.stderr.contains("everybody can read"), "{}", refused.stderr);
+    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).expect("a file of ours");
     let mut proxy = trail.proxy(&origin, &lines).await;
     proxy.post("/orders/1").await;
     trail.wait_for("audit.checkpoint", 1).await;
@@ -199,59 +202,74 @@ async fn a_torn_tail_is_cut_off_and_open_requests_are_interrupted() {
     }
 }
 
-/// A bad record before the tail is never repaired: the file stays, a new segment says where the good ones end.
+/// A bad record before the tail is never repaired: the file stays, a new segment says where the good ones end, and sinks
+/// get the good ones alone, whether they had come past the bad one or not.
 #[tokio::test]
 async fn a_broken_segment_stays_and_is_said_to_be_broken() {
+    for fault in [Fault::None, Fault::Refuse] {
+        let trail = Trail::new();
+        let receiver = Receiver::taking();
+        let relay = Relay::to(receiver.origin.address());
+        relay.set(fault).await;
+        let origin = Origin::returning(200, "ok");
+        let lines = format!("sinks = [\"http://{}/in\"]\n", relay.address());
+        let mut proxy = trail.proxy(&origin, &lines).await;
+        order(&proxy, 1).await;
+        let log = trail.wait_for("request.finished", 1).await;
+        if fault == Fault::None {
+            receiver.wait_for("request.finished", 1).await;
+        }
+        proxy.kill().await;
+        // Another action in the last record, and a record behind it, so that it is no tail.
+        let text = std::fs::read_to_string(segment(&trail, 0)).expect("a segment");
+        let last = text.lines().last().expect("a line");
+        let changed = text.replace(last, &last.replace("orders.post", "0rders.post"));
+        let broken = format!("{changed}{last}\n").into_bytes();
+        std::fs::write(segment(&trail, 0), &broken).expect("a segment of ours");
+
+        let closed = format!("on_error = \"closed\"\n{lines}");
+        let refused = trail.setup(&origin, &closed).try_start().await.expect_err("a broken log");
+        assert_eq!(refused.status.code(), Some(1));
+        let names_it = refused.stderr.contains("audit-000000000000.jsonl") && refused.stderr.contains("broken");
+        assert!(names_it, "{}", refused.stderr);
+
+        relay.set(Fault::None).await;
+        let mut proxy = trail.proxy(&origin, &lines).await;
+        let says_broken = |line: &Value| line["msg"].as_str().is_some_and(|msg| msg.contains("is broken"));
+        proxy.wait_log("an error", |line| line["level"] == "ERROR" && says_broken(line)).await;
+        assert_eq!(order(&proxy, 2).await.status, 200);
+        proxy.sigterm();
+        assert!(proxy.wait_exit().await.success());
+        assert_eq!(std::fs::read(segment(&trail, 0)).expect("a segment"), broken, "it stays as it is");
+
+        let good = log.events.len() - 1;
+        let new = std::fs::read_to_string(segment(&trail, 1)).expect("a new segment");
+        let new: Vec<Value> = new.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+        assert_eq!((told(&new[0]["event"], "broken_at"), &new[0]["seq"]), (&json!(good - 1), &json!(good)));
+        let batches = receiver.wait_for("audit.checkpoint", 1).await;
+        let mut expected = log.events.clone();
+        // One that was not delivered before it was changed is nobody's any more.
+        expected.truncate(if fault == Fault::None { good + 1 } else { good });
+        expected.extend(new.iter().map(|record| record["event"].clone()));
+        assert_eq!(receiver::taken(&batches), expected, "{fault:?}");
+    }
+}
+
+/// A crash inside the very first write of a segment: it is begun again.
+#[tokio::test]
+async fn a_torn_head_is_begun_again() {
     let trail = Trail::new();
-    let receiver = Receiver::taking();
     let origin = Origin::returning(200, "ok");
-    let lines = receiver.toml();
-    let mut proxy = trail.proxy(&origin, &lines).await;
-    proxy.post("/orders/1").await;
-    receiver.wait_for("request.finished", 1).await;
-    proxy.kill().await;
-    let before = receiver::taken(&receiver.batches()).len();
-    let mut bytes = std::fs::read(segment(&trail, 0)).expect("a segment");
-    let text = String::from_utf8(bytes.clone()).expect("text");
-    let at = text.rfind("orders.post").expect("the finished record");
-    bytes[at] = b'0';
-    // A record behind it, so that it is no tail.
-    let last = text.lines().last().expect("a line").to_owned();
-    bytes.extend_from_slice(format!("{last}\n").as_bytes());
-    std::fs::write(segment(&trail, 0), &bytes).expect("a segment of ours");
-
-    let refused =
-        trail.setup(&origin, &format!("on_error = \"closed\"\n{lines}")).try_start().await.expect_err("a broken log");
-    assert_eq!(refused.status.code(), Some(1));
-    assert!(
-        refused.stderr.contains("audit-000000000000.jsonl") && refused.stderr.contains("broken"),
-        "{}",
-        refused.stderr
-    );
-    assert_eq!(std::fs::read(segment(&trail, 0)).expect("a segment"), bytes);
-
-    let mut proxy = trail.proxy(&origin, &lines).await;
-    proxy
-        .wait_log("an error", |line| {
-            line["level"] == "ERROR" && line["msg"].as_str().is_some_and(|msg| msg.contains("broken"))
-        })
-        .await;
-    assert_eq!(proxy.post("/orders/2").await.status, 200);
-    // The sink goes on with the new segment.
-    let batches = receiver
-        .wait("what came after", |batches| {
-            receiver::taken(batches).iter().filter(|event| kind(event) == "request.finished").count() == 2
-        })
-        .await;
-    assert_eq!(std::fs::read(segment(&trail, 0)).expect("a segment"), bytes, "it stays as it is");
-    let new = std::fs::read_to_string(segment(&trail, 1)).expect("a new segment");
-    let head: Value = serde_json::from_str(new.lines().next().expect("a head")).expect("JSON");
-    let good = text.lines().position(|line| line.contains("request.finished")).expect("a record") as u64 - 1;
-    assert_eq!((told(&head["event"], "broken_at"), &head["seq"]), (&json!(good), &json!(good + 1)));
-    let taken = receiver::taken(&batches);
-    assert!(taken.len() > before);
+    let mut proxy = trail.proxy(&origin, "").await;
     proxy.sigterm();
-    assert!(proxy.wait_exit().await.success());
+    proxy.wait_exit().await;
+    let torn = "{\"v\":1,\"seq\":9,\"prev\":\"00";
+    std::fs::write(segment(&trail, 1), torn).expect("a segment");
+    let proxy = trail.proxy(&origin, "").await;
+    order(&proxy, 1).await;
+    let log = trail.wait_for("request.finished", 1).await;
+    assert_eq!((log.segments.len(), log.torn_bytes), (2, 0));
+    assert_eq!(told(log.the("audit.recovered"), "torn_bytes"), torn.len());
 }
 
 /// AUD-21

@@ -150,7 +150,7 @@ async fn mistakes_are_all_told() {
 url = \"http://127.0.0.1:1\"
 [audit]
 timeout = \"1ms\"
-sinks = [\"stdot\", \"store\", \"stdout\", \"stdout\"]
+sinks = [\"stdot\", \"store\", \"otlp\", \"stdout\", \"stdout\"]
 redact = [\"--\"]
 sink_token = \"hunter2\"
 sink_token_file = \"nowhere\"
@@ -173,7 +173,7 @@ audit = { action = \"{nope}\", resource = \"a:{id\" }
     }
     assert_eq!(lines.iter().filter(|line| **line == "16").count(), 2, "{}", ran.stderr);
     assert!(lines.contains(&"7") || lines.contains(&"8"), "{}", ran.stderr);
-    assert!(ran.stderr.matches(":5:").count() >= 2, "each sink:\n{}", ran.stderr);
+    assert!(ran.stderr.matches("vestibule.toml:5:").count() >= 3, "each sink:\n{}", ran.stderr);
     assert!(!ran.stderr.contains("hunter2"), "{}", ran.stderr);
 
     let without = "[upstream]\nurl = \"http://127.0.0.1:1\"\n[[routes]]\nname = \"a\"\npath = \"/a\"\naudit = {}\n";

@@ -3,6 +3,7 @@
 use crate::checkpoint::Checkpoint;
 use crate::digest::{ChainId, Digest};
 use crate::record::Record;
+use serde_json::Value;
 use std::collections::VecDeque;
 use uuid::Uuid;
 
@@ -35,6 +36,24 @@ pub enum Own {
     Event(Uuid),
 }
 
+/// A checkpoint as its event tells it, wherever that was kept.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Kept {
+    /// What it says.
+    pub checkpoint: Checkpoint,
+    /// Its event's id; `None` where that was left out.
+    pub id: Option<Uuid>,
+}
+
+impl Kept {
+    /// From an event, canonical or not.
+    pub fn of_event(event: &[u8]) -> Option<Self> {
+        let event: Value = serde_json::from_slice(event).ok()?;
+        let checkpoint = Checkpoint::of_metadata(event.get("data")?.get("metadata")?)?;
+        Some(Self { checkpoint, id: event.get("id").and_then(|id| id.as_str()?.parse().ok()) })
+    }
+}
+
 /// Who says so, as the caller counts files.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
 pub struct Witness {
@@ -56,8 +75,8 @@ pub struct Claims {
 
 impl Claims {
     /// Adds the checkpoint of an event kept in `checkpoints.jsonl`; beyond [`MAX_CLAIMS`] the first kept one is forgotten.
-    pub fn keep(&mut self, checkpoint: &Checkpoint, id: Option<Uuid>, witness: Witness) {
-        let claim = self.of(checkpoint, id, witness);
+    pub fn keep(&mut self, kept: &Kept, witness: Witness) {
+        let claim = self.of(kept, witness);
         if self.kept.len() == MAX_CLAIMS {
             self.kept.pop_front();
         }
@@ -65,8 +84,8 @@ impl Claims {
     }
 
     /// Adds a checkpoint that someone holds elsewhere.
-    pub fn anchor(&mut self, checkpoint: &Checkpoint, id: Option<Uuid>, witness: Witness) {
-        let claim = self.of(checkpoint, id, witness);
+    pub fn anchor(&mut self, kept: &Kept, witness: Witness) {
+        let claim = self.of(kept, witness);
         self.sorted.push(claim);
     }
 
@@ -75,7 +94,7 @@ impl Claims {
         self.sorted.push(Claim { seq, hash, own: Own::Nothing, witness });
     }
 
-    fn of(&mut self, checkpoint: &Checkpoint, id: Option<Uuid>, witness: Witness) -> Claim {
+    fn of(&mut self, Kept { checkpoint, id }: &Kept, witness: Witness) -> Claim {
         let own = id.map_or(Own::Checkpoint, Own::Event);
         let claim = Claim { seq: checkpoint.seq, hash: checkpoint.hash, own, witness };
         if self.chains.len() < MAX_CHAINS && self.chains.iter().all(|(chain, _)| *chain != checkpoint.chain) {
@@ -107,14 +126,14 @@ impl Claims {
         of_record.find(|claim| claim.seq == record.seq && claim.hash != record.hash).copied()
     }
 
-    /// Settles what is said of the record before this one; `checkpoint` has the id of this one, if it is a checkpoint.
-    pub(super) fn settle(&mut self, record: &Record<'_>, checkpoint: Option<Option<Uuid>>) -> Result<(), Claim> {
+    /// Settles what is said of the record before this one, which may be a checkpoint.
+    pub(super) fn settle(&mut self, record: &Record<'_>, this: Option<&Kept>) -> Result<(), Claim> {
         while let Some(claim) = self.sorted.get(self.at).filter(|claim| claim.seq < record.seq) {
             self.at += 1;
             let is_there = match claim.own {
                 Own::Nothing => true,
-                Own::Checkpoint => checkpoint.is_some(),
-                Own::Event(id) => checkpoint == Some(Some(id)),
+                Own::Checkpoint => this.is_some(),
+                Own::Event(id) => this.is_some_and(|kept| kept.id == Some(id)),
             };
             if !is_there {
                 return Err(*claim);
@@ -137,17 +156,19 @@ impl Claims {
 mod tests {
     use super::*;
 
-    fn checkpoint(seq: u64) -> Checkpoint {
+    fn checkpoint(seq: u64) -> Kept {
         let chain = ChainId(Uuid::nil());
-        Checkpoint { chain, seq, hash: Digest::ZERO, records: seq + 1, is_final: false, signature: None }
+        let hash = Digest::ZERO;
+        let checkpoint = Checkpoint { chain, seq, hash, records: seq + 1, is_final: false, signature: None };
+        Kept { checkpoint, id: None }
     }
 
     #[test]
     fn the_latest_copies_count_and_no_more_are_kept() {
         let mut claims = Claims::default();
-        claims.anchor(&checkpoint(3), None, Witness::default());
+        claims.anchor(&checkpoint(3), Witness::default());
         for seq in 0..MAX_CLAIMS as u64 + 10 {
-            claims.keep(&checkpoint(seq), None, Witness::default());
+            claims.keep(&checkpoint(seq), Witness::default());
         }
         let claims = claims.sort();
         let seqs: Vec<u64> = claims.sorted.iter().map(|claim| claim.seq).collect();

@@ -2,8 +2,8 @@
 
 use crate::edit::{Checkpoints, edited, lines, rehashed, replaced};
 use serde_json::json;
-use vestibule_chain::verify::{Claims, Report, Terms, Verifier, Witness};
-use vestibule_chain::{Checkpoint, Digest, Fault, MAX_LINE, SigningKey, VerifyingKey, types};
+use vestibule_chain::verify::{Claims, Kept, Report, Terms, Verifier, Witness};
+use vestibule_chain::{Digest, Fault, MAX_LINE, SigningKey, VerifyingKey, types};
 use vestibule_testkit::AuditLog;
 use vestibule_testkit::audit_log::{KEY, KeyPair, OTHER_KEY};
 
@@ -48,10 +48,7 @@ fn sealed(segments: &[Vec<u8>]) -> Report {
 fn kept(segments: &[Vec<u8>], checkpoints: &[Vec<u8>], terms: Terms) -> Report {
     let mut claims = Claims::default();
     for (line, event) in (1..).zip(checkpoints) {
-        let checkpoint = Checkpoint::of_event(event).expect("a checkpoint");
-        let event: serde_json::Value = serde_json::from_slice(event).expect("JSON");
-        let id = event["id"].as_str().and_then(|id| id.parse().ok());
-        claims.keep(&checkpoint, id, Witness { file: 0, line });
+        claims.keep(&Kept::of_event(event).expect("a checkpoint"), Witness { file: 0, line });
     }
     read(segments, terms, claims)
 }
