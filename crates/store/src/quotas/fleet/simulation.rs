@@ -850,6 +850,7 @@ fn a_limit_holds_after_it_was_changed_while_units_are_out() {
 /// however long it goes on.
 #[test]
 fn a_store_that_is_almost_too_slow_adds_no_more_than_one_outage() {
+    let mut alone = 0;
     for (seed, sharing) in (0..12).flat_map(|seed| [Sharing::Leased, Sharing::Strict].map(|sharing| (seed, sharing))) {
         let limit =
             [limit(10, 1, 10, sharing), limit(50, 1, 10, sharing), limit(100, 60, 5, sharing)][seed % 3].clone();
@@ -861,14 +862,11 @@ fn a_store_that_is_almost_too_slow_adds_no_more_than_one_outage() {
         let seen = run(&scene, seed);
         let most = proxies as u64 * limit.burst().div_ceil(proxies as u64) + limit.burst();
         let excess = excess_ns(&seen.used[0], &limit, LEASE_NS) / i128::from(limit.emission_ns());
-        println!(
-            "{proxies} proxies, {} at {load}: {excess} units beyond of {most}, {} alone",
-            limit.name(),
-            seen.admitted_alone
-        );
-        assert!(seen.admitted_alone > 0, "some are decided on alone: {scene:?}");
+        println!("{proxies} proxies, {} at {load}: {excess} units beyond, {most} published", limit.name());
+        alone += seen.admitted_alone;
         assert!(excess <= i128::from(most), "{excess} units beyond the bound, {most} are published: {scene:?}");
     }
+    assert!(alone > 100, "{alone} were decided on alone");
 }
 
 #[test]
