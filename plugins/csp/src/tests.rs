@@ -66,8 +66,9 @@ fn the_page_shows_every_key_with_its_default() {
 #[test]
 fn without_reports_no_path_is_its_own() {
     assert!(Csp::own_routes(&Config::default()).is_empty());
-    let plugin =
-        Csp::build(Config::default(), &Routes::new(Vec::new()), None, &deps(&[])).ok().expect("defaults are sound");
+    let Ok(plugin) = Csp::build(Config::default(), &Routes::new(Vec::new()), None, &deps(&[])) else {
+        panic!("defaults are sound")
+    };
     assert!(plugin.reports.is_none() && plugin.policy(RouteId(0)).is_none());
 }
 
