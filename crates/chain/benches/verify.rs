@@ -75,7 +75,7 @@ fn write(dir: &Path) -> u64 {
     let mut log = AuditLog::new(7, Some(KEY));
     let mut written = 0;
     while log.seq < RECORDS - 2 {
-        if log.seq % CHECKPOINT_EVERY == 0 {
+        if log.seq.is_multiple_of(CHECKPOINT_EVERY) {
             log.checkpoint(false);
         }
         if log.tail().len() > SEGMENT {
