@@ -38,7 +38,7 @@ pub struct Config {
     pub sink_token_file: String,
     /// Reports taken from one client address.
     pub rate: Rate,
-    /// Only reports about these origins are heard, e.g. "https://app.example.com"; empty: any.
+    /// Only reports about these origins are heard, e.g. `https://app.example.com`; empty: any.
     pub origins: Vec<String>,
 }
 
