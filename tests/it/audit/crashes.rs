@@ -66,8 +66,8 @@ impl World {
             world.live_and_die(Duration::from_millis(random.u64(1..LIFE)), &next, &acknowledged).await;
             world.check_the_dead(&acknowledged.lock());
         }
-        let answered = acknowledged.lock().clone();
-        world.check_the_living(&answered).await;
+        let acknowledged = acknowledged.lock().clone();
+        world.check_the_living(&acknowledged).await;
     }
 
     async fn live_and_die(&self, life: Duration, next: &Arc<AtomicUsize>, acknowledged: &Acknowledged) {

@@ -19,7 +19,7 @@ async fn many_requests_share_few_fsyncs_and_none_is_lost() {
             let (mut raw, request) = (proxy.connect().await, proxy.post("/orders/1"));
             clients.spawn(async move {
                 let mut sent = 0;
-                while began.elapsed() < Duration::from_secs(2) {
+                while began.elapsed() < Duration::from_secs(1) {
                     assert_eq!(request.clone().on(&mut raw).await.status, 200);
                     sent += 1;
                 }
@@ -33,6 +33,6 @@ async fn many_requests_share_few_fsyncs_and_none_is_lost() {
         assert_eq!((log.by_request().len(), log.count("audit.gap")), (sent, 0));
         let fsyncs = proxy.metrics().await.value("vestibule_audit_write_duration_seconds_count", &[]);
         assert!(fsyncs / took <= 200.0 + 5.0, "{mode}: {fsyncs} fsyncs in {took} s for {sent} requests");
-        assert!(sent > 200, "{mode}: {sent} requests");
+        assert!(sent > 100, "{mode}: {sent} requests");
     }
 }
