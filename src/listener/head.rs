@@ -59,7 +59,9 @@ impl HeadScan {
         }
         self.line_has_text |= !matches!(rest, b"" | b"\r");
         self.bytes += read.len();
-        self.ended_with_cr = read.last() == Some(&b'\r');
+        if let Some(last) = read.last() {
+            self.ended_with_cr = *last == b'\r';
+        }
         if self.bytes > max_bytes { Scanned::TooLarge } else { Scanned::Unfinished }
     }
 

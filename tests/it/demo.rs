@@ -44,7 +44,7 @@ fn the_demo_shows_what_it_promises() {
         "project.create",
         "ok: chain ",
         "error: hash_mismatch at seq",
-        "\"source\":\"proxy\"",
+        "\"action\":\"project.create\"",
         "unknown policy `serch`",
         "did you mean `search`?",
         "vestibule_rate_limit_decisions_total{policy=\"search\",outcome=\"denied\"",

@@ -130,7 +130,7 @@ fn the_verdict_is_one_object_for_programs() {
          \"sealed\":true,\"error\":null,\"notes\":[\"signatures not checked\"]}}\n"
     );
     assert_eq!((code, out, err.as_str()), (Some(0), intact, ""));
-    edit(&segment(&dir, 0), |bytes| replace(bytes, "order:17", "order:18"));
+    edit(&segment(&dir, 0), |bytes| replace(bytes, "\"resource\":\"order:17\"", "\"resource\":\"order:18\""));
     let (code, out, err) = said(&dir, &[".", "--json"]);
     let verdict: Value = serde_json::from_str(&out).expect("JSON");
     let offset = lines(&fs::read(segment(&dir, 0)).expect("read"))[0].len();

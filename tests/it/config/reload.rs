@@ -119,8 +119,11 @@ async fn lines_about_a_configuration_say_what_check_says() {
     let origin = Origin::returning(200, "ok");
     let toml = "[rate_limit.policies.a]\nlimit = \"1/s\"\nkey = \"header:x-a\"\n";
     let proxy = Proxy::before(crate::bin(), &origin.url(), toml).await;
-    let line = proxy.wait_log("the warning", |line| line["msg"] == "policy `a` counts by a header alone").await;
-    assert_eq!(line["help"], "a client chooses its headers, and so its bucket; add client or address");
+    let line = proxy.wait_log("the warning", |line| line["msg"] == "policy `a` counts by a header").await;
+    assert_eq!(
+        line["help"],
+        "clients choose its value, and with each another bucket; add a second policy, by client or address"
+    );
     assert_eq!(line["column"], 7);
     // A place that does not exist is not written.
     std::fs::remove_file(proxy.dir().join("vestibule.toml")).expect("the file exists");
