@@ -12,6 +12,8 @@ use vestibule_chain::verify::{Report, Terms, Verifier};
 
 /// How often a log that is being written is looked at before what is seen is believed.
 const LOOKS: usize = 4;
+/// How often a segment may be gone before it could be opened: each time, the writer was faster than the reader.
+const CHASES: usize = 100;
 
 /// Says the verdict: on stdout when the log is intact or JSON was asked for, else on stderr.
 pub(super) fn verify(args: &VerifyArgs) -> Result<ExitCode, String> {
@@ -50,14 +52,17 @@ type Look = (Report, Vec<Segment>, Witnesses);
 /// segments that are old: what is wrong twice in the same way is wrong.
 fn settled(args: &VerifyArgs, keys: &[VerifyingKey], anchor: Option<&Anchor>) -> Result<Look, String> {
     let mut before = None;
-    let mut looks = 0;
+    let (mut looks, mut chases) = (0, 0);
     loop {
-        looks += 1;
         let was_live = segments::is_live(&args.paths);
         let seen = match look(args, keys, anchor, was_live) {
-            Err(error) if error.kind() == ErrorKind::NotFound && looks < LOOKS => continue,
+            Err(error) if error.kind() == ErrorKind::NotFound && was_live && chases < CHASES => {
+                chases += 1;
+                continue;
+            }
             seen => seen.map_err(|error| error.to_string())?,
         };
+        looks += 1;
         let Some(found) = &seen.0.finding else { return Ok(seen) };
         let found = Some((found.fault, found.seq, found.place.offset));
         let is_live = was_live || segments::is_live(&args.paths);

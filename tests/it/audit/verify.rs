@@ -294,6 +294,8 @@ fn a_log_may_be_verified_while_it_is_written() {
     flock(&lock, FlockOperation::NonBlockingLockExclusive).expect("free");
     let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
+        // Whatever is found wrong, the writer ends.
+        let _ended = Ends(&stop);
         let writer = scope.spawn(|| write_until(&stop, dir.path()));
         for _ in 0..30 {
             let (code, out, err) = said(&dir, &["."]);
@@ -307,6 +309,15 @@ fn a_log_may_be_verified_while_it_is_written() {
     drop(lock);
     let (code, out, err) = said(&dir, &["."]);
     assert!(code == Some(0) && out.contains("starts_at "), "{out}{err}");
+}
+
+/// Stops the writer when it goes.
+struct Ends<'a>(&'a AtomicBool);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 /// As the proxy does, only faster. How many records it were.
