@@ -92,6 +92,7 @@ impl Intake {
                 Element::Other(kind) => self.metrics.other(kind),
                 Element::Violation(violation) => match self.judge(violation, &mut digests) {
                     Judged::Noise => self.count(of(violation), Outcome::Noise, 1),
+                    Judged::Invalid => self.count(Of::Nothing, Outcome::Invalid, 1),
                     Judged::Sighting(sighting) => sightings.push(*sighting),
                 },
             }

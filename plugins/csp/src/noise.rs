@@ -119,7 +119,7 @@ impl Noise {
             || document.text.eq_ignore_ascii_case(ERROR_PAGE)
             || is_loopback(blocked.url) && !is_loopback(document.url)
             || self.ignore.iter().any(|pattern| all.iter().any(|place| pattern.matches(place.text, place.url)))
-            || !self.origins.is_empty() && !document.url.is_some_and(|url| self.origins.contains(&url.origin()))
+            || !self.origins.is_empty() && document.url.is_some_and(|url| !self.origins.contains(&url.origin()))
     }
 }
 

@@ -68,6 +68,8 @@ pub(crate) struct Sighting {
 pub(crate) enum Judged {
     /// Nobody here can do anything about it.
     Noise,
+    /// It names no page.
+    Invalid,
     Sighting(Box<Sighting>),
 }
 
@@ -90,6 +92,8 @@ pub(crate) fn judge(
     if noise.covers(&places) {
         return Judged::Noise;
     }
+    // Told only now: the page of an extension may be named by its scheme alone.
+    let Some(document) = places.document.url else { return Judged::Invalid };
     let cleaned = |place: &Place<'_>| match place.url {
         Some(url) => Some(clean::clean(url, paths)),
         None => bare_scheme(place.text).map(Cleaned::scheme),
@@ -100,8 +104,7 @@ pub(crate) fn judge(
             Some(keyword) => Cleaned::scheme(keyword),
             None => cleaned(&places.blocked).unwrap_or_else(other),
         },
-        // Reading has refused what does not parse.
-        document: cleaned(&places.document).unwrap_or_else(other),
+        document: clean::clean(document, paths),
         source: cleaned(&places.source),
         line: violation.line,
         column: violation.column,
@@ -199,7 +202,7 @@ mod tests {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_341_660);
         match judge(&violation(directive, blocked), Some(0x9f2c), &Noise::default(), Paths::Kept, now) {
             Judged::Sighting(sighting) => *sighting,
-            Judged::Noise => panic!("{blocked} is noise"),
+            other => panic!("{blocked}: {other:?}"),
         }
     }
 
@@ -275,5 +278,12 @@ mod tests {
         let noise = violation("img-src", "chrome-extension");
         let judged = judge(&noise, None, &Noise::default(), Paths::Kept, SystemTime::UNIX_EPOCH);
         assert_eq!(judged, Judged::Noise);
+        // Of an extension's page sometimes the scheme is all that is told; of any other page it is not enough.
+        let noise =
+            Noise { origins: vec![Url::parse("https://a.example").expect("a URL").origin()], ..Noise::default() };
+        for (document, expected) in [("moz-extension", Judged::Noise), ("nonsense", Judged::Invalid)] {
+            let violation = Violation { document: Cow::Borrowed(document), ..violation("img-src", "inline") };
+            assert_eq!(judge(&violation, None, &noise, Paths::Kept, SystemTime::UNIX_EPOCH), expected, "{document}");
+        }
     }
 }

@@ -70,6 +70,7 @@ pub(crate) struct Violation<'a> {
     pub(crate) directive: Directive,
     pub(crate) disposition: Disposition,
     pub(crate) blocked: Cow<'a, str>,
+    /// Whether it is a URL is not known yet.
     pub(crate) document: Cow<'a, str>,
     pub(crate) source: Cow<'a, str>,
     pub(crate) line: Option<u32>,
@@ -163,11 +164,9 @@ fn of_fields<'a>(raw: &'a RawValue, url: Option<Cow<'a, str>>, age: Duration) ->
     let first_word = |text: &Cow<'_, str>| text.split_ascii_whitespace().next().map(str::to_owned);
     let effective = fields.effective.filter(|name| !name.trim().is_empty());
     let directive = effective.as_ref().and_then(first_word).or_else(|| fields.violated.as_ref().and_then(first_word));
-    let document = fields.document.filter(|document| !document.is_empty()).or(url);
+    let told = |text: &Cow<'_, str>| !text.is_empty();
+    let document = fields.document.filter(told).or(url.filter(told));
     let (Some(directive), Some(document)) = (directive, document) else { return Element::Invalid };
-    if url::Url::parse(&document).is_err() {
-        return Element::Invalid;
-    }
     Element::Violation(Box::new(Violation {
         directive: Directive::of(&directive).unwrap_or(Directive::OTHER),
         disposition: Disposition::of(fields.disposition.as_deref()),

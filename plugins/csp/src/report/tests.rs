@@ -113,12 +113,11 @@ fn a_bad_element_takes_no_other_with_it() {
 #[test]
 fn what_is_needed_and_missing_is_invalid() {
     for report in [
-        old(json!({"document-uri": "nonsense"})),
         old(json!({"document-uri": 7})),
         old(json!({"document-uri": ""})),
         old(json!({"violated-directive": ""})),
         old(json!({"violated-directive": null})),
-        new(json!({"url": "nonsense"}), json!({})),
+        new(json!({"url": ""}), json!({})),
         new(json!({"age": -1}), json!({})),
         new(json!({"age": "5"}), json!({})),
         new(json!({"age": null}), json!({})),
