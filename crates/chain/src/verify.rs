@@ -99,12 +99,11 @@ impl Verifier {
             let place = Place { segment: index, line: line.number, offset: line.offset };
             let length = line.length;
             if let Err((fault, seq, witness)) = self.line(&line, place) {
+                self.report.sealed = false;
                 if fault == Fault::BadLine && is_last && line.is_torn() && lines.is_at_end()? {
                     self.notes.torn_bytes = if self.terms.is_live { 0 } else { length };
-                    self.report.sealed = false;
                     return Ok(true);
                 }
-                self.report.sealed = false;
                 let found = Finding { fault, seq, place, last_good: self.last_good(), witness };
                 // What was denied before is the first thing that is wrong.
                 self.report.finding = self.suspect.take().or(Some(found));
