@@ -104,7 +104,10 @@ impl Claims {
     }
 
     pub(super) fn sort(mut self) -> Self {
-        self.sorted.extend(std::mem::take(&mut self.kept));
+        // In the room that the copies have: there may be many of them.
+        let few = std::mem::replace(&mut self.sorted, Vec::from(std::mem::take(&mut self.kept)));
+        self.sorted.reserve_exact(few.len());
+        self.sorted.extend(few);
         self.sorted.sort_unstable();
         self.sorted.dedup_by_key(|claim| (claim.seq, claim.hash, claim.own));
         self
