@@ -10,15 +10,16 @@ use vestibule_testkit::Origin;
 
 /// Clients at once.
 const CLIENTS: usize = 8;
+/// Of one log: each time all of it is read again.
+const DEATHS: u64 = 6;
 /// The longest life of a process.
 const LIFE: u64 = 250;
 
 /// AUD-13, a dozen times with every run of the tests.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn short() {
-    let deaths = number("CRASHES").unwrap_or(12);
     for mode in ["open", "closed"] {
-        World::run(mode, deaths / 2, seed(mode)).await;
+        World::run(mode, DEATHS, seed(mode)).await;
     }
 }
 
@@ -27,8 +28,10 @@ async fn short() {
 #[ignore = "takes minutes"]
 async fn long() {
     let deaths = number("CRASHES").unwrap_or(400);
-    for mode in ["open", "closed"] {
-        World::run(mode, deaths / 2, seed(mode)).await;
+    for _ in 0..deaths / (2 * DEATHS) {
+        for mode in ["open", "closed"] {
+            World::run(mode, DEATHS, seed(mode)).await;
+        }
     }
 }
 
@@ -57,14 +60,18 @@ impl World {
     async fn run(mode: &'static str, deaths: u64, seed: u64) {
         let mut random = fastrand::Rng::with_seed(seed);
         let receiver = Receiver::taking();
-        let lines =
-            format!("on_error = \"{mode}\"\nrotate_bytes = \"64KiB\"\ncheckpoint = \"1s\"\n{}", receiver.toml());
+        let lines = format!(
+            "on_error = \"{mode}\"\ntimeout = \"30s\"\nrotate_bytes = \"64KiB\"\ncheckpoint = \"1s\"\n{}",
+            receiver.toml()
+        );
         let world = Self { trail: Trail::new(), origin: Origin::returning(200, "ok"), receiver, lines, mode };
         let next = Arc::new(AtomicUsize::new(0));
         let acknowledged = Acknowledged::default();
         for _ in 0..deaths {
             world.live_and_die(Duration::from_millis(random.u64(1..LIFE)), &next, &acknowledged).await;
             world.check_the_dead(&acknowledged.lock());
+            let verified = world.trail.verify(&[]).await;
+            assert_eq!(verified.code, Some(0), "{verified:?}");
         }
         let acknowledged = acknowledged.lock().clone();
         world.check_the_living(&acknowledged).await;
@@ -125,6 +132,8 @@ impl World {
         let mut proxy = self.trail.proxy(&self.origin, &self.lines).await;
         proxy.sigterm();
         assert!(proxy.wait_exit().await.success());
+        let verified = self.trail.verify(&["--sealed"]).await;
+        assert_eq!(verified.code, Some(0), "{verified:?}");
         let log = self.trail.log();
         assert_eq!(log.torn_bytes, 0);
         let phases = by_order(&log);

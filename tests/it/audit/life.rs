@@ -33,11 +33,17 @@ async fn a_clean_stop_seals_the_log_and_a_kill_does_not() {
     proxy.sigterm();
     assert!(proxy.wait_exit().await.success());
     assert!(last_segment_is_final(&trail));
+    let verified = trail.verify(&["--sealed"]).await;
+    assert_eq!(verified.code, Some(0), "{verified:?}");
     let mut proxy = trail.proxy(&origin, "").await;
     proxy.post("/orders/1").await;
     trail.wait_for("request.finished", 2).await;
+    let beside_a_writer = trail.verify(&[]).await;
+    assert_eq!(beside_a_writer.code, Some(0), "{beside_a_writer:?}");
     proxy.kill().await;
     assert!(!last_segment_is_final(&trail));
+    let (verified, sealed) = (trail.verify(&[]).await, trail.verify(&["--sealed"]).await);
+    assert_eq!((verified.code, sealed.code), (Some(0), Some(1)), "{verified:?} {sealed:?}");
     let mut proxy = trail.proxy(&origin, "").await;
     let log = trail.wait_for("audit.recovered", 1).await;
     let recovered = log.the("audit.recovered");
@@ -245,6 +251,9 @@ async fn a_broken_segment_stays_and_is_said_to_be_broken() {
         let good = log.events.len() - 1;
         let new = std::fs::read_to_string(segment(&trail, 1)).expect("a new segment");
         let new: Vec<Value> = new.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+        let verified = trail.verify(&[]).await;
+        assert_eq!(verified.code, Some(1), "{verified:?}");
+        assert!(verified.stderr.contains(&format!("error: hash_mismatch at seq {good}\n")), "{verified:?}");
         assert_eq!((told(&new[0]["event"], "broken_at"), &new[0]["seq"]), (&json!(good - 1), &json!(good)));
         let batches = receiver.wait_for("audit.checkpoint", 1).await;
         let mut expected = log.events.clone();
@@ -307,6 +316,9 @@ async fn segments_rotate_and_go_once_they_are_old_and_delivered() {
         "what went had been delivered"
     );
     assert!(receiver::taken_ids(&all).is_sorted());
+    let verified = trail.verify(&["--sealed"]).await;
+    assert_eq!(verified.code, Some(0), "{verified:?}");
+    assert!(verified.stdout.contains(&format!("starts_at {} (pruned)", log.first_seq)), "{verified:?}");
     // Copies of checkpoints that are gone from the log go with them.
     let copies = std::fs::read_to_string(trail.dir().join("checkpoints.jsonl")).expect("copies");
     let oldest = Checkpoint::of_event(copies.lines().next().expect("one").as_bytes()).expect("a checkpoint");

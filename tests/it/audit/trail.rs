@@ -1,6 +1,7 @@
 //! A log on disk, read as anybody may who has the files. What is read is always checked.
 
 use super::ORDERS;
+use crate::config::{Ran, vestibule};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -63,6 +64,11 @@ impl Trail {
     /// What is on disk now.
     pub fn log(&self) -> Log {
         Log::read(&self.dir())
+    }
+
+    /// `vestibule audit verify` of it.
+    pub async fn verify(&self, args: &[&str]) -> Ran {
+        vestibule(self.0.path(), &[&["audit", "verify", "audit"], args].concat()).await
     }
 
     /// Waits until the log satisfies `until`.
