@@ -296,14 +296,14 @@ async fn segments_rotate_and_go_once_they_are_old_and_delivered() {
         }
     };
     fill(&proxy, 150).await;
-    let log = trail.wait("segments to go", |log| log.count("audit.pruned") > 0 && log.first_seq > 0).await;
+    trail.wait("segments to go", |log| log.count("audit.pruned") > 0 && log.first_seq > 0).await;
+    proxy.sigterm();
+    proxy.wait_exit().await;
+    let log = trail.log();
     let pruned: Vec<&Value> = log.of("audit.pruned");
     let last = pruned.last().expect("one");
     assert_eq!(told(last, "last_seq").as_u64().expect("a number") + 1, log.first_seq);
     assert_eq!(kind(&log.events[0]), "audit.segment");
-    proxy.sigterm();
-    proxy.wait_exit().await;
-    let log = trail.log();
     let all = receiver
         .wait("everything", |batches| {
             receiver::taken_ids(batches).last().map(String::as_str) == log.ids().last().copied()
