@@ -13,8 +13,7 @@ pub const MAX_INTEGER: u64 = (1 << 53) - 1;
 pub fn string(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
     let mut rest = text.as_bytes();
-    // Most texts hold nothing to escape, and one look says so.
-    while let Some(at) = rest.iter().position(|byte| needs_escape(*byte)) {
+    while let Some(at) = first_to_escape(rest) {
         out.extend_from_slice(&rest[..at]);
         match short_escape(rest[at]) {
             None | Some(b'u') => out.extend_from_slice(format!("\\u{:04x}", rest[at]).as_bytes()),
@@ -24,6 +23,16 @@ pub fn string(out: &mut Vec<u8>, text: &str) {
     }
     out.extend_from_slice(rest);
     out.push(b'"');
+}
+
+/// Where the first byte stands that needs an escape. Most texts have none, so whole blocks are looked at without a branch
+/// a byte.
+fn first_to_escape(bytes: &[u8]) -> Option<usize> {
+    const BLOCK: usize = 16;
+    let clean =
+        bytes.chunks_exact(BLOCK).take_while(|block| !block.iter().fold(false, |any, byte| any | needs_escape(*byte)));
+    let from = clean.count() * BLOCK;
+    bytes[from..].iter().position(|byte| needs_escape(*byte)).map(|at| from + at)
 }
 
 fn needs_escape(byte: u8) -> bool {
@@ -247,6 +256,17 @@ mod tests {
         let text = r#"{"a":{"\n":"\u0001\"\\/","z":true,"é":null},"b":[1,-2,"1.5","9007199254740992"]}"#;
         assert_eq!(written(&event), text);
         assert!(is_object(text.as_bytes()));
+    }
+
+    #[test]
+    fn an_escape_is_found_wherever_it_stands() {
+        for at in 0..50 {
+            let mut text = "x".repeat(50);
+            text.replace_range(at..=at, "\"");
+            let mut out = Vec::new();
+            string(&mut out, &text);
+            assert_eq!(out, format!("\"{}\\\"{}\"", "x".repeat(at), "x".repeat(49 - at)).as_bytes());
+        }
     }
 
     #[test]

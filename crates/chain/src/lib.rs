@@ -27,7 +27,7 @@ pub use follow::Follower;
 pub use head::{OPEN_IDS, SegmentHead};
 pub use read::{Ending, Line, Lines};
 pub use record::{BadLine, MAX_LINE, Record, append, event_time, event_type};
-pub use stamp::{millis, parse as parse_time, rfc3339};
+pub use stamp::{millis, parse as parse_time, rfc3339, write_rfc3339};
 
 /// What every type of event begins with.
 pub const TYPE_PREFIX: &str = "io.vestibule.";

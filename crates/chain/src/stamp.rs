@@ -10,6 +10,15 @@ pub fn millis(time: SystemTime) -> u64 {
 
 /// `2026-11-22T10:03:11.482Z`; a year beyond 9999 is written as its last moment.
 pub fn rfc3339(millis: u64) -> String {
+    stamp(millis).iter().copied().map(char::from).collect()
+}
+
+/// The same, behind what is written already.
+pub fn write_rfc3339(out: &mut Vec<u8>, millis: u64) {
+    out.extend_from_slice(&stamp(millis));
+}
+
+fn stamp(millis: u64) -> [u8; 24] {
     const LAST: u64 = 253_402_300_799_999;
     let millis = millis.min(LAST);
     let (seconds, millis) = (millis / 1000, millis % 1000);
@@ -26,7 +35,7 @@ pub fn rfc3339(millis: u64) -> String {
             value /= 10;
         }
     }
-    text.iter().copied().map(char::from).collect()
+    text
 }
 
 /// Year, month and day of a day since 1970, in the Gregorian calendar. Eras of 400 years, with years that begin in March.

@@ -1,9 +1,9 @@
 //! A request body on its way past: copied as far as it may be kept, never held up.
 
+use crate::metadata::Body;
 use crate::redact::{MOST_BODY_BYTES, Omitted, Redactor};
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, header};
-use serde_json::{Map, Value};
 
 /// What of the body is kept.
 pub(crate) enum Capture {
@@ -39,20 +39,16 @@ impl Capture {
         }
     }
 
-    /// What is said of it.
-    pub(crate) fn finish(&mut self, redactor: &Redactor, metadata: &mut Map<String, Value>) {
-        let omitted = match std::mem::replace(self, Self::Absent) {
-            Self::Absent => return,
-            Self::Omitted(why) => why,
+    /// What is told of it.
+    pub(crate) fn finish(&mut self, redactor: &Redactor) -> Body {
+        match std::mem::replace(self, Self::Absent) {
+            Self::Absent => Body::Absent,
+            Self::Omitted(why) => Body::Omitted(why),
             Self::Copying { content_type, content_encoding, bytes } => {
-                let field = |value: &Option<HeaderValue>| value.as_ref().map(|value| value.as_bytes().to_vec());
-                match redactor.body(field(&content_type).as_deref(), field(&content_encoding).as_deref(), &bytes) {
-                    Ok(body) => return drop(metadata.insert("body".to_owned(), body)),
-                    Err(omitted) => omitted,
-                }
+                let field = |value: Option<&HeaderValue>| value.map(|value| value.as_bytes().to_vec());
+                let (kind, coding) = (field(content_type.as_ref()), field(content_encoding.as_ref()));
+                redactor.body(kind.as_deref(), coding.as_deref(), &bytes).map_or_else(Body::Omitted, Body::Kept)
             }
-        };
-        metadata.insert("body".to_owned(), Value::Null);
-        metadata.insert("body_omitted".to_owned(), omitted.as_str().into());
+        }
     }
 }

@@ -1,10 +1,12 @@
 //! An event before it has its place in the log: everything but its id and its position. Pure.
 
 use crate::identity::{Actor, Client};
-use serde_json::{Map, Value};
+use crate::members::Members;
+use crate::metadata::Metadata;
+use serde_json::Value;
 use std::borrow::Cow;
 use uuid::Uuid;
-use vestibule_chain::{ChainId, TYPE_PREFIX, canonical, rfc3339};
+use vestibule_chain::{ChainId, TYPE_PREFIX, canonical, write_rfc3339};
 
 /// Version of the members of `data`.
 const SCHEMA: u64 = 1;
@@ -51,8 +53,8 @@ pub(crate) struct Data<'a> {
     pub(crate) route: Option<&'a str>,
     pub(crate) outcome: &'static str,
     pub(crate) status: Option<u16>,
-    pub(crate) client: Option<Cow<'a, Client>>,
-    pub(crate) metadata: Map<String, Value>,
+    pub(crate) client: Option<Client>,
+    pub(crate) metadata: Metadata,
     /// Of a request.
     pub(crate) request: Option<RequestData>,
 }
@@ -83,7 +85,7 @@ impl Draft {
         let mut written = data.write(Size::Whole);
         let subject = data.resource.into_owned();
         if written.len() + subject.len() + AROUND > MAX_EVENT {
-            let bare = Data { metadata: Map::new(), resource: Cow::Borrowed(&subject), ..data };
+            let bare = Data { metadata: Metadata::default(), resource: Cow::Borrowed(&subject), ..data };
             written = bare.write(Size::Truncated);
             return Self { kind, action: bare.action, at_ms, mark, subject, data: written };
         }
@@ -115,7 +117,7 @@ impl Draft {
         out.extend_from_slice(b"\",\"specversion\":\"1.0\",\"subject\":");
         canonical::string(out, &self.subject);
         out.extend_from_slice(b",\"time\":\"");
-        out.extend_from_slice(rfc3339(self.at_ms).as_bytes());
+        write_rfc3339(out, self.at_ms);
         out.extend_from_slice(b"\",\"type\":\"");
         out.extend_from_slice(TYPE_PREFIX.as_bytes());
         out.extend_from_slice(self.kind.as_bytes());
@@ -133,7 +135,7 @@ impl Data<'_> {
     /// Members in the order of their names.
     fn write(&self, size: Size) -> Vec<u8> {
         let mut out = Vec::with_capacity(USUAL);
-        let mut members = Members { out: &mut out, first: true };
+        let mut members = Members::new(&mut out);
         members.text("action", &self.action);
         members.with("actor", |out| self.actor.write(out));
         if let Some(end) = self.end() {
@@ -145,18 +147,16 @@ impl Data<'_> {
         if let Some(end) = self.end() {
             members.number("duration_us", end.duration_us);
         }
-        members.with("metadata", |out| canonical_map(out, &self.metadata));
-        members.text("outcome", self.outcome);
+        members.json("metadata", self.metadata.json());
+        members.plain("outcome", self.outcome);
         if let Some(request) = &self.request {
-            members.with("replayed", |out| {
-                out.extend_from_slice(if request.replayed { b"true" } else { b"false" });
-            });
+            members.json("replayed", if request.replayed { b"true" } else { b"false" });
         }
         if let Some(end) = self.end() {
             members.number("request_bytes", end.request_bytes);
         }
         if let Some(request) = &self.request {
-            members.text("request_id", request.request_id.hyphenated().encode_lower(&mut Uuid::encode_buffer()));
+            members.plain("request_id", request.request_id.hyphenated().encode_lower(&mut Uuid::encode_buffer()));
         }
         members.text("resource", &self.resource);
         if let Some(end) = self.end() {
@@ -164,77 +164,34 @@ impl Data<'_> {
         }
         match self.route {
             Some(route) => members.text("route", route),
-            None => members.with("route", |out| out.extend_from_slice(b"null")),
+            None => members.json("route", b"null"),
         }
         members.number("schema", SCHEMA);
         if let Some(request) = &self.request {
-            members.text("started_at", &rfc3339(request.started_ms));
+            members.with("started_at", |out| {
+                out.push(b'"');
+                write_rfc3339(out, request.started_ms);
+                out.push(b'"');
+            });
         }
         match self.status {
             Some(status) => members.number("status", status.into()),
-            None => members.with("status", |out| out.extend_from_slice(b"null")),
+            None => members.json("status", b"null"),
         }
         if let Some(request) = &self.request {
             let digits = Uuid::from_u128(request.trace_id).simple();
-            members.text("trace_id", digits.encode_lower(&mut Uuid::encode_buffer()));
+            members.plain("trace_id", digits.encode_lower(&mut Uuid::encode_buffer()));
         }
         if size == Size::Truncated {
-            members.with("truncated", |out| out.extend_from_slice(b"true"));
+            members.json("truncated", b"true");
         }
-        out.push(b'}');
+        members.end();
         out
     }
 
     fn end(&self) -> Option<&EndData> {
         self.request.as_ref()?.end.as_ref()
     }
-}
-
-/// An object, member after member; their names hold nothing to escape.
-struct Members<'a> {
-    out: &'a mut Vec<u8>,
-    first: bool,
-}
-
-impl Members<'_> {
-    fn with(&mut self, name: &'static str, value: impl FnOnce(&mut Vec<u8>)) {
-        self.out.extend_from_slice(if self.first { b"{\"" } else { b",\"" });
-        self.first = false;
-        self.out.extend_from_slice(name.as_bytes());
-        self.out.extend_from_slice(b"\":");
-        value(self.out);
-    }
-
-    fn text(&mut self, name: &'static str, value: &str) {
-        self.with(name, |out| canonical::string(out, value));
-    }
-
-    /// Larger than every reader keeps exact: a string.
-    fn number(&mut self, name: &'static str, value: u64) {
-        self.with(name, |out| {
-            let mut digits = itoa::Buffer::new();
-            let digits = digits.format(value);
-            match value {
-                ..=canonical::MAX_INTEGER => out.extend_from_slice(digits.as_bytes()),
-                _ => canonical::string(out, digits),
-            }
-        });
-    }
-}
-
-fn canonical_map(out: &mut Vec<u8>, map: &Map<String, Value>) {
-    if map.is_empty() {
-        return out.extend_from_slice(b"{}");
-    }
-    let mut members: Vec<_> = map.iter().collect();
-    members.sort_unstable_by(|a, b| a.0.cmp(b.0));
-    for (at, (name, value)) in members.into_iter().enumerate() {
-        out.push(if at == 0 { b'{' } else { b',' });
-        canonical::string(out, name);
-        out.push(b':');
-        canonical::value(out, value);
-    }
-    out.push(b'}');
 }
 
 #[cfg(test)]
@@ -251,7 +208,6 @@ mod tests {
     }
 
     fn whole(metadata: Value) -> Draft {
-        let Value::Object(metadata) = metadata else { panic!("an object") };
         let end = EndData { duration_us: 7, attempts: 1, request_bytes: u64::MAX, response_bytes: 3 };
         let data = Data {
             action: "auth.login".into(),
@@ -259,7 +215,7 @@ mod tests {
             route: Some("login"),
             outcome: "success",
             status: Some(200),
-            metadata,
+            metadata: metadata.into(),
             request: Some(RequestData {
                 request_id: Uuid::nil(),
                 trace_id: 255,

@@ -3,8 +3,9 @@
 use crate::draft::{Data, Draft, Mark};
 use crate::fold::{Folded, Key, Tally, Told};
 use crate::identity::Actor;
+use crate::metadata::Metadata;
 use crate::shared::{Shared, Trail};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use std::borrow::Cow;
 use std::sync::Weak;
 use std::time::Duration;
@@ -84,16 +85,16 @@ impl Shared {
             Told::Kind(key, tally) => (key.event, *tally),
             Told::Overflow(event, tally) => (*event, *tally),
         };
-        let mut metadata = object(json!({
+        let mut metadata = json!({
             "count": count, "first_seen": rfc3339(first_ms), "last_seen": rfc3339(last_ms),
-        }));
+        });
         let (route, client) = match told {
             Told::Kind(key, _) => {
-                metadata.insert(event.reason_member().to_owned(), key.reason.as_ref().into());
-                (Some(&*key.route), Some(Cow::Owned(self.identities.client(key.client))))
+                metadata[event.reason_member()] = key.reason.as_ref().into();
+                (Some(&*key.route), Some(self.identities.client(key.client)))
             }
             Told::Overflow(..) => {
-                metadata.insert("overflow".to_owned(), true.into());
+                metadata["overflow"] = true.into();
                 (None, None)
             }
         };
@@ -104,7 +105,7 @@ impl Shared {
             route,
             outcome: "denied",
             client,
-            metadata,
+            metadata: metadata.into(),
             ..Data::default()
         };
         Draft::new(event.as_str(), last_ms, Mark::None, data)
@@ -118,14 +119,14 @@ impl Shared {
             "seq": at.next_seq,
             "hash": at.hash.to_string(),
         });
-        self.of_system(kind, "process".into(), "success", object(metadata))
+        self.of_system(kind, "process".into(), "success", metadata.into())
     }
 
     fn of_reload(&self, running: Running<'_>, outcome: &'static str, errors: &[Value]) -> Draft {
         let metadata = json!({
             "generation": running.generation, "config_hash": running.config_hash, "errors": errors,
         });
-        self.of_system("config.reloaded", "config".into(), outcome, object(metadata))
+        self.of_system("config.reloaded", "config".into(), outcome, metadata.into())
     }
 
     fn of_admin(&self, act: AdminAct<'_>) -> Draft {
@@ -140,7 +141,7 @@ impl Shared {
             resource: format!("admin:{}", act.path).into(),
             outcome,
             status: Some(act.status.as_u16()),
-            metadata: object(json!({ "method": act.method.as_str() })),
+            metadata: json!({ "method": act.method.as_str() }).into(),
             ..Data::default()
         };
         Draft::new("admin.action", millis(self.clock.wall()), Mark::None, data)
@@ -151,7 +152,7 @@ impl Shared {
         kind: &'static str,
         resource: Cow<'_, str>,
         outcome: &'static str,
-        metadata: Map<String, Value>,
+        metadata: Metadata,
     ) -> Draft {
         let data = Data { action: kind.into(), actor: Actor::SYSTEM, resource, outcome, metadata, ..Data::default() };
         Draft::new(kind, millis(self.clock.wall()), Mark::None, data)
@@ -170,12 +171,5 @@ pub(crate) async fn tell_windows(trail: Weak<Trail>) {
         if let Some(latest) = latest {
             latest.tell_window(&trail);
         }
-    }
-}
-
-fn object(value: Value) -> Map<String, Value> {
-    match value {
-        Value::Object(members) => members,
-        _ => Map::new(),
     }
 }

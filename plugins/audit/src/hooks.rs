@@ -4,13 +4,12 @@
 use crate::capture::Capture;
 use crate::config::OnError;
 use crate::draft::{Data, Draft, EndData, Mark, RequestData};
-use crate::identity::Client;
 use crate::log::queue::Pushed;
+use crate::metadata::{Asked, Metadata, Told};
 use crate::outcome::Outcome;
 use crate::shared::{Shared, Trail};
 use bytes::Bytes;
 use http::{Method, StatusCode, header};
-use serde_json::{Map, Value};
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,10 +25,7 @@ pub(crate) struct Exchange {
     started_ms: u64,
     action: String,
     resource: String,
-    /// Once a record named it.
-    client: Option<Client>,
-    /// `method`, `query` and `headers`.
-    asked: Map<String, Value>,
+    asked: Asked,
     capture: Capture,
     /// Whether a record says that it begins.
     announces: bool,
@@ -43,12 +39,6 @@ impl Exchange {
         let method = request.method.as_str();
         let fields = request.fields.map();
         let redactor = &shared.redactor;
-        let mut asked = Map::new();
-        asked.insert("method".to_owned(), method.into());
-        if let Some((_, query)) = request.target.split_once('?') {
-            asked.insert("query".to_owned(), redactor.query(query));
-        }
-        asked.insert("headers".to_owned(), redactor.headers(fields));
         let reads = matches!(*request.method, Method::GET | Method::HEAD | Method::OPTIONS);
         let upgrades = fields.contains_key(header::UPGRADE);
         Some(Self {
@@ -58,17 +48,15 @@ impl Exchange {
             started_ms: millis(shared.clock.wall()),
             action: plan.action.fill(&plan.path, request.path, method, redactor),
             resource: plan.resource.fill(&plan.path, request.path, method, redactor),
-            client: None,
-            asked,
+            asked: Asked::new(redactor, request),
             capture: Capture::new(shared.capture_body, request.body_length, fields),
             announces: !reads || upgrades || shared.on_error == OnError::Closed,
             announced: false,
         })
     }
 
-    fn draft(&mut self, kind: &'static str, mark: Mark, facts: &Facts, said: Said) -> Draft {
-        let shared = Arc::clone(&self.shared);
-        let client = self.client.get_or_insert_with(|| shared.identities.client(facts.address()));
+    fn draft(&self, kind: &'static str, mark: Mark, facts: &Facts, said: Said) -> Draft {
+        let shared = &self.shared;
         let request = RequestData {
             request_id: self.request_id,
             trace_id: facts.trace().trace_id,
@@ -77,13 +65,13 @@ impl Exchange {
             end: said.end,
         };
         let data = Data {
-            action: Cow::Owned(self.action.clone()),
+            action: Cow::Owned(said.action),
             actor: shared.identities.actor(facts.principal().map(|principal| &**principal)),
-            resource: Cow::Borrowed(&self.resource),
+            resource: Cow::Owned(said.resource),
             route: Some(shared.route_name(facts.route())),
             outcome: said.outcome,
             status: said.status,
-            client: Some(Cow::Borrowed(client)),
+            client: Some(shared.identities.client(facts.address())),
             metadata: said.metadata,
             request: Some(request),
         };
@@ -96,7 +84,14 @@ impl Exchange {
         if closed && self.trail.log.fails() {
             return Soon::Now(Flow::respond(unavailable("the audit log cannot be written")));
         }
-        let said = Said { outcome: "unknown", status: None, metadata: self.asked.clone(), end: None };
+        let said = Said {
+            action: self.action.clone(),
+            resource: self.resource.clone(),
+            outcome: "unknown",
+            status: None,
+            metadata: self.asked.metadata(&Told::default()),
+            end: None,
+        };
         let draft = self.draft("request.started", Mark::Opens(self.request_id), facts, said);
         let pushed = self.trail.log.push(draft);
         self.announced = pushed != Pushed::Lost;
@@ -116,9 +111,11 @@ impl Exchange {
 
 /// What one record says beyond what all of a request say.
 struct Said {
+    action: String,
+    resource: String,
     outcome: &'static str,
     status: Option<u16>,
-    metadata: Map<String, Value>,
+    metadata: Metadata,
     end: Option<EndData>,
 }
 
@@ -142,25 +139,30 @@ impl Hooks for Exchange {
             return Soon::Now(());
         }
         let outcome = Outcome::of(end);
-        let mut metadata = std::mem::take(&mut self.asked);
-        self.capture.finish(&self.shared.redactor, &mut metadata);
-        if let Some(by) = outcome.denied_by {
-            metadata.insert("denied_by".to_owned(), by.into());
-            if let Some(problem) = end.problem {
-                metadata.insert("problem".to_owned(), problem.into());
-            }
-        }
         let keyed = line.fields().iter().find(|(name, _)| *name == "idempotency");
-        if let Some((_, Field::Text(outcome))) = keyed {
-            metadata.insert("idempotency".to_owned(), outcome.as_ref().into());
-        }
+        let metadata = self.asked.metadata(&Told {
+            body: self.capture.finish(&self.shared.redactor),
+            denied_by: outcome.denied_by,
+            problem: end.problem.filter(|_| outcome.denied_by.is_some()),
+            idempotency: match keyed {
+                Some((_, Field::Text(outcome))) => Some(outcome),
+                _ => None,
+            },
+        });
         let end = EndData {
             duration_us: u64::try_from(end.duration.as_micros()).unwrap_or(u64::MAX),
             attempts: end.attempts.len() as u64,
             request_bytes: end.request_bytes,
             response_bytes: end.response_bytes,
         };
-        let said = Said { outcome: outcome.word, status: outcome.status, metadata, end: Some(end) };
+        let said = Said {
+            action: std::mem::take(&mut self.action),
+            resource: std::mem::take(&mut self.resource),
+            outcome: outcome.word,
+            status: outcome.status,
+            metadata,
+            end: Some(end),
+        };
         let mark = if self.announced { Mark::Closes(self.request_id) } else { Mark::None };
         let draft = self.draft("request.finished", mark, facts, said);
         // What cannot be queued is counted, and the log will say so.

@@ -11,6 +11,8 @@ mod fold;
 mod hooks;
 mod identity;
 mod log;
+mod members;
+mod metadata;
 mod metrics;
 mod outcome;
 mod redact;

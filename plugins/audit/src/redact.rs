@@ -43,6 +43,8 @@ pub const TRUNCATED: &str = "[truncated]";
 #[derive(Clone, Debug)]
 pub struct Redactor {
     names: Names,
+    /// Which of the header fields that are kept have such a name.
+    fields: [bool; fields::COUNT],
 }
 
 /// Why a request has no body in its record.
@@ -63,7 +65,9 @@ pub enum Omitted {
 impl Redactor {
     /// One that hides names in which an entry occurs, and what looks like a secret.
     pub fn new<'a>(entries: impl IntoIterator<Item = &'a str>) -> Self {
-        Self { names: Names::new(entries) }
+        let names = Names::new(entries);
+        let fields = fields::KEPT.each_ref().map(|field| names.hide(&Name::of(field.as_str())));
+        Self { names, fields }
     }
 
     /// Whether the value of this name goes whole: lower-cased and stripped to letters and digits it contains an entry
@@ -108,14 +112,15 @@ impl Redactor {
     }
 
     /// The first 32 pairs of a query, decoded once and then judged like members of an object: names to a string, or to
-    /// an array of strings where a name occurs more than once. A member [`TRUNCATED`] stands for further pairs.
-    pub fn query(&self, query: &str) -> Value {
+    /// an array of strings where a name occurs more than once. A member [`TRUNCATED`] stands for further pairs. A
+    /// canonical JSON object.
+    pub fn query(&self, query: &str) -> Vec<u8> {
         query::redact(Budget::default().scope(self), query)
     }
 
     /// `content-type`, `accept`, and the origins in `origin` and `referer`, as far as they are there. No other field is
-    /// ever kept.
-    pub fn headers(&self, headers: &HeaderMap) -> Value {
+    /// ever kept. A canonical JSON object.
+    pub fn headers(&self, headers: &HeaderMap) -> Vec<u8> {
         fields::redact(Budget::default().scope(self), headers)
     }
 }

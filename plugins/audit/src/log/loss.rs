@@ -118,16 +118,12 @@ impl Loss {
 
 /// A record of the log about itself.
 pub(crate) fn own(kind: &'static str, now_ms: u64, metadata: Value) -> Draft {
-    let metadata = match metadata {
-        Value::Object(members) => members,
-        _ => Map::new(),
-    };
     let data = Data {
         action: kind.into(),
         actor: Actor::SYSTEM,
         resource: "log".into(),
         outcome: "success",
-        metadata,
+        metadata: metadata.into(),
         ..Data::default()
     };
     Draft::new(kind, now_ms, Mark::None, data)

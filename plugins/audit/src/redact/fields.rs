@@ -1,25 +1,34 @@
 //! Header fields: the few that are kept, and what the fields of a body say.
 
+use super::REDACTED;
 use super::scope::Scope;
+use crate::members::Members;
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, ORIGIN, REFERER};
 use http::uri::Uri;
-use serde_json::{Map, Value};
+use std::borrow::Cow;
+use vestibule_chain::canonical;
 
-/// `content-type`, `accept`, and the origins in `origin` and `referer`; of repeated fields the first.
-pub(super) fn redact(scope: Scope<'_>, headers: &HeaderMap) -> Value {
-    let text = |name: &HeaderName| Some(String::from_utf8_lossy(headers.get(name)?.as_bytes()).into_owned());
-    let of_uri = |name: &HeaderName| origin(headers.get(name)?.as_bytes());
-    let fields = [
-        (CONTENT_TYPE, text(&CONTENT_TYPE)),
-        (ACCEPT, text(&ACCEPT)),
-        (ORIGIN, of_uri(&ORIGIN)),
-        (REFERER, of_uri(&REFERER)),
-    ];
-    let kept = fields.into_iter().filter_map(|(name, value)| {
-        let value = scope.named(name.as_str(), &value?).into_owned();
-        Some((name.as_str().to_owned(), Value::String(value)))
-    });
-    Value::Object(kept.collect::<Map<_, _>>())
+/// How many fields are kept.
+pub(super) const COUNT: usize = 4;
+/// The fields that are kept, sorted; of the last two the origin alone.
+pub(super) static KEPT: [HeaderName; COUNT] = [ACCEPT, CONTENT_TYPE, ORIGIN, REFERER];
+
+/// An object of the fields that are kept; of repeated fields the first.
+pub(super) fn redact(scope: Scope<'_>, headers: &HeaderMap) -> Vec<u8> {
+    let mut kept = Vec::new();
+    let mut members = Members::new(&mut kept);
+    for (name, hidden) in KEPT.iter().zip(scope.redactor.fields) {
+        let Some(value) = headers.get(name).map(|value| value.as_bytes()) else { continue };
+        let value = match *name {
+            ORIGIN | REFERER => origin(value).map(Cow::Owned),
+            _ => Some(String::from_utf8_lossy(value)),
+        };
+        let Some(value) = value else { continue };
+        let value = if hidden { Cow::Borrowed(REDACTED) } else { scope.text(&value) };
+        members.under(name.as_str(), |out| canonical::string(out, &value));
+    }
+    members.end();
+    kept
 }
 
 /// Scheme, host and port without user information (RFC 6454 section 6.1), or `null`; nothing of what is neither.
@@ -58,14 +67,14 @@ mod tests {
     use super::*;
     use crate::redact::Redactor;
     use http::HeaderValue;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     fn headers(fields: &[(&'static str, &str)]) -> Value {
         let mut map = HeaderMap::new();
         for (name, value) in fields {
             map.append(*name, HeaderValue::from_bytes(value.as_bytes()).expect("a field value"));
         }
-        Redactor::new(["cookie", "accept-x", "token"]).headers(&map)
+        serde_json::from_slice(&Redactor::new(["cookie", "accept-x", "token"]).headers(&map)).expect("JSON")
     }
 
     /// AUD-08: no field is kept that could carry a secret of its own.

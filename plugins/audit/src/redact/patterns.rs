@@ -31,6 +31,24 @@ const PATTERNS: [(Next, &str); 6] = [
     (phone::next, PHONE),
 ];
 
+/// Whether the text can hold no span, nor JSON, nor anything to fold: it has no byte that every `@`, `+`, blank, bracket
+/// or escape of them needs, and fewer digits and dashes than the least of them.
+pub(super) fn is_plain(text: &str) -> bool {
+    let (mut digits, mut dashes) = (0, 0);
+    text.bytes().all(|byte| match byte {
+        b'a'..=b'z' | b'A'..=b'Z' | b'/' | b'*' | b':' | b';' | b',' | b'=' | b'_' | b'~' | b'!' => true,
+        b'0'..=b'9' => {
+            digits += 1;
+            digits < card::LEAST_DIGITS
+        }
+        b'-' => {
+            dashes += 1;
+            dashes < pem::DASHES
+        }
+        _ => false,
+    })
+}
+
 /// The text with every span replaced. A text with none is returned as it is; one that has some is returned folded.
 pub(super) fn replace(text: &str) -> Cow<'_, str> {
     let folded = fold(text);

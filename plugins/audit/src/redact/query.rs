@@ -3,35 +3,66 @@
 use super::names::Name;
 use super::scope::Scope;
 use super::{REDACTED, TRUNCATED};
+use crate::members::Members;
 use percent_encoding::percent_decode_str;
-use serde_json::{Map, Value};
+use std::borrow::Cow;
+use vestibule_chain::canonical;
 
 /// Most pairs that are kept.
 const MOST_PAIRS: usize = 32;
 
 /// Names to values. An object, since that is what a search in audit records asks for (`metadata.query.page`); a name
 /// that occurs again, or got the same placeholder as another, has an array.
-pub(super) fn redact(scope: Scope<'_>, query: &str) -> Value {
+pub(super) fn redact(scope: Scope<'_>, query: &str) -> Vec<u8> {
     let redactor = scope.redactor;
-    // Over all pairs: a label counts wherever it stands.
-    let hides_values = pairs(query).any(|(name, value)| Name::of(&name).is_label() && redactor.hides_name(&value));
-    let mut kept = Map::new();
-    for (name, value) in pairs(query).take(MOST_PAIRS) {
-        let kept_name = scope.text(&name);
-        let value = if hides_values && Name::of(&name).is_value() || redactor.hides_name(&name) {
-            REDACTED.into()
-        } else {
-            scope.named(&kept_name, &value).into()
-        };
-        add(&mut kept, kept_name.into_owned(), value);
+    let mut all = Vec::new();
+    let mut hides_values = false;
+    for (at, (name, value)) in pairs(query).enumerate() {
+        let judged = Name::of(&name);
+        // Over all pairs: a label counts wherever it stands.
+        hides_values |= judged.is_label() && redactor.hides_name(&value);
+        if at < MOST_PAIRS {
+            all.push((name, judged, value));
+        }
     }
+    let mut kept: Vec<_> = all
+        .iter()
+        .map(|(name, judged, value)| {
+            let kept_name = scope.text(name);
+            let hidden = hides_values && judged.is_value()
+            || redactor.names.hide(judged)
+            // What a placeholder says is judged as well.
+            || matches!(kept_name, Cow::Owned(_)) && redactor.hides_name(&kept_name);
+            (kept_name, if hidden { Cow::Borrowed(REDACTED) } else { scope.text(value) })
+        })
+        .collect();
     if pairs(query).nth(MOST_PAIRS).is_some() {
-        kept.insert(TRUNCATED.to_owned(), TRUNCATED.into());
+        kept.push((TRUNCATED.into(), TRUNCATED.into()));
     }
-    Value::Object(kept)
+    // Stable: values of one name stay in their order.
+    kept.sort_by(|a, b| a.0.cmp(&b.0));
+    let mut written = Vec::new();
+    let mut members = Members::new(&mut written);
+    for same in kept.chunk_by(|a, b| a.0 == b.0) {
+        members.under(&same[0].0, |out| values(out, same));
+    }
+    members.end();
+    written
 }
 
-fn pairs(query: &str) -> impl Iterator<Item = (String, String)> {
+/// The values of one name: a string, or an array of them.
+fn values(out: &mut Vec<u8>, same: &[(Cow<'_, str>, Cow<'_, str>)]) {
+    if let [(_, value)] = same {
+        return canonical::string(out, value);
+    }
+    for (at, (_, value)) in same.iter().enumerate() {
+        out.push(if at == 0 { b'[' } else { b',' });
+        canonical::string(out, value);
+    }
+    out.push(b']');
+}
+
+fn pairs(query: &str) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
     query.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         (decoded(name), decoded(value))
@@ -40,18 +71,13 @@ fn pairs(query: &str) -> impl Iterator<Item = (String, String)> {
 
 /// Decoded once. A leading `+` before a digit stays: that is the sign of a telephone number, by a sender who did not
 /// encode it.
-fn decoded(text: &str) -> String {
+fn decoded(text: &str) -> Cow<'_, str> {
+    if !text.contains(['+', '%']) {
+        return Cow::Borrowed(text);
+    }
     let sign = if matches!(text.as_bytes(), [b'+', b'0'..=b'9', ..]) { "+" } else { "" };
     let blanks = text[sign.len()..].replace('+', " ");
-    [sign, &percent_decode_str(&blanks).decode_utf8_lossy()].concat()
-}
-
-fn add(kept: &mut Map<String, Value>, name: String, value: Value) {
-    match kept.get_mut(&name) {
-        None => drop(kept.insert(name, value)),
-        Some(Value::Array(values)) => values.push(value),
-        Some(first) => *first = Value::Array(vec![first.take(), value]),
-    }
+    Cow::Owned([sign, &percent_decode_str(&blanks).decode_utf8_lossy()].concat())
 }
 
 #[cfg(test)]
@@ -60,7 +86,7 @@ mod tests {
     use serde_json::{Value, json};
 
     fn query(query: &str) -> Value {
-        Redactor::new(["password", "token", "secret", "card"]).query(query)
+        serde_json::from_slice(&Redactor::new(["password", "token", "secret", "card"]).query(query)).expect("JSON")
     }
 
     /// AUD-08: the name is judged as the application reads it.

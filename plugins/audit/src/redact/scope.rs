@@ -56,6 +56,9 @@ impl<'r> Scope<'r> {
     /// can make what is beside it look like a secret. Only the first round sees more than [`MOST_STRING_BYTES`], and
     /// each replaces characters that are in no placeholder and adds none, so they end.
     pub(super) fn text<'a>(self, text: &'a str) -> Cow<'a, str> {
+        if text.len() <= MOST_STRING_BYTES && patterns::is_plain(text) {
+            return Cow::Borrowed(text);
+        }
         let left = self.budget.0.get();
         let mut kept = match self.once(text) {
             unchanged @ Cow::Borrowed(_) if text.len() <= MOST_STRING_BYTES => return unchanged,
@@ -80,7 +83,8 @@ impl<'r> Scope<'r> {
         (self.depth < MOST_DEPTH).then_some(Self { depth: self.depth + 1, label: None, ..self })
     }
 
-    fn once<'a>(self, text: &'a str) -> Cow<'a, str> {
+    /// What a string that is short enough becomes, looked at by everything there is.
+    pub(super) fn once<'a>(self, text: &'a str) -> Cow<'a, str> {
         if let Some(inside) = self.json_in_string(text) {
             return Cow::Owned(inside);
         }

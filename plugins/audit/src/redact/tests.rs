@@ -21,3 +21,9 @@ fn body(text: &str) -> Result<Value, Omitted> {
 fn kept(text: &str) -> Value {
     body(text).expect("JSON")
 }
+
+fn kept_query(query: &str) -> Value {
+    let written = redactor().query(query);
+    assert!(vestibule_chain::canonical::is_object(&written), "{}", String::from_utf8_lossy(&written));
+    serde_json::from_slice(&written).expect("JSON")
+}

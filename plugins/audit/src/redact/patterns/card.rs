@@ -3,7 +3,9 @@
 use super::{escaped_separator, gap, run};
 use std::ops::Range;
 
-const LENGTHS: std::ops::RangeInclusive<usize> = 13..=19;
+const LENGTHS: std::ops::RangeInclusive<usize> = LEAST_DIGITS..=19;
+/// A text with fewer holds none.
+pub(super) const LEAST_DIGITS: usize = 13;
 /// Longest group that a dot may join to another; a longer one has to do with a decimal fraction.
 const MOST_DOTTED: usize = 6;
 

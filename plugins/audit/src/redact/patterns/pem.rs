@@ -5,6 +5,8 @@ use std::ops::Range;
 
 const BEGIN: &[u8] = b"-----BEGIN";
 const END: &[u8] = b"-----END";
+/// With which both begin.
+pub(super) const DASHES: usize = 5;
 
 /// From a BEGIN to its END or, without one, to the end of the text; from the last place known to an END without BEGIN.
 pub(super) fn next(text: &str, from: usize) -> Option<Range<usize>> {
