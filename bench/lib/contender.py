@@ -149,6 +149,15 @@ def bare(binary):
     return lambda _home, _shared, port, _admin, origin: [binary, f"127.0.0.1:{port}", f"127.0.0.1:{origin}", "1"]
 
 
+def secret(directory, name="secret"):
+    """A secret of 32 bytes that its owner alone can read; its path."""
+    path = os.path.join(directory, name)
+    with open(path, "w") as file:
+        file.write("0123456789abcdef0123456789abcdef")
+        os.fchmod(file.fileno(), 0o600)
+    return path
+
+
 def vestibule(binary, template, **more):
     """Vestibule with one worker and this configuration; `more` are further marks of the template."""
 
@@ -187,6 +196,7 @@ def contenders(bare_path, vestibule_path):
         ours("vestibule-off", "nothing on"),
         ours("vestibule-on", "trace, metrics, rate limit, ETag"),
         ours("vestibule-log", "the same and an access line"),
+        ours("vestibule-all", "every plugin"),
     ]
 
 

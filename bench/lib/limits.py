@@ -53,9 +53,6 @@ def unlimited(binary):
 @contextlib.contextmanager
 def store(bench):
     """A Redis beside the origin, and its URL."""
-    with open(f"{bench.directory}/secret", "w") as secret:
-        secret.write("0123456789abcdef0123456789abcdef")
-        os.fchmod(secret.fileno(), 0o600)
     with contender.redis(bench.directory, bench.cores) as running:
         yield running, f"redis://127.0.0.1:{running.port}"
 

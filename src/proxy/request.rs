@@ -185,6 +185,9 @@ async fn first_answer(
     exchange: &mut Exchange,
     until: usize,
 ) -> Result<Option<(AnsweredBy, Box<Response>)>> {
+    if exchange.story.entered >= until {
+        return Ok(None);
+    }
     // What a client sends behind a complete request is kept back below the parser, so that only its leaving is read. A
     // body that is still to come would be read instead: such a client is not watched.
     let is_complete = exchange.connection.expecting() == Expecting::Nothing;

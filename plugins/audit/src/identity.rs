@@ -24,8 +24,14 @@ pub(crate) struct Identities {
     keyed: Hmac<Sha256>,
     subject: Subject,
     /// The last client of each place; which place is an address's own.
-    remembered: Box<[Mutex<Option<(ClientAddress, Client)>>]>,
+    remembered: Box<[Mutex<Option<Named>>]>,
     places: RandomState,
+}
+
+/// A client and its name.
+struct Named {
+    address: ClientAddress,
+    client: Client,
 }
 
 /// Who did it.
@@ -113,8 +119,8 @@ impl Identities {
         let place = self.places.hash_one(address) as usize % REMEMBERED;
         let mut place = self.remembered[place].lock();
         match &*place {
-            Some((known, client)) if *known == address => client.clone(),
-            _ => place.insert((address, self.named_client(address))).1.clone(),
+            Some(named) if named.address == address => named.client.clone(),
+            _ => place.insert(Named { address, client: self.named_client(address) }).client.clone(),
         }
     }
 

@@ -3,6 +3,7 @@
 use super::REDACTED;
 use super::scope::Scope;
 use crate::members::Members;
+use http::HeaderValue;
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, ORIGIN, REFERER};
 use http::uri::Uri;
 use std::borrow::Cow;
@@ -18,7 +19,7 @@ pub(super) fn redact(scope: Scope<'_>, headers: &HeaderMap) -> Vec<u8> {
     let mut kept = Vec::new();
     let mut members = Members::new(&mut kept);
     for (name, hidden) in KEPT.iter().zip(scope.redactor.fields) {
-        let Some(value) = headers.get(name).map(|value| value.as_bytes()) else { continue };
+        let Some(value) = headers.get(name).map(HeaderValue::as_bytes) else { continue };
         let value = match *name {
             ORIGIN | REFERER => origin(value).map(Cow::Owned),
             _ => Some(String::from_utf8_lossy(value)),
