@@ -1,6 +1,7 @@
 """What it costs to know who is calling."""
 
 import base64
+import contextlib
 import hashlib
 import hmac
 import json
@@ -8,7 +9,7 @@ import os
 import statistics
 import time
 
-from . import contender, measure, turns
+from . import contender, keys, load, measure, turns
 
 SECRET = "0123456789abcdef0123456789abcdef"
 # Bytes of a token as identity providers make them.
@@ -17,6 +18,14 @@ AUTH = """[auth]
 algorithms = ["HS256"]
 secret_file = "{}/auth-secret"
 """
+# Keys that are fetched every five seconds, the least there is.
+FETCHED = """[auth]
+algorithms = ["ES256"]
+jwks_url = "{}"
+jwks_refresh = "5s"
+jwks_timeout = "2s"
+"""
+FETCH_SECONDS = 5
 
 
 def token():
@@ -56,4 +65,33 @@ def cost(bench, binary, rounds, count):
         "errors": errors,
         "says": f"over the plugin off: nobody in particular {over('plain'):.3f} × CPU, a remembered token of "
         f"{len(bearer)} bytes {over('token'):.3f} ×; {rounds} rounds, {errors} errors",
+    }
+
+
+def outage(bench, binary, rounds):
+    """p99 of one caller whose key is known: the key endpoint answers, and it takes connections and says nothing."""
+    endpoint = keys.Endpoint(bench.directory)
+    with contextlib.closing(endpoint):
+        bearer = endpoint.token()
+        build = contender.vestibule(binary, "vestibule-auth.toml", AUTH=FETCHED.format(endpoint.url))
+        with bench.start(contender.Contender("fetched", "", build, contender.built(binary))) as running:
+            # Long enough that each has a fetch in it.
+            timed = lambda: load.wrk(running.port, FETCH_SECONDS + 1, 1, bench.cores, "bearer.lua", (bearer,))  # noqa: E731
+            load.wrk(running.port, 1, 1, bench.cores, "bearer.lua", (bearer,))
+            samples = {True: [], False: []}
+            before = endpoint.fetched
+            for _ in range(rounds):
+                for hangs in samples:
+                    endpoint.hangs = hangs
+                    samples[hangs].append(timed())
+            verified = measure.sample(measure.metrics(running.admin), "vestibule_auth_decisions_total", outcome="token_cached")
+    p99 = {hangs: statistics.median(sample["p99_us"] for sample in each) for hangs, each in samples.items()}
+    errors = sum(sample["errors"] + sample["refused"] for each in samples.values() for sample in each)
+    return {
+        "rounds": {str(hangs): each for hangs, each in samples.items()},
+        "fetches": endpoint.fetched - before,
+        "verified": verified,
+        "errors": errors,
+        "says": f"p99 of a caller with a known key: {p99[False]:.0f} µs while the key endpoint answers, {p99[True]:.0f} µs while it "
+        f"hangs; {endpoint.fetched - before} fetches, {verified:.0f} verified, {rounds} rounds, {errors} errors",
     }

@@ -15,7 +15,7 @@ mod upward;
 use super::request;
 use super::response;
 use crate::answer::{answer, close_when_done};
-use crate::exchange::{Exchange, Story};
+use crate::exchange::{Exchange, Returning, Story};
 use crate::listener::connection::Expecting;
 use crate::proxy::failure;
 use bytes::{Bytes, BytesMut};
@@ -193,18 +193,15 @@ async fn survive(session: &mut Session, exchange: &mut Exchange, call: Call) -> 
             story.ended = Some(Ended::UpstreamError);
             Outcome::Failed(Box::new(failure::internal()))
         });
-        if let Err((mut story, closing, _)) = tell.send((story, closing, outcome)) {
-            if story.ended != Some(Ended::Drained) {
-                story.ended = Some(Ended::ClientGone);
-            }
-            story.close(closing).await;
-        }
+        // Whoever drops it, here or on the way, ends the exchange.
+        drop(tell.send((Returning::new(story, closing), outcome)));
     });
     tokio::select! {
         biased;
         told = told => {
-            let (story, closing, outcome) =
-                told.map_err(|_| Error::explain(ErrorType::InternalError, "a detached call vanished").into_in())?;
+            let vanished = || Error::explain(ErrorType::InternalError, "a detached call vanished").into_in();
+            let (returning, outcome) = told.map_err(|_| vanished())?;
+            let (story, closing) = returning.take().ok_or_else(vanished)?;
             exchange.take_back(story, closing);
             Ok(outcome)
         }

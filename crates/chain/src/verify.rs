@@ -121,7 +121,7 @@ impl Verifier {
             self.report.sealed &= self.report.finding.is_none();
         }
         let starts_at = self.head.map(|head| head.record.0).filter(|seq| *seq > 0);
-        let is_checked = !self.terms.keys.is_empty();
+        let is_checked = !self.terms.keys.is_empty() && self.report.checkpoints > 0;
         self.report.notes = self.notes.list(self.report.sealed, starts_at, is_checked);
         self.report
     }
@@ -161,6 +161,7 @@ impl Verifier {
         })?;
         if is_first {
             match &head {
+                Some(head) if self.lacks_checkpoint(head) => return Err(at(Fault::UnsignedCheckpoint)),
                 Some(head) => self.number = Some(head.number),
                 // A segment without its head: a record is gone, or a file was divided.
                 None if begins_log && record.seq > 0 => return Err(at(Fault::SeqGap)),
@@ -171,6 +172,11 @@ impl Verifier {
             self.begin(chain, &record, place)?;
         }
         self.take(kind, &record, place)
+    }
+
+    /// A segment ends with a checkpoint, unless it is broken. Who has no key could leave them all out.
+    fn lacks_checkpoint(&self, next: &SegmentHead) -> bool {
+        !self.terms.keys.is_empty() && self.report.after_checkpoint > 0 && next.broken_at.is_none()
     }
 
     fn begin(&mut self, chain: ChainId, record: &Record<'_>, place: Place) -> Result<(), Bad> {

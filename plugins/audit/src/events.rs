@@ -135,9 +135,11 @@ impl Shared {
             400..=599 => "failure",
             _ => "success",
         };
+        // Who could not say the token is nobody known.
+        let actor = if outcome == "denied" { Actor::ANONYMOUS } else { Actor::ADMIN };
         let data = Data {
             action: "admin.action".into(),
-            actor: Actor::ADMIN,
+            actor,
             resource: format!("admin:{}", act.path).into(),
             outcome,
             status: Some(act.status.as_u16()),

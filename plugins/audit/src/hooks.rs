@@ -78,12 +78,18 @@ impl Exchange {
         Draft::new(kind, millis(shared.clock.wall()), mark, data)
     }
 
+    /// Under `closed`, while the log fails.
+    fn refusal(&self) -> Option<Problem> {
+        let closed = self.shared.on_error == OnError::Closed;
+        (closed && self.trail.log.fails()).then(|| unavailable("the audit log cannot be written"))
+    }
+
     /// Says that the request begins; under `closed` it waits until that is on disk.
     fn announce<'a>(&'a mut self, facts: &Facts) -> Soon<'a, Flow> {
-        let closed = self.shared.on_error == OnError::Closed;
-        if closed && self.trail.log.fails() {
-            return Soon::Now(Flow::respond(unavailable("the audit log cannot be written")));
+        if let Some(problem) = self.refusal() {
+            return Soon::Now(Flow::respond(problem));
         }
+        let closed = self.shared.on_error == OnError::Closed;
         let said = Said {
             action: self.action.clone(),
             resource: self.resource.clone(),
@@ -120,6 +126,11 @@ struct Said {
 }
 
 impl Hooks for Exchange {
+    /// While nothing can be recorded nothing is begun, not even a look at what the application has.
+    fn on_request<'a>(&'a mut self, _: &'a mut RequestHead<'_>, _: &'a mut Facts) -> Soon<'a, Flow> {
+        Soon::Now(self.refusal().map_or(Flow::Continue, Flow::respond))
+    }
+
     fn on_forward<'a>(&'a mut self, facts: &'a Facts) -> Soon<'a, Flow> {
         if self.announces { self.announce(facts) } else { Soon::Now(Flow::Continue) }
     }

@@ -104,11 +104,11 @@ impl Log {
         pushed
     }
 
-    /// Waits until so many events are on disk; whether they ever will be.
+    /// Waits until an event is on disk; whether it ever will be.
     pub(crate) async fn durable(&self, ticket: u64) -> bool {
         let mut durable = self.board.durable();
         let done = durable.wait_for(|durable| durable.tickets >= ticket || durable.over).await;
-        done.is_ok_and(|durable| durable.tickets >= ticket)
+        done.is_ok_and(|durable| durable.holds(ticket))
     }
 
     /// What is on disk, and each change of it.

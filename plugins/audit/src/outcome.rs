@@ -20,6 +20,8 @@ impl Outcome {
         let failed = matches!(end.attempts.last().map(|attempt| attempt.result), Some(AttemptResult::Error(_)));
         match end.answered_by {
             AnsweredBy::Edge if is_upstreams(end.problem) => return of("error"),
+            // A drain cut it off: it was forwarded, and what became of it nobody knows.
+            AnsweredBy::Edge if end.ended == Ended::Drained && !end.attempts.is_empty() => return of("error"),
             // It put into its own words what became of the attempt.
             AnsweredBy::Plugin(_) if failed => return of("error"),
             _ => {}

@@ -23,7 +23,7 @@ pub(crate) struct Shared {
     pub(crate) on_error: OnError,
     pub(crate) timeout: Duration,
     pub(crate) capture_body: bool,
-    /// Until the log has them.
+    /// Until the log has them: at a start when it is opened, at a reload once that is taken.
     pub(crate) terms: Mutex<Option<Terms>>,
     pub(crate) sinks: Vec<SinkSpec>,
     /// Until they are delivered to.
@@ -93,13 +93,11 @@ impl Shared {
 
     /// Opens the log, or goes on with that of the configuration before: its directory changes at a restart only.
     pub(crate) fn prepare(&self, before: Option<&Self>) -> Result<(), String> {
-        let Some(terms) = self.terms.lock().take() else { return Ok(()) };
         let trail = match before.and_then(|before| before.trail.get()) {
-            Some(trail) => {
-                trail.log.retune(self.on_error, terms);
-                Arc::clone(trail)
-            }
+            // Another plugin may refuse this configuration yet: its terms hold once it is installed.
+            Some(trail) => Arc::clone(trail),
             None => {
+                let Some(terms) = self.terms.lock().take() else { return Ok(()) };
                 let log = Log::open(&self.dir, self.on_error, terms, &self.clock, &self.metrics)?;
                 forget_others(&log, &self.sinks);
                 Arc::new(Trail {
@@ -119,6 +117,9 @@ impl Shared {
     /// Delivers to the sinks of this configuration from now on. Needs a runtime.
     pub(crate) fn install(self: &Arc<Self>) {
         let Some(trail) = self.trail.get() else { return };
+        if let Some(terms) = self.terms.lock().take() {
+            trail.log.retune(self.on_error, terms);
+        }
         let wanted = std::mem::take(&mut *self.wanted.lock());
         trail.delivery.serve(&trail.log, wanted, &self.clock, &self.metrics);
         *trail.latest.lock() = Arc::downgrade(self);

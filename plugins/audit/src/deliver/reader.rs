@@ -98,7 +98,25 @@ pub(crate) fn resume(dir: &Path, saved: Option<Cursor>, until: Position) -> io::
     if at.segment < oldest {
         return Ok((at_oldest(), Some("segments that were not delivered are gone")));
     }
+    if !follows(dir, at)? {
+        return Ok((at_oldest(), Some("what was delivered last is not where the cursor says")));
+    }
     Ok((cursor, None))
+}
+
+/// Whether the record before this place is the one that the cursor remembers.
+fn follows(dir: &Path, at: Position) -> io::Result<bool> {
+    if at.offset == 0 {
+        return Ok(true);
+    }
+    let mut file = File::open(dir.join(layout::segment_name(at.segment)))?;
+    let from = at.offset.saturating_sub(MAX_LINE as u64);
+    file.seek(SeekFrom::Start(from))?;
+    let mut before = Vec::new();
+    file.take(at.offset - from).read_to_end(&mut before)?;
+    let Some(whole) = before.strip_suffix(b"\n") else { return Ok(false) };
+    let begin = whole.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+    Ok(Record::parse(&whole[begin..]).is_ok_and(|record| record.hash == at.hash && record.seq + 1 == at.next_seq))
 }
 
 /// Number of the first record of a segment; `None` if it does not begin with one.

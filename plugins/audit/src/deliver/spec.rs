@@ -34,7 +34,9 @@ impl SinkSpec {
         }
         let Some(address) = text.strip_prefix("syslog:") else { return Err(EXPECTED.to_owned()) };
         let (host, port) = address.rsplit_once(':').ok_or(EXPECTED)?;
-        let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+        let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+        // A name has no colon, and an address that has some stands in brackets.
+        let host = bare.or((!host.contains(':')).then_some(host)).ok_or(EXPECTED)?;
         match port.parse() {
             Ok(port) if port > 0 && !host.is_empty() => Ok(Self::Syslog(host.to_owned(), port)),
             _ => Err(EXPECTED.to_owned()),
@@ -85,7 +87,7 @@ mod tests {
         assert_eq!(SinkSpec::parse("syslog:127.0.0.1:514"), syslog("127.0.0.1", 514));
         assert_eq!(SinkSpec::parse("syslog:[::1]:514"), syslog("::1", 514));
         assert_eq!(SinkSpec::parse("https://a/b"), Ok(SinkSpec::Http("https://a/b".to_owned())));
-        for wrong in ["", "stdot", "syslog:h", "syslog::514", "syslog:h:0", "syslog:h:x", "file:/x"] {
+        for wrong in ["", "stdot", "syslog:h", "syslog::514", "syslog:h:0", "syslog:h:x", "syslog:a:b:99", "file:/x"] {
             assert!(SinkSpec::parse(wrong).is_err(), "{wrong}");
         }
     }

@@ -15,8 +15,18 @@ pub(crate) struct Durable {
     pub(crate) at: Position,
     /// So many events have been written or counted as lost.
     pub(crate) tickets: u64,
+    /// Those that were counted as lost last: behind the first number, up to the second.
+    pub(crate) given_up: (u64, u64),
     /// The log was closed: nothing more comes.
     pub(crate) over: bool,
+}
+
+impl Durable {
+    /// Whether the event with this number is on disk. One that was given up is not, and never will be.
+    pub(crate) fn holds(&self, ticket: u64) -> bool {
+        let (before, last) = self.given_up;
+        self.tickets >= ticket && !(before < ticket && ticket <= last)
+    }
 }
 
 /// The board.
@@ -40,7 +50,7 @@ impl Board {
     pub(crate) fn new(at: Position, bytes: u64, metrics: Metrics) -> Self {
         let state = State { writing: Writing::Works, last_checkpoint_ms: None, sinks: None };
         let board = Self {
-            durable: watch::Sender::new(Durable { at, tickets: 0, over: false }),
+            durable: watch::Sender::new(Durable { at, tickets: 0, given_up: (0, 0), over: false }),
             state: Mutex::new(state),
             spooled: AtomicU64::new(0),
             lost: AtomicU64::new(0),
@@ -75,7 +85,13 @@ impl Board {
     /// These events will never be written.
     pub(crate) fn give_up(&self, events: u64) {
         self.count_lost(events);
-        self.durable.send_modify(|durable| durable.tickets += events);
+        self.durable.send_modify(|durable| {
+            let before = durable.tickets;
+            durable.tickets += events;
+            if events > 0 {
+                durable.given_up = (before, durable.tickets);
+            }
+        });
     }
 
     /// Events that were lost, more.

@@ -52,7 +52,10 @@ impl Dir {
                 Ok(()) => break,
                 Err(error) if error == rustix::io::Errno::WOULDBLOCK && Instant::now() < until => sleep(LOOK_AGAIN),
                 Err(error) if error == rustix::io::Errno::WOULDBLOCK => {
-                    return Err(format!("another process writes in `{shown}`; each needs a directory of its own"));
+                    return Err(format!(
+                        "another process writes in `{shown}`, or this one still ends requests that it recorded there; \
+                         each process needs a directory of its own"
+                    ));
                 }
                 Err(error) => return Err(failed("lock", &error)),
             }

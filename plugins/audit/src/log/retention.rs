@@ -1,15 +1,15 @@
 //! Which segments may go: delivered everywhere, and old, or in the way of newer ones.
 
-use super::Terms;
 use super::copies::Copies;
 use super::dir::Dir;
 use super::loss::own;
+use super::{Position, Terms};
 use crate::draft::Draft;
 use serde_json::json;
 use std::fs::{self, File};
 use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
-use vestibule_chain::{Digest, MAX_LINE, Record, layout, rfc3339};
+use vestibule_chain::{Digest, MAX_LINE, Record, event_time, layout, rfc3339};
 
 /// Segments that will go, the oldest ones.
 pub(crate) struct Plan {
@@ -35,33 +35,36 @@ impl Plan {
     }
 }
 
-/// What may go. `current` is the segment being written, `past` the oldest one that a sink still needs.
-pub(crate) fn plan(dir: &Dir, terms: &Terms, now_ms: u64, current: u64, past: Option<u64>, bytes: u64) -> Option<Plan> {
+/// What may go. `at` is where the log is being written, `past` the oldest segment that a sink still needs.
+pub(crate) fn plan(dir: &Dir, terms: &Terms, now_ms: u64, at: Position, past: Option<u64>, bytes: u64) -> Option<Plan> {
     let keep_ms = u64::try_from(terms.keep.as_millis()).unwrap_or(u64::MAX);
     // Times of one form are ordered as their texts are.
     let oldest = rfc3339(now_ms.saturating_sub(keep_ms));
     let mut plan: Option<Plan> = None;
-    for (number, path) in layout::segments(dir.path()).ok()? {
-        if number >= current || past.is_some_and(|past| number >= past) {
+    let mut segments = layout::segments(dir.path()).ok()?.into_iter().peekable();
+    while let Some((number, path)) = segments.next() {
+        if number >= at.segment || past.is_some_and(|past| number >= past) {
             break;
         }
+        // Where a segment ends is where the next one begins: what a broken one holds behind that is nobody's.
+        let next = segments.peek().filter(|(number, _)| *number < at.segment || at.offset > 0);
+        let Some(end) = next.map_or_else(|| Some(Start::of(at)), |(_, path)| Start::read(path).ok()) else {
+            tracing::warn!(target: "audit", segment = layout::segment_name(number), "what follows this segment is broken, so it stays");
+            break;
+        };
         let freed = plan.as_ref().map_or(0, Plan::bytes);
-        let ends = Ends::of(&path).ok()?;
-        if ends.last_time >= oldest && bytes.saturating_sub(freed) <= terms.max_bytes {
+        let last_time = last_time(&path).unwrap_or(end.time);
+        if last_time >= oldest && bytes.saturating_sub(freed) <= terms.max_bytes {
             break;
         }
         let length = fs::metadata(&path).map_or(0, |file| file.len());
-        let plan = plan.get_or_insert(Plan {
-            files: Vec::new(),
-            bytes: 0,
-            first_seq: ends.first_seq,
-            last_seq: ends.last_seq,
-            last_hash: ends.last_hash,
-        });
+        let first_seq = Start::read(&path).map_or(end.seq.saturating_sub(1), |start| start.seq);
+        let plan =
+            plan.get_or_insert(Plan { files: Vec::new(), bytes: 0, first_seq, last_seq: 0, last_hash: end.prev });
         plan.files.push(path);
         plan.bytes += length;
-        plan.last_seq = ends.last_seq;
-        plan.last_hash = ends.last_hash;
+        plan.last_seq = end.seq.saturating_sub(1);
+        plan.last_hash = end.prev;
     }
     plan
 }
@@ -83,30 +86,40 @@ pub(crate) fn remove(plan: &Plan, dir: &Dir, copies: &mut Copies) {
     }
 }
 
-/// The first and the last record of a segment.
-struct Ends {
-    first_seq: u64,
-    last_seq: u64,
-    last_hash: Digest,
-    last_time: String,
+/// Where a segment begins.
+struct Start {
+    seq: u64,
+    prev: Digest,
+    time: String,
 }
 
-impl Ends {
-    fn of(path: &Path) -> io::Result<Self> {
-        let bad = || io::Error::new(io::ErrorKind::InvalidData, "no record");
-        let mut file = BufReader::new(File::open(path)?);
-        let mut first = Vec::new();
-        file.by_ref().take(MAX_LINE as u64).read_until(b'\n', &mut first)?;
-        let first_seq = Record::parse(first.trim_ascii_end()).map_err(|_| bad())?.seq;
-        let length = file.get_ref().metadata()?.len();
-        file.seek(SeekFrom::Start(length.saturating_sub(MAX_LINE as u64)))?;
-        let mut tail = Vec::new();
-        file.read_to_end(&mut tail)?;
-        let whole = tail.strip_suffix(b"\n").ok_or_else(bad)?;
-        let from = whole.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
-        let last = Record::parse(&whole[from..]).map_err(|_| bad())?;
-        let event: serde_json::Value = serde_json::from_slice(last.event)?;
-        let last_time = event["time"].as_str().ok_or_else(bad)?.to_owned();
-        Ok(Self { first_seq, last_seq: last.seq, last_hash: last.hash, last_time })
+impl Start {
+    /// The segment that is about to be begun here.
+    fn of(at: Position) -> Self {
+        Self { seq: at.next_seq, prev: at.hash, time: String::new() }
     }
+
+    fn read(path: &Path) -> io::Result<Self> {
+        let mut line = Vec::new();
+        BufReader::new(File::open(path)?).take(MAX_LINE as u64).read_until(b'\n', &mut line)?;
+        let record = Record::parse(line.trim_ascii_end()).map_err(|_| bad())?;
+        Ok(Self { seq: record.seq, prev: record.prev, time: event_time(record.event).unwrap_or_default().to_owned() })
+    }
+}
+
+/// When the last record of a segment was written, if that can be read.
+fn last_time(path: &Path) -> io::Result<String> {
+    let mut file = File::open(path)?;
+    let length = file.metadata()?.len();
+    file.seek(SeekFrom::Start(length.saturating_sub(MAX_LINE as u64)))?;
+    let mut tail = Vec::new();
+    file.read_to_end(&mut tail)?;
+    let whole = tail.strip_suffix(b"\n").ok_or_else(bad)?;
+    let from = whole.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+    let last = Record::parse(&whole[from..]).map_err(|_| bad())?;
+    Ok(event_time(last.event).ok_or_else(bad)?.to_owned())
+}
+
+fn bad() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, "no record")
 }

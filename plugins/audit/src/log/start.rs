@@ -88,7 +88,8 @@ pub(super) fn continue_log(path: &Path, on_error: OnError, clock: &Arc<dyn Clock
         None => Position { segment: number, offset: survey.end, next_seq, hash },
         Some(segment) => Position { segment, offset: 0, next_seq, hash },
     };
-    let unclean = !survey.is_final || survey.torn_bytes > 0 || broken.is_some();
+    // A request that is open behind the end of a process ended in no record, however well the process ended.
+    let unclean = !survey.is_final || survey.torn_bytes > 0 || broken.is_some() || !survey.open.is_empty();
     let mut recovered = Vec::new();
     if unclean {
         let interrupted = survey.open.len();
@@ -116,6 +117,7 @@ fn find(path: &Path) -> Result<Held, String> {
     let unreadable = |error: std::io::Error| format!("cannot read `{}`: {error}", path.display());
     let segments = layout::segments(path).map_err(unreadable)?;
     let highest = segments.last().map_or(0, |(number, _)| *number);
+    let oldest = segments.first().map_or(0, |(number, _)| *number);
     let (mut next, mut broken, mut torn_bytes) = (None, None, 0);
     for (number, file) in segments.into_iter().rev() {
         let mut read = survey(File::open(file).map_err(unreadable)?).map_err(unreadable)?;
@@ -125,7 +127,7 @@ fn find(path: &Path) -> Result<Held, String> {
             broken = Some((number, at));
         }
         read.torn_bytes += torn_bytes;
-        if read.last.is_some() || number == 0 && broken.is_some() {
+        if read.last.is_some() || number == oldest && broken.is_some() {
             return Ok(Held::Log(Box::new(Found { number, survey: read, next, broken })));
         }
         // Its very first write was torn: it is begun again.
@@ -185,6 +187,8 @@ impl Begun {
             chain: self.chain,
             at: self.at,
             file: None,
+            head_end: 0,
+            untold: None,
             broken_at: self.broken_at,
             began: Instant::now(),
             open: self.open,

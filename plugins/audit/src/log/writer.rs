@@ -13,6 +13,7 @@ use arc_swap::ArcSwap;
 use std::collections::{BTreeSet, VecDeque};
 use std::fs::File;
 use std::io::{self, Write as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use uuid::Uuid;
@@ -41,8 +42,13 @@ pub(crate) struct Writer {
     pub(super) at: Position,
     /// `None` until the segment's first record is written.
     pub(super) file: Option<File>,
+    /// Where the segment's head ends: what counts against `rotate_bytes` stands behind it, or a head that names many
+    /// requests would leave no room for any record.
+    pub(super) head_end: u64,
     /// The next segment's head says so.
     pub(super) broken_at: Option<u64>,
+    /// Segments that went before the log could say so.
+    pub(super) untold: Option<Draft>,
     /// When the segment was begun.
     pub(super) began: Instant,
     /// Requests that have begun and not ended.
@@ -171,6 +177,11 @@ impl Writer {
         if is_head {
             batch.add_head(now_ms, self.open.iter(), self.broken_at);
         }
+        let head_end = if is_head { batch.end.offset } else { self.head_end };
+        let is_full = |at: &Position| at.offset.saturating_sub(head_end) >= terms.rotate_bytes;
+        if let Some(untold) = &self.untold {
+            batch.add(untold);
+        }
         if let Some(gap) = loss.gap(now_ms) {
             batch.add(&gap);
         }
@@ -180,22 +191,26 @@ impl Writer {
         let mut taken = 0;
         let mut weight = 0;
         while let Some(draft) = self.pending.get(taken)
-            && batch.end.offset < terms.rotate_bytes
+            && !is_full(&batch.end)
         {
             batch.add(draft);
             weight += draft.weight();
             taken += 1;
         }
         let ends = last == Last::Yes && taken == self.pending.len();
-        let full = batch.end.offset >= terms.rotate_bytes;
+        let full = is_full(&batch.end);
         let written = batch.records > 0 || self.pace.unchecked;
         let since = self.pace.checkpoint.elapsed();
         if ends || full || written && since >= terms.checkpoint || since >= HOUR {
             batch.add_checkpoint(now_ms, terms.sign_key.as_ref(), ends);
         }
-        if batch.records > 0 {
-            self.append(&batch)?;
+        if batch.records > 0
+            && let Err(error) = self.append(&batch)
+        {
+            return Err(self.without_room(error, plan.as_ref(), now_ms));
         }
+        self.head_end = head_end;
+        self.untold = None;
         self.pending.drain(..taken);
         self.queue.release(taken, weight);
         self.commit(batch, taken, loss);
@@ -206,8 +221,34 @@ impl Writer {
         Ok(())
     }
 
+    /// A full disk cannot take the record that says which segments go. The oldest goes first then, and the record comes
+    /// with the next attempt.
+    fn without_room(&mut self, error: io::Error, plan: Option<&Plan>, now_ms: u64) -> io::Error {
+        if error.kind() != io::ErrorKind::StorageFull {
+            return error;
+        }
+        match plan {
+            Some(plan) if self.untold.is_none() => {
+                retention::remove(plan, &self.dir, &mut self.copies);
+                self.board.spool(self.dir.bytes());
+                self.untold = Some(plan.record(now_ms));
+            }
+            // The next attempt looks for what may go.
+            _ => self.look_soon(),
+        }
+        error
+    }
+
+    fn look_soon(&mut self) {
+        self.pace.looked = Instant::now().checked_sub(HOUR).unwrap_or_else(Instant::now);
+    }
+
     fn append(&mut self, batch: &Batch) -> io::Result<()> {
         let Some(file) = &mut self.file else { return Err(io::Error::other("no segment is open")) };
+        let found = file.metadata()?;
+        if found.nlink() == 0 || found.len() != self.at.offset {
+            return Err(io::Error::other("somebody else removed or changed the segment that is being written"));
+        }
         let began = Instant::now();
         file.write_all(&batch.lines)?;
         self.pace.synced = Some(Instant::now());
@@ -255,7 +296,7 @@ impl Writer {
             return Ok(None);
         }
         self.pace.looked = Instant::now();
-        let plan = retention::plan(&self.dir, terms, now_ms, self.at.segment, self.board.all_past(), bytes);
+        let plan = retention::plan(&self.dir, terms, now_ms, self.at, self.board.all_past(), bytes);
         if over && plan.as_ref().is_none_or(|plan| bytes - plan.bytes() > terms.max_bytes) {
             let full = io::Error::new(io::ErrorKind::StorageFull, "max_bytes is reached and no segment may go");
             return plan.map_or(Err(full), |plan| Ok(Some(plan)));
@@ -265,7 +306,7 @@ impl Writer {
 
     /// Opens the segment to write in, a new one where the last is full or old; whether its head is still to be written.
     fn begin_segment(&mut self, terms: &Terms) -> io::Result<bool> {
-        let full = self.at.offset >= terms.rotate_bytes;
+        let full = self.at.offset.saturating_sub(self.head_end) >= terms.rotate_bytes;
         let old = self.at.offset > 0 && self.began.elapsed() >= MAX_AGE;
         if full || old {
             if !self.pace.ends_with_checkpoint {
@@ -273,9 +314,10 @@ impl Writer {
             }
             self.file = None;
             self.at = Position { segment: self.at.segment + 1, offset: 0, ..self.at };
+            self.head_end = 0;
             self.began = Instant::now();
             // So that what is full is looked at: a segment has just become one that may go.
-            self.pace.looked = Instant::now().checked_sub(HOUR).unwrap_or_else(Instant::now);
+            self.look_soon();
         }
         let is_head = self.at.offset == 0;
         self.open_file()?;

@@ -107,10 +107,14 @@ impl<'r> Scope<'r> {
             return serde_json::from_str::<IgnoredAny>(text).is_ok().then(|| TRUNCATED.to_owned());
         };
         let left = self.budget.0.get();
-        let kept = json::redact(Self { levels, depth: 0, label: None, ..self }, text);
-        if kept.is_err() {
-            self.budget.0.set(left);
+        match json::redact(Self { levels, depth: 0, label: None, ..self }, text) {
+            Ok(kept) => Some(kept.to_string()),
+            Err(_) => {
+                self.budget.0.set(left);
+                // Other readers take what this one refuses (`1e999`, half a surrogate, single quotes), and find the names.
+                let names_something = trimmed.contains(['"', '\'']) && trimmed.contains(':');
+                (names_something && !trimmed.starts_with('"')).then(|| REDACTED.to_owned())
+            }
         }
-        kept.ok().map(|kept| kept.to_string())
     }
 }
