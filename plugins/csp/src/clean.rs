@@ -20,6 +20,35 @@ const IP: &str = "{ip}";
 /// Stands for the rest of a long path.
 const REST: &str = "/{rest}";
 
+/// Stands for what is on no list: it could be anything, also somebody's name.
+pub(crate) const OTHER: &str = "other";
+
+/// Schemes that are kept. Whatever stands in front of a `:` is one to a parser of URLs, `alice:secret@host` included.
+const SCHEMES: [&str; 17] = [
+    "data",
+    "blob",
+    "filesystem",
+    "file",
+    "ftp",
+    "javascript",
+    "mediastream",
+    "mailto",
+    "tel",
+    "sms",
+    "http",
+    "https",
+    "ws",
+    "wss",
+    "urn",
+    "intent",
+    "android-app",
+];
+
+/// The scheme of this name, in whatever case, if it is one that is kept.
+pub(crate) fn scheme(name: &str) -> Option<&'static str> {
+    SCHEMES.iter().find(|scheme| scheme.eq_ignore_ascii_case(name)).copied()
+}
+
 /// How much of a path is kept.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Paths {
@@ -33,23 +62,22 @@ pub(crate) enum Paths {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Cleaned {
     pub(crate) text: String,
-    /// Bytes of `text` that are its origin; all of it when it is a scheme alone.
+    /// Bytes of `text` that are its origin; all of it when it is a word alone.
     origin: usize,
 }
 
 impl Cleaned {
-    /// A scheme alone.
-    pub(crate) fn scheme(scheme: &str) -> Self {
-        let text = if looks_like_id(scheme) { "other" } else { scheme };
-        Self { text: text.to_owned(), origin: text.len() }
+    /// A word alone, of a closed list: a keyword or a scheme.
+    pub(crate) fn word(word: &'static str) -> Self {
+        Self { text: word.to_owned(), origin: word.len() }
     }
 
-    /// Scheme, host and port; or the scheme, where there is no more.
+    /// Scheme, host and port; or the word, where there is no more.
     pub(crate) fn origin(&self) -> &str {
         &self.text[..self.origin]
     }
 
-    /// Whether it is more than a scheme.
+    /// Whether it is more than a word.
     pub(crate) fn is_url(&self) -> bool {
         self.origin().contains("://")
     }
@@ -57,10 +85,8 @@ impl Cleaned {
 
 /// Cleans a URL.
 pub(crate) fn clean(url: &Url, paths: Paths) -> Cleaned {
-    let (scheme, Some(host)) = (url.scheme(), url.host()) else { return Cleaned::scheme(url.scheme()) };
-    if !matches!(scheme, "http" | "https" | "ws" | "wss") {
-        return Cleaned::scheme(scheme);
-    }
+    let scheme = scheme(url.scheme()).unwrap_or(OTHER);
+    let (Some(host), "http" | "https" | "ws" | "wss") = (url.host(), scheme) else { return Cleaned::word(scheme) };
     let mut text = format!("{scheme}://");
     push_host(&mut text, &host);
     if let Some(port) = url.port() {
@@ -241,13 +267,23 @@ mod tests {
     }
 
     #[test]
+    fn what_stands_in_front_of_a_colon_is_kept_only_from_the_list() {
+        for url in ["alice.smith:hunter@intranet/", "alice:hunter@intranet", "alice.smith://intranet/x", "x-alice:"] {
+            assert_eq!(cleaned(url), OTHER, "{url}");
+        }
+        for scheme in SCHEMES {
+            assert!(cleaned(&format!("{scheme}://a.example/")).starts_with(scheme), "{scheme}");
+        }
+    }
+
+    #[test]
     fn without_paths_the_origin_is_left() {
         let url = Url::parse("https://a.example:8443/secret?x").expect("a URL");
         let origin = clean(&url, Paths::Dropped);
         assert_eq!((origin.text.as_str(), origin.origin()), ("https://a.example:8443", "https://a.example:8443"));
         let whole = clean(&url, Paths::Kept);
         assert_eq!((whole.text.as_str(), whole.origin()), ("https://a.example:8443/secret", "https://a.example:8443"));
-        assert!(whole.is_url() && !Cleaned::scheme("data").is_url());
+        assert!(whole.is_url() && !Cleaned::word("data").is_url());
     }
 
     proptest! {
@@ -261,6 +297,13 @@ mod tests {
                 for word in behind.split(['/', '.']).filter(|word| !word.starts_with('{')) {
                     prop_assert!(word.len() <= MAX_WORD + 1 + 5, "{}", word);
                 }
+            }
+        }
+
+        #[test]
+        fn nothing_is_kept_of_an_unknown_scheme(name in "[a-z][a-z0-9.+-]{0,40}", rest in "[!-~]{0,40}") {
+            if let (None, Ok(url)) = (scheme(&name), Url::parse(&format!("{name}:{rest}"))) {
+                prop_assert_eq!(clean(&url, Paths::Kept).text, OTHER);
             }
         }
 

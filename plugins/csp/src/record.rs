@@ -13,27 +13,6 @@ use url::Url;
 /// What a browser says instead of a URL when nothing was to be loaded.
 const KEYWORDS: [&str; 5] = ["inline", "eval", "wasm-eval", "trusted-types-sink", "trusted-types-policy"];
 
-/// Schemes that stand alone where a browser tells no more of a URL. Any other word could be anything.
-const SCHEMES: [&str; 17] = [
-    "data",
-    "blob",
-    "filesystem",
-    "file",
-    "ftp",
-    "javascript",
-    "mediastream",
-    "mailto",
-    "tel",
-    "sms",
-    "http",
-    "https",
-    "ws",
-    "wss",
-    "urn",
-    "intent",
-    "android-app",
-];
-
 /// What all reports of a group have in common, and the details of the first.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Details {
@@ -96,12 +75,13 @@ pub(crate) fn judge(
     let Some(document) = places.document.url else { return Judged::Invalid };
     let cleaned = |place: &Place<'_>| match place.url {
         Some(url) => Some(clean::clean(url, paths)),
-        None => bare_scheme(place.text).map(Cleaned::scheme),
+        // Where a browser tells no more of a URL the scheme stands alone.
+        None => clean::scheme(place.text).map(Cleaned::word),
     };
-    let other = || Cleaned::scheme("other");
+    let other = || Cleaned::word(clean::OTHER);
     let kept = Kept {
         blocked: match keyword(&violation.blocked) {
-            Some(keyword) => Cleaned::scheme(keyword),
+            Some(keyword) => Cleaned::word(keyword),
             None => cleaned(&places.blocked).unwrap_or_else(other),
         },
         document: clean::clean(document, paths),
@@ -122,10 +102,6 @@ fn keyword(blocked: &str) -> Option<&'static str> {
         return Some("unknown");
     }
     KEYWORDS.iter().find(|keyword| keyword.eq_ignore_ascii_case(blocked)).copied()
-}
-
-fn bare_scheme(text: &str) -> Option<&'static str> {
-    SCHEMES.iter().find(|scheme| scheme.eq_ignore_ascii_case(text)).copied()
 }
 
 impl Details {
@@ -227,6 +203,18 @@ mod tests {
         ] {
             assert_eq!(blocked(sent), shown, "{sent}");
         }
+    }
+
+    #[test]
+    fn credentials_are_no_scheme_in_any_place() {
+        let sent = || Cow::Borrowed("alice.smith:hunter@intranet/");
+        let violation =
+            Violation { blocked: sent(), document: sent(), source: sent(), ..violation("img-src", "inline") };
+        let judged = judge(&violation, None, &Noise::default(), Paths::Kept, SystemTime::UNIX_EPOCH);
+        let Judged::Sighting(sighting) = judged else { panic!("{judged:?}") };
+        let kept = sighting.details.places.expect("places");
+        let source = kept.source.expect("a source");
+        assert_eq!([&*kept.blocked.text, &*kept.document.text, &*source.text], ["other"; 3]);
     }
 
     #[test]

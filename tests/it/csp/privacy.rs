@@ -21,7 +21,7 @@ async fn nothing_that_tells_of_a_person_is_stored_anywhere() {
     });
     let old = json!({"csp-report": {
         "document-uri": url, "referrer": "MARKREFERRER", "violated-directive": "img-src MARKPOLICY",
-        "blocked-uri": "data:image/png;base64,MARKDATA", "script-sample": "MARKSAMPLE", "source-file": "MARKSOURCE"
+        "blocked-uri": "data:image/png;base64,MARKDATA", "script-sample": "MARKSAMPLE", "source-file": "MARKSOURCE:x@host/"
     }});
     for body in [report, old, json!({"type": "MARKTYPE", "body": {"x": "MARKBODY"}})] {
         let sent = stage.send(&body).header("user-agent", "MARKAGENT").header("cookie", "MARKCOOKIE=1");
