@@ -10,13 +10,12 @@ use crate::record::{Judged, Record, Sighting, judge};
 use crate::report::{self, Element, Malformed, Violation};
 use bytes::Bytes;
 use std::sync::{Arc, OnceLock};
-use vestibule_plugin::units::{Rate, Size};
+use vestibule_plugin::units::Size;
 use vestibule_plugin::{ClientAddress, Clock};
 
 /// What reports are taken by.
 #[derive(Clone, PartialEq, Debug)]
 pub(crate) struct Terms {
-    pub(crate) rate: Rate,
     pub(crate) max_body: Size,
     pub(crate) sample: f64,
     pub(crate) noise: Noise,
@@ -60,7 +59,7 @@ impl Intake {
 
     fn rated(&self, sender: ClientAddress, units: u64) -> u64 {
         let Some(kept) = self.kept.get() else { return 0 };
-        kept.rates.lock().take(sender, units, self.terms.rate, self.clock.now())
+        kept.rates.lock().take(sender, units, self.clock.now())
     }
 
     fn count(&self, of: Of, outcome: Outcome, count: u64) {

@@ -14,6 +14,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::runtime::{Builder, Handle};
 use vestibule_plugin::Clock;
+use vestibule_plugin::units::Rate;
 
 /// How often it is looked whether a window has ended.
 const TICK: Duration = Duration::from_secs(1);
@@ -61,12 +62,12 @@ pub(crate) struct Kept {
 
 impl Kept {
     /// Begins to collect, with a thread of its own for what is delivered: it delays nobody who is served.
-    pub(crate) fn start(clock: &Arc<dyn Clock>, metrics: &Arc<Metrics>) -> Result<Arc<Self>, String> {
+    pub(crate) fn start(rate: Rate, clock: &Arc<dyn Clock>, metrics: &Arc<Metrics>) -> Result<Arc<Self>, String> {
         let runtime = Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string())?;
         let outlets = Outlets::default();
         let kept = Arc::new(Self {
             table: Mutex::new(Table::new(RandomState::new().hash_one(0), clock.now())),
-            rates: Mutex::default(),
+            rates: Mutex::new(Rates::new(rate)),
             totals: Totals::default(),
             since: Stamp::of(clock.wall()),
             clock: Arc::clone(clock),
@@ -80,6 +81,11 @@ impl Kept {
             .spawn(move || runtime.block_on(keep_windows(weak, outlets)))
             .map_err(|error| error.to_string())?;
         Ok(kept)
+    }
+
+    /// Senders may bring this much from now on.
+    pub(crate) fn limit_to(&self, rate: Rate) {
+        self.rates.lock().turn_to(rate, self.clock.now());
     }
 
     /// Delivers to these sinks from now on. One that stays keeps what waits for it; one that goes gets a last call.

@@ -104,7 +104,7 @@ impl Plugin for Csp {
         let before = before.and_then(|before| (before as &dyn Any).downcast_ref::<Self>());
         let kept = match before.and_then(|before| before.kept.get()) {
             Some(kept) => Arc::clone(kept),
-            None => Kept::start(&self.clock, &self.metrics)?,
+            None => Kept::start(self.config.rate, &self.clock, &self.metrics)?,
         };
         if let Some((_, intake)) = &self.reports {
             intake.install(&kept);
@@ -116,6 +116,7 @@ impl Plugin for Csp {
 
     fn on_install(&self, _: Option<&dyn Plugin>) {
         if let Some(kept) = self.kept.get() {
+            kept.limit_to(self.config.rate);
             kept.deliver_to(if self.reports.is_some() { &self.sinks } else { &[] });
         }
     }

@@ -3,7 +3,7 @@
 use super::*;
 use serde::Deserialize;
 use vestibule_plugin::meter::Registry;
-use vestibule_plugin::{RouteEntry, Secret, StoreTerms, SystemClock};
+use vestibule_plugin::{ClientAddress, RouteEntry, Secret, StoreTerms, SystemClock};
 
 #[derive(Deserialize)]
 struct File {
@@ -70,6 +70,27 @@ fn without_reports_no_path_is_its_own() {
         panic!("defaults are sound")
     };
     assert!(plugin.reports.is_none() && plugin.policy(RouteId(0)).is_none());
+}
+
+#[test]
+fn a_reload_with_another_rate_goes_on_from_what_was_used() {
+    let built = |rate: &str| {
+        let config = Config { rate: rate.parse().expect("a rate"), ..Config::default() };
+        Csp::build(config, &Routes::new(Vec::new()), None, &deps(&[])).unwrap_or_else(|errors| panic!("{errors:?}"))
+    };
+    let take = |plugin: &Csp, units| {
+        let kept = plugin.kept.get().expect("prepared");
+        let sender = ClientAddress::of(std::net::IpAddr::from([203, 0, 113, 7]), 64);
+        kept.rates.lock().take(sender, units, plugin.clock.now())
+    };
+    let (before, after) = (built("100/h"), built("100/d"));
+    before.prepare(None).expect("prepared");
+    before.on_install(None);
+    assert_eq!(take(&before, 60), 60);
+    after.prepare(Some(&before)).expect("prepared");
+    assert_eq!(take(&before, 20), 20, "it serves until the other one is installed");
+    after.on_install(Some(&before));
+    assert_eq!(take(&after, 100), 20);
 }
 
 #[test]

@@ -36,7 +36,6 @@ pub(crate) fn terms(config: &Config, errors: &mut BuildErrors) -> Terms {
         errors.error(KeyPath::table(["rate"]), format!("`rate` cannot be {}", config.rate), label);
     }
     Terms {
-        rate: config.rate,
         max_body: config.max_body,
         sample: config.sample,
         noise: Noise { ignore: patterns(config, errors), origins: origins(config, errors) },
