@@ -153,6 +153,26 @@ fn members_of_another_type_count_as_absent() {
     }
 }
 
+#[test]
+fn a_number_that_no_float_holds_is_absent_and_takes_nothing_with_it() {
+    for number in ["1e400", "-1e400", "1E+999", "123456789012345678901234567890"] {
+        let text = format!(
+            r#"{{"csp-report": {{"document-uri": "https://a.example/", "violated-directive": "img-src",
+                "line-number": {number}, "column-number": {number}, "status-code": {number}, "source-file": {number}}}}}"#
+        );
+        let reports = read(text.as_bytes()).expect("a known shape");
+        let [Element::Violation(found)] = &*reports.elements else { panic!("{number}: {reports:?}") };
+        assert_eq!((found.line, found.column, found.status, &*found.source), (None, None, None, ""), "{number}");
+    }
+    let aged = r#"{"type": "csp-violation", "age": 1e400, "url": "https://a.example/",
+        "body": {"effectiveDirective": "img-src"}}"#;
+    assert_eq!(read(aged.as_bytes()).map(|reports| reports.elements), Ok(vec![Element::Invalid]));
+    let named = r#"{"type": "csp-violation", "age": 0, "url": 1e400,
+        "body": {"documentURL": "https://a.example/", "effectiveDirective": "img-src"}}"#;
+    let reports = read(named.as_bytes()).expect("a known shape");
+    assert!(matches!(&*reports.elements, [Element::Violation(_)]), "{named}: {reports:?}");
+}
+
 /// CSP-11, the types.
 #[test]
 fn other_types_are_told_apart() {
