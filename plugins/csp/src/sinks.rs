@@ -69,10 +69,7 @@ impl Sink {
     /// Delivers a batch, or says why it could not be.
     async fn deliver(&self, batch: &[Arc<Record>]) -> Result<(), String> {
         match self {
-            Self::Log => {
-                batch.iter().for_each(|record| log::write(record));
-                Ok(())
-            }
+            Self::Log => log::write(batch),
             Self::File(path) => {
                 let (path, lines) = (path.clone(), lines(batch)?);
                 // A disk that hangs holds up this sink alone.

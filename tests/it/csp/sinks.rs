@@ -54,6 +54,20 @@ async fn every_sink_gets_every_record() {
     assert!(stage.proxy.metrics().await.value("vestibule_store_up", &[]) > 0.0);
 }
 
+#[tokio::test]
+async fn lines_that_the_log_leaves_out_are_told_as_lost() {
+    let stage = Stage::collecting("").await;
+    stage.takes(&image("/a")).await;
+    wait_sunk(&stage, "log", "sent", 1.0).await;
+    stage.proxy.rewrite("[log]\nlevel = \"warn\"\n[csp]\nreports = true\n");
+    assert_eq!(stage.proxy.reload().await.status, 200);
+    stage.takes(&image("/b")).await;
+    wait_sunk(&stage, "log", "failed", 1.0).await;
+    let told = stage.proxy.wait_log("a loss", |line| line["sink"] == "log" && line["level"] == "WARN").await;
+    assert_eq!(told["cause"], json!("`[log] level` leaves info lines out"));
+    assert_eq!(stage.proxy.metrics().await.value(SUNK, &[("sink", "log"), ("outcome", "sent")]), 1.0);
+}
+
 /// CSP-18
 #[tokio::test]
 async fn a_collector_that_refuses_or_hangs_delays_nobody() {
