@@ -4,7 +4,7 @@ mod file;
 mod http;
 mod log;
 
-pub(crate) use self::file::check as check_file;
+pub(crate) use self::file::{check as check_file, folder as folder_of, foresee as foresee_file};
 pub(crate) use self::http::{Endpoint, Token};
 
 use crate::metrics::{Fate, Kind, Metrics};

@@ -73,6 +73,7 @@ async fn what_cannot_work_is_an_error_and_what_is_not_meant_a_warning() {
         (format!("{reports}sinks = [\"log\", \"log\"]\n"), "this sink stands here twice"),
         (format!("{reports}sinks = [\"syslog\"]\n"), "this is no sink"),
         (format!("{reports}sinks = [\"file:/no/such/folder/x\"]\n"), "there is no such folder"),
+        (format!("{reports}sinks = [\"file:{}\"]\n", "x".repeat(300)), "cannot write to `xxx"),
         (format!("{reports}sinks = [\"https://u:p@a.example/\"]\n"), "expected a URL without credentials"),
         (format!("{reports}sink_token = \"a b\"\n"), "`sink_token` is no token"),
         (

@@ -1,7 +1,7 @@
 //! Where records go, checked.
 
 use crate::config::Config;
-use crate::sinks::{Endpoint, Sink, Token};
+use crate::sinks::{Endpoint, Sink, Token, folder_of, foresee_file};
 use std::path::{Path, PathBuf};
 use url::Url;
 use vestibule_plugin::units::Size;
@@ -21,7 +21,7 @@ pub(crate) fn sinks(
     let mut sinks: Vec<Sink> = Vec::new();
     for (nth, text) in config.sinks.iter().enumerate() {
         let at = || KeyPath::table(["sinks", &nth.to_string()]);
-        match sink(text, token, streams) {
+        match sink(text, token, streams).and_then(|sink| ready(sink, config)) {
             Ok(sink) if sinks.contains(&sink) => {
                 errors.error(at(), "this sink stands here twice", "every record would be delivered twice; remove one");
             }
@@ -43,7 +43,7 @@ fn sink(text: &str, token: Option<&Token>, streams: Option<&OnDemand<dyn Streams
         _ => {}
     }
     if let Some(path) = text.strip_prefix("file:") {
-        return file(path).map(Sink::File).map_err(|why| (format!("cannot write to `{path}`"), why));
+        return file(path).map(Sink::File).map_err(|why| cannot_write(Path::new(path), why));
     }
     if !text.starts_with("http://") && !text.starts_with("https://") {
         let label = "expected \"log\", \"file:PATH\", \"http(s)://…\" or \"store\"";
@@ -52,13 +52,27 @@ fn sink(text: &str, token: Option<&Token>, streams: Option<&OnDemand<dyn Streams
     Endpoint::new(text, token).map(Sink::Http).map_err(|why| ("this sink cannot be used".to_owned(), why))
 }
 
+/// Told here, with the place of the sink, as `check` never comes to what is done before serving.
+fn ready(sink: Sink, config: &Config) -> Result<Sink, (String, String)> {
+    match &sink {
+        Sink::File(path) if config.reports => {
+            foresee_file(path).map_err(|error| cannot_write(path, error.to_string()))?;
+        }
+        _ => {}
+    }
+    Ok(sink)
+}
+
+fn cannot_write(path: &Path, why: String) -> (String, String) {
+    (format!("cannot write to `{}`", path.display()), why)
+}
+
 fn file(path: &str) -> Result<PathBuf, String> {
     let file = Path::new(path);
     if file.file_name().is_none() || file.is_dir() {
         return Err("expected the name of a file".to_owned());
     }
-    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    if folder.is_dir() { Ok(file.to_owned()) } else { Err("there is no such folder".to_owned()) }
+    if folder_of(file).is_dir() { Ok(file.to_owned()) } else { Err("there is no such folder".to_owned()) }
 }
 
 /// The token for http(s) sinks.
@@ -108,5 +122,27 @@ pub(super) fn warn(config: &Config, warnings: &mut BuildErrors) {
             let label = "everybody on the way can read it; use https";
             warnings.error(KeyPath::table(["sinks", &nth.to_string()]), "the token is sent in the clear", label);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_could_not_be_written_is_told_in_its_place() {
+        let folder = tempfile::tempdir().expect("a folder");
+        // Root may write anywhere, but no file system takes such a name.
+        let path = folder.path().join("x".repeat(300)).display().to_string();
+        let told = |reports| {
+            let config = Config { reports, sinks: vec!["log".to_owned(), format!("file:{path}")], ..Config::default() };
+            let mut errors = BuildErrors::default();
+            sinks(&config, None, None, &mut errors);
+            errors.into_errors()
+        };
+        let [error] = &*told(true) else { panic!("{:?}", told(true)) };
+        assert_eq!(error.at, KeyPath::table(["sinks", "1"]));
+        assert_eq!(error.message, format!("cannot write to `{path}`"));
+        assert_eq!(told(false), [], "nothing is written while no reports are collected");
     }
 }

@@ -1,5 +1,7 @@
 //! Records in a file, and a few old files beside it: `reports.jsonl`, `reports.jsonl.1` to `.5`, the oldest last.
 
+use rustix::fs::{Access, access};
+use rustix::io::Errno;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
@@ -15,6 +17,20 @@ const MODE: u32 = 0o600;
 /// Whether records can be written there.
 pub(crate) fn check(path: &Path) -> io::Result<()> {
     open(path).map(drop)
+}
+
+/// Why records cannot be written there, as far as it shows while nothing is written: whoever only checks a configuration
+/// leaves no file behind.
+pub(crate) fn foresee(path: &Path) -> io::Result<()> {
+    match access(path, Access::WRITE_OK) {
+        Err(Errno::NOENT) => Ok(access(folder(path), Access::WRITE_OK | Access::EXEC_OK)?),
+        told => Ok(told?),
+    }
+}
+
+/// Where a file is, or will be.
+pub(crate) fn folder(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// Opened anew for each batch, so that one who moves it away gets a new one.
@@ -84,6 +100,26 @@ mod tests {
             fs::read_to_string(folder.path().join("reports.jsonl.5")).expect("text"),
             "{\"n\":08}\n{\"n\":09}\n"
         );
+    }
+
+    #[test]
+    fn it_is_foreseen_whether_a_file_can_be_written_and_none_is_left_behind() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("reports.jsonl");
+        foresee(&path).expect("one that is not there yet");
+        assert_eq!(fs::read_dir(dir.path()).expect("a folder").count(), 0);
+        append(&path, b"{}\n").expect("appended");
+        foresee(&path).expect("one that is there");
+        assert_eq!(fs::read(&path).expect("bytes"), b"{}\n");
+        // To root hardly anything is forbidden, but no file system takes such a name.
+        foresee(&dir.path().join("x".repeat(300))).expect_err("no name");
+        foresee(&dir.path().join("none/x")).expect_err("no folder");
+        if !rustix::process::geteuid().is_root() {
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o400)).expect("set");
+            foresee(&path).expect_err("one that may only be read");
+            fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o500)).expect("set");
+            foresee(&dir.path().join("new")).expect_err("a folder that takes no new one");
+        }
     }
 
     #[test]
