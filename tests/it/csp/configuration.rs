@@ -92,6 +92,11 @@ async fn what_cannot_work_is_an_error_and_what_is_not_meant_a_warning() {
     assert!(valid && said.matches("warning:").count() == 2, "{said}");
     let (valid, said) = check("[csp]\npolicy = \"script-src 'unsafe-inline'\"\nmode = \"enforce\"\n");
     assert!(valid && said.matches("warning:").count() == 1, "{said}");
+    let (valid, said) = check(
+        "[csp]\npolicy = \"script-src 'unsafe-inline'\"\n\
+         [[routes]]\nname = \"a\"\npath = \"/a\"\ncsp = { mode = \"enforce\" }\n",
+    );
+    assert!(valid && said.matches("warning:").count() == 1 && said.contains("in the policy of [csp]"), "{said}");
     // What is not collected needs nothing.
     let (valid, said) = check(
         "[server]\nmethods = [\"GET\"]\n[csp]\n[[routes]]\nname = \"csp-reports\"\npath = \"/_vestibule/reports\"\n",
