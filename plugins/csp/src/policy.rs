@@ -70,6 +70,20 @@ pub(crate) fn reports_elsewhere(policy: &str) -> bool {
     directives(policy).any(|(name, _)| ["report-uri", "report-to"].iter().any(|own| name.eq_ignore_ascii_case(own)))
 }
 
+/// As it was probably meant, so that a comma hides no other mistake: one in front of a directive was to end the one
+/// before it, any other stands between sources.
+fn without_commas(policy: &str) -> String {
+    let mut pieces = policy.split(',');
+    let mut meant = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        let first = piece.split([' ', ';']).find(|word| !word.is_empty()).unwrap_or_default();
+        let is_directive = Directive::of(first).is_some() || Directive::nearest(first).is_some();
+        meant.push(if is_directive { ';' } else { ' ' });
+        meant.push_str(piece);
+    }
+    meant
+}
+
 /// Everything that is wrong with a policy in one line.
 pub(crate) fn errors(policy: &str) -> Vec<Fault> {
     let mut faults = Vec::new();
@@ -86,7 +100,7 @@ pub(crate) fn errors(policy: &str) -> Vec<Fault> {
         faults.push(fault(format!("`{}` cannot stand in a policy", odd.escape_default()), label));
     }
     let mut seen: Vec<String> = Vec::new();
-    for (name, words) in directives(policy) {
+    for (name, words) in directives(&without_commas(policy)) {
         let lowered = name.to_ascii_lowercase();
         if seen.contains(&lowered) {
             faults
@@ -100,7 +114,6 @@ pub(crate) fn errors(policy: &str) -> Vec<Fault> {
                     Some(near) => format!("did you mean `{near}`?"),
                     None => "expected a directive such as `default-src`, behind a `;`".to_owned(),
                 };
-                // A comma was told already, and may be all that is wrong with the name.
                 faults.push(fault(format!("unknown directive `{}`", name.escape_default()), label));
             }
         }
@@ -219,6 +232,25 @@ mod tests {
             assert!(messages(policy).iter().any(|told| told == message), "{policy}: {:?}", messages(policy));
         }
         assert_eq!(messages(&format!("img-src {}", "a".repeat(MAX_BYTES))), ["the policy is too long"]);
+    }
+
+    #[test]
+    fn a_comma_hides_no_other_mistake_and_makes_none() {
+        let comma = "a policy has no comma";
+        for (policy, others) in [
+            ("default-src 'self', img-src *", &[][..]),
+            ("default-src self, img-src *", &["`self` in `default-src` needs quotes"]),
+            (
+                "default-src self,img-src *, scrpt-src x",
+                &["`self` in `default-src` needs quotes", "unknown directive `scrpt-src`"],
+            ),
+            ("img-src 'self', data:, https://a.example", &[]),
+            ("img-src 'none', data:", &["`'none'` stands beside others in `img-src`"]),
+            ("img-src a.example, img-src self", &["`img-src` stands here twice"]),
+            ("img-src *,; ,", &[]),
+        ] {
+            assert_eq!(messages(policy), [&[comma], others].concat(), "{policy}");
+        }
     }
 
     #[test]

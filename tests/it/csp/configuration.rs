@@ -48,6 +48,9 @@ async fn every_mistake_of_every_policy_is_told_in_one_run() {
     let (_, all_in_one) =
         check("[csp]\npolicy = \"scrpt-src 'self'; img-src self; img-src *; script-src 'nonce-a', x\"\n");
     assert!(all_in_one.matches("error:").count() >= 5, "{all_in_one}");
+    let (_, behind_a_comma) = check("[csp]\npolicy = \"default-src self, img-src *\"\n");
+    assert!(behind_a_comma.contains("a policy has no comma"), "{behind_a_comma}");
+    assert!(behind_a_comma.contains("`self` in `default-src` needs quotes"), "{behind_a_comma}");
 }
 
 #[tokio::test]
