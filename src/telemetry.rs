@@ -83,13 +83,13 @@ impl Log {
     pub fn access(&self, access: &access::Access<'_>) {
         // Whatever the level: `[log] access` says whether they are wanted.
         let mut line = Line::new(self.format(), "INFO", "access", "request");
-        let client = match access.client {
+        let client = access.sender.as_ref().map(|sender| match sender.client {
             LogClient::Hash => self.hide(access.facts.address()),
             LogClient::Address => access.facts.address().to_string(),
-        };
+        });
         let subject = access.facts.principal().and_then(|principal| principal.subject.as_deref());
         let subject = subject.map(|subject| hmac_text(&self.shared.secret.lock(), subject));
-        access.write(&mut line, &client, subject.as_deref());
+        access.write(&mut line, client.as_deref(), subject.as_deref());
         self.write(line);
     }
 

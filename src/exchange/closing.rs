@@ -4,6 +4,7 @@ use super::{InFlight, Request, Story};
 use crate::host::Host;
 use crate::listener::connection::Connection;
 use crate::pipeline::Pipeline;
+use crate::telemetry::access::{Access, Sender};
 use futures::FutureExt;
 use std::borrow::Cow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -99,7 +100,7 @@ impl Story {
         }
         if settings.access {
             let upstream: Duration = self.attempts.iter().map(|attempt| attempt.duration).sum();
-            closing.host.log.access(&crate::telemetry::access::Access {
+            closing.host.log.access(&Access {
                 end: &end,
                 facts: &self.facts,
                 line: &line,
@@ -107,9 +108,9 @@ impl Story {
                 path: Cow::Borrowed(closing.request.path()),
                 tls: closing.connection.tls,
                 upstream,
-                user_agent: (!is_own).then_some(closing.request.user_agent.as_ref()),
+                sender: (!is_own)
+                    .then_some(Sender { user_agent: closing.request.user_agent.as_ref(), client: settings.client }),
                 generation: closing.pipeline.number(),
-                client: settings.client,
             });
         }
         self.hooks.clear();

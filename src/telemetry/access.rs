@@ -28,17 +28,23 @@ pub struct Access<'a> {
     pub tls: bool,
     /// Time spent on upstream attempts.
     pub upstream: Duration,
-    /// As sent; `None`: the line leaves it out.
-    pub user_agent: Option<Option<&'a HeaderValue>>,
+    /// Who sent it; `None`: the line leaves that out.
+    pub sender: Option<Sender<'a>>,
     /// The configuration that served it.
     pub generation: u64,
-    /// How the client is shown.
+}
+
+/// What a line tells of who sent the request.
+pub struct Sender<'a> {
+    /// As sent.
+    pub user_agent: Option<&'a HeaderValue>,
+    /// How the address is shown.
     pub client: LogClient,
 }
 
 impl Access<'_> {
     /// Writes the fields behind the usual four.
-    pub fn write(&self, line: &mut Line, client: &str, subject: Option<&str>) {
+    pub fn write(&self, line: &mut Line, client: Option<&str>, subject: Option<&str>) {
         let (end, trace) = (self.end, self.facts.trace());
         line.hex("trace_id", trace.trace_id, 32);
         line.hex("span_id", trace.span_id.into(), 16);
@@ -62,7 +68,9 @@ impl Access<'_> {
         line.number("attempts", end.attempts.len() as u64);
         line.number("request_bytes", end.request_bytes);
         line.number("response_bytes", end.response_bytes);
-        line.text("client", client);
+        if let Some(client) = client {
+            line.text("client", client);
+        }
         match (subject, self.facts.principal().and_then(|principal| principal.api_key.as_deref())) {
             (Some(hidden), _) => line.text("subject", hidden),
             (None, Some(id)) => line.text("subject", id),
@@ -84,7 +92,7 @@ impl Access<'_> {
             None => line.null("problem"),
         }
         line.text("end", end.ended.as_str());
-        match self.user_agent {
+        match self.sender.as_ref().map(|sender| sender.user_agent) {
             Some(Some(agent)) => {
                 line.text_cut("user_agent", &String::from_utf8_lossy(agent.as_bytes()), MAX_USER_AGENT);
             }

@@ -4,7 +4,7 @@ use crate::Audit;
 use crate::config::Config;
 use std::sync::Arc;
 use vestibule_plugin::meter::Registry;
-use vestibule_plugin::{Build, BuildErrors, Deps, RouteEntry, RouteId, Routes, Secret, StoreTerms};
+use vestibule_plugin::{Build, BuildErrors, Deps, Plugin, RouteEntry, RouteId, Routes, Secret, StoreTerms};
 
 fn build(toml: &str) -> Result<Audit, BuildErrors> {
     let file: toml::Table = toml.parse().expect("TOML");
@@ -37,6 +37,21 @@ fn mistakes(toml: &str) -> Vec<String> {
 #[test]
 fn the_example_builds() {
     assert_eq!(mistakes(include_str!("../example.toml")), [""; 0]);
+}
+
+/// A reload that another plugin refuses changes nothing: terms hold once the configuration is taken.
+#[tokio::test]
+async fn terms_of_a_reload_wait_until_it_is_taken() {
+    let dir = tempfile::tempdir().expect("directory");
+    let toml = |rest: &str| format!("[audit]\ndir = '{}/audit'\n{rest}", dir.path().display());
+    let serving = build(&toml("")).unwrap_or_else(|_| panic!("builds"));
+    serving.prepare(None).expect("a log");
+    serving.on_install(None);
+    let next = build(&toml("on_error = 'closed'\n")).unwrap_or_else(|_| panic!("builds"));
+    next.prepare(Some(&serving)).expect("prepared");
+    assert!(next.shared.terms.lock().is_some());
+    next.on_install(Some(&serving));
+    assert!(next.shared.terms.lock().is_none());
 }
 
 /// AUD-06: every mistake is told, none of them with what may be a secret.

@@ -4,7 +4,7 @@ use crate::conditional::Precondition;
 use crate::config::{Concurrency, Policy, Strength};
 use crate::list::{Ours, TagField};
 use crate::precondition::Preconditions;
-use crate::write::{is_change, must_say};
+use crate::write::{is_change, must_say, rests_on_ours};
 use http::{Method, header};
 use vestibule_plugin::RequestHead;
 use vestibule_plugin::units::{Size, Span};
@@ -33,7 +33,11 @@ pub(crate) fn line(policy: &Policy, request: &RequestHead<'_>) -> String {
             Ours::All => "all tags of if-none-match are ours, the application sees none",
         },
     };
-    format!("would mint a {strength} tag for a body <= {}  {sent}", Size(policy.max_body as u64))
+    let coding = match policy.concurrency {
+        Concurrency::Serialize => "  the application is not told what codings the client takes",
+        Concurrency::Forward => "",
+    };
+    format!("would mint a {strength} tag for a body <= {}  {sent}{coding}", Size(policy.max_body as u64))
 }
 
 /// Of a request that is no GET or HEAD.
@@ -45,14 +49,20 @@ fn write(policy: &Policy, request: &RequestHead<'_>) -> String {
     }
     if policy.concurrency == Concurrency::Serialize && is_change(method) {
         let wait = Span(policy.lock_wait);
-        return if preconditions.is_empty() {
-            format!("takes the lock on this URI, waits {wait} for it at most  nothing to judge")
-        } else {
-            format!("takes the lock on this URI, waits {wait} for it at most  judges its preconditions by a GET")
+        let judged = if preconditions.is_empty() { "nothing to judge" } else { "judges its preconditions by a GET" };
+        let sent = match &preconditions.matches {
+            Some(TagField::Tags(tags)) if tags.ours() == Ours::All => {
+                "; all tags of if-match are ours, the application sees none"
+            }
+            Some(TagField::Tags(tags)) if tags.ours() == Ours::Some => {
+                "; some tags of if-match are ours, and with them it is kept from the application"
+            }
+            _ => "",
         };
+        return format!("takes the lock on this URI, waits {wait} for it at most  {judged}{sent}");
     }
-    if preconditions.rests_on_ours_alone() {
-        return "answers 412: all tags of if-match are ours, the application cannot judge them".to_owned();
+    if rests_on_ours(&preconditions, request.fields.map()) {
+        return "answers 412: the tags of if-match are ours, the application cannot judge them".to_owned();
     }
     match &preconditions.matches {
         Some(TagField::Tags(tags)) if tags.ours() == Ours::Some => {

@@ -20,12 +20,13 @@ impl Names {
         Self(KeyInit::new(&block.into()))
     }
 
-    /// Of what a request is about: authority, path as routes see it, and query.
+    /// Of what a request is about: host, path as routes see it, and query. Spellings that may mean the same have one name:
+    /// two resources that share a lock wait for each other, one resource with two locks loses a write.
     pub(crate) fn of(&self, request: &RequestHead<'_>) -> Name {
         let query = request.target.split_once('?').map_or("", |(_, query)| query);
-        let authority = request.authority.to_ascii_lowercase();
+        let (host, path) = (host(request.authority), request.path.to_ascii_lowercase());
         let mut mac = self.0.clone();
-        for part in [PURPOSE, authority.as_bytes(), request.path.as_bytes(), query.as_bytes()] {
+        for part in [PURPOSE, host.as_bytes(), path.as_bytes(), query.as_bytes()] {
             mac.update(&(part.len() as u64).to_be_bytes());
             mac.update(part);
         }
@@ -33,5 +34,31 @@ impl Names {
         let mut name = [0; 16];
         name.copy_from_slice(&digest[..16]);
         Name(name)
+    }
+}
+
+/// An authority in lower case, without a port that says nothing and without the dot that ends a full name.
+fn host(authority: &str) -> String {
+    let lower = authority.to_ascii_lowercase();
+    let bare = lower.strip_suffix(":80").or(lower.strip_suffix(":443")).unwrap_or(&lower);
+    match bare.rsplit_once(':') {
+        Some((name, port)) if !name.ends_with(']') => format!("{}:{port}", name.strip_suffix('.').unwrap_or(name)),
+        _ => bare.strip_suffix('.').unwrap_or(bare).to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spellings_of_a_host_are_one() {
+        for spelling in ["H.example", "h.example:80", "h.example.", "h.example.:443"] {
+            assert_eq!(host(spelling), "h.example", "{spelling}");
+        }
+        assert_eq!(
+            (host("h.example.:8080"), host("[::1]:80"), host("[::1]")),
+            ("h.example:8080".to_owned(), "[::1]".to_owned(), "[::1]".to_owned())
+        );
     }
 }

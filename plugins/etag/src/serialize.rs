@@ -13,8 +13,8 @@ use http::{Method, StatusCode};
 use std::sync::Arc;
 use std::time::Duration;
 use vestibule_plugin::{
-    AccessLine, Detach, End, Facts, Failure, Fields, Flow, FullResponse, Held, HeldFlow, Hold, Hooks, Keep, Looked,
-    Problem, RequestHead, ResponseHead, Sent, Soon,
+    AccessLine, Detach, End, Ended, Facts, Failure, Fields, Flow, FullResponse, Held, HeldFlow, Hold, Hooks, Keep,
+    Looked, Problem, RequestHead, ResponseHead, Sent, Soon,
 };
 use vestibule_store::Locks;
 use vestibule_store::locks::Lock;
@@ -31,12 +31,14 @@ pub(crate) struct Serialized {
     preconditions: Preconditions,
     verdict: Verdict,
     lock: Option<Lock>,
+    /// The reply is not held whole: it ends with the exchange, or breaks off before.
+    flows: bool,
     refused: bool,
 }
 
 impl Serialized {
     pub(crate) fn new(shared: Arc<Shared>, locks: Arc<Locks>, name: Name, preconditions: Preconditions) -> Self {
-        Self { shared, locks, name, preconditions, verdict: Verdict::Passes, lock: None, refused: false }
+        Self { shared, locks, name, preconditions, verdict: Verdict::Passes, lock: None, flows: false, refused: false }
     }
 
     fn refuse(&mut self, problem: Problem) -> Flow {
@@ -170,19 +172,24 @@ impl Hooks for Serialized {
                 lock.free().await;
                 HeldFlow::Continue
             }),
-            (_, lock) => {
+            (held, lock) => {
+                self.flows = matches!(held, Held::Flowing(_));
                 self.lock = lock;
                 Soon::Now(HeldFlow::Continue)
             }
         }
     }
 
-    fn on_end<'a>(&'a mut self, _: &'a End<'a>, _: &'a Facts, line: &'a mut AccessLine) -> Soon<'a, ()> {
+    fn on_end<'a>(&'a mut self, end: &'a End<'a>, _: &'a Facts, line: &'a mut AccessLine) -> Soon<'a, ()> {
         if self.refused {
             tell_refused(&self.shared, line);
         }
-        // Free now, if it is not yet.
-        self.lock = None;
+        match self.lock.take() {
+            // The application may still be writing behind a reply that nobody reads any more.
+            Some(lock) if self.flows && end.ended != Ended::Ok => lock.abandon(),
+            // Free now, if it is not yet.
+            lock => drop(lock),
+        }
         Soon::Now(())
     }
 }

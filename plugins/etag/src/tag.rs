@@ -20,6 +20,12 @@ const SEPARATOR: [u8; 1] = [0];
 /// Decoded content may be this many times as long as the longest body that is held.
 const MOST_DECODED: u64 = 4;
 
+/// Whether what looks like a tag of ours stands anywhere in these bytes, however it is quoted.
+pub(crate) fn is_within(bytes: &[u8]) -> bool {
+    let mut tags = bytes.windows(MARK.len() + DIGITS).filter(|window| window.starts_with(MARK));
+    tags.any(|tag| tag[MARK.len()..].iter().all(|byte| ALPHABET.contains(byte)))
+}
+
 /// Mints the tag of a 200 with these fields and this body.
 ///
 /// - Weak: XXH3-128, seed 0, over `Content-Type 00 name 00 content`. `name` is empty and `content` decoded when the body

@@ -122,6 +122,54 @@ async fn a_full_disk_loses_what_a_gap_says() {
     }
 }
 
+/// A full disk cannot take the record of what goes, so the segments go first.
+#[tokio::test]
+async fn a_full_disk_lets_go_what_may_go() {
+    let disk = Disk::new();
+    let origin = Origin::returning(200, "ok");
+    let mut proxy = disk.proxy(&origin, "rotate_bytes = \"64KiB\"\nkeep = \"1s\"\n").await;
+    let mut kept = proxy.connect().await;
+    // Nothing is old enough to go before the disk is full.
+    for number in 0..100 {
+        order(&proxy, number).on(&mut kept).await;
+    }
+    let before = disk.0.wait("two segments", |log| log.segments.len() >= 2).await.segments;
+    disk.is("enospc");
+    let oldest_goes = async {
+        while disk.0.log().segments.first() == before.first() {
+            order(&proxy, 0).on(&mut kept).await;
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    vestibule_testkit::within("the oldest segment to go", oldest_goes).await;
+    disk.is("healthy");
+    let log = disk.0.wait_for("audit.pruned", 1).await;
+    assert!(log.first_seq > 0);
+    assert_eq!(told(log.the("audit.pruned"), "last_seq"), log.first_seq - 1);
+    proxy.sigterm();
+    proxy.wait_exit().await;
+    let verified = disk.0.verify(&["--sealed"]).await;
+    assert_eq!(verified.code, Some(0), "{verified:?}");
+}
+
+/// While nothing can be recorded the application is not even looked at.
+#[tokio::test]
+async fn nothing_is_looked_at_that_could_not_be_recorded() {
+    let disk = Disk::new();
+    let origin = Origin::returning(200, "ok");
+    let lines = "on_error = \"closed\"\n[etag]\nstrength = \"strong\"\nconcurrency = \"serialize\"\n";
+    let proxy = disk.proxy(&origin, lines).await;
+    let put =
+        |number: usize| proxy.request("PUT", &format!("/orders/{number}")).header("if-match", "\"x\"").body("one");
+    assert_eq!(put(0).await.status, 412);
+    disk.is("enospc");
+    order(&proxy, 1).await;
+    wait_state(&proxy, "failing").await;
+    let seen = origin.hits();
+    let refused = put(2).await;
+    assert_eq!((refused.status, refused.problem().as_str(), origin.hits()), (503, "audit-unavailable", seen));
+}
+
 /// AUD-14, closed
 #[tokio::test]
 async fn a_full_disk_refuses_audited_requests_where_that_was_asked_for() {

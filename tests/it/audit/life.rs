@@ -264,6 +264,32 @@ async fn a_broken_segment_stays_and_is_said_to_be_broken() {
     }
 }
 
+/// AUD-25: what a drain cuts off while its client waits is told as well, and as what nobody knows the outcome of.
+#[tokio::test]
+async fn a_held_call_that_a_drain_cuts_off_has_an_end() {
+    let trail = Trail::new();
+    let gate = Gate::closed();
+    let origin = {
+        let gate = gate.clone();
+        Origin::replying(move |_| Reply::new(201).once(&gate))
+    };
+    let lines = format!("{HELD}[server]\ndrain_timeout = \"1s\"\n");
+    let mut proxy = trail.proxy(&origin, &lines).await;
+    let mut waiting = Vec::new();
+    for number in 0..8 {
+        let mut client = proxy.connect().await;
+        client.write(order(&proxy, number).encoded()).await;
+        waiting.push(client);
+    }
+    origin.wait_hits(8).await;
+    proxy.sigterm();
+    proxy.wait_exit().await;
+    let log = trail.log();
+    assert!(log.by_request().values().all(|phases| *phases == ["started", "finished"]), "{:?}", log.by_request());
+    let outcomes: Vec<&Value> = log.of("request.finished").iter().map(|event| &event["data"]["outcome"]).collect();
+    assert_eq!(outcomes, vec![&json!("error"); 8]);
+}
+
 /// A crash inside the very first write of a segment: it is begun again.
 #[tokio::test]
 async fn a_torn_head_is_begun_again() {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use vestibule_testkit::origin::Cut;
 use vestibule_testkit::{Answer, Gate, Origin, Proxy, Received, Redis, Reply, within};
 
 const SERIALIZE: &str = "[etag]\nstrength = \"strong\"\nconcurrency = \"serialize\"\n";
@@ -280,6 +281,65 @@ async fn a_write_keeps_its_lock_until_its_reply_and_others_wait_in_turn() {
     assert_eq!(proxy.request("PUT", "/b").body("next").await.status, 204, "another resource");
     gate.open();
     within("the lock to be free", async { while proxy.request("PUT", "/a").body("next").await.status != 204 {} }).await;
+}
+
+/// A reply that is too long to be held breaks off, or its client leaves it: the application may still be writing, so
+/// nobody else writes until the lock has run out.
+#[tokio::test]
+async fn a_reply_that_is_not_read_to_its_end_keeps_the_lock() {
+    let gate = Gate::closed();
+    let origin = {
+        let gate = gate.clone();
+        Origin::replying(move |request| match request.text().as_str() {
+            "leave" => {
+                gate.open();
+                Reply::new(200).chunk("x".repeat(100)).chunk_after(Duration::from_secs(30), "late")
+            }
+            "break" => Reply::new(200).body("x".repeat(1000)).cut(Cut::Body(100)),
+            _ => Reply::new(204),
+        })
+    };
+    let toml = format!("{SERIALIZE}max_body = \"10B\"\nlock_wait = \"300ms\"\n");
+    let proxy = Proxy::before(crate::bin(), &origin.url(), &toml).await;
+    let mut leaving = proxy.connect().await;
+    leaving.write(proxy.request("PUT", "/left").body("leave").encoded()).await;
+    within("the write to arrive", gate.opened()).await;
+    within("its head", leaving.some()).await;
+    drop(leaving);
+    proxy.wait_access(1).await;
+    let mut broken = proxy.connect().await;
+    broken.write(proxy.request("PUT", "/broken").body("break").encoded()).await;
+    proxy.wait_access(2).await;
+    for path in ["/left", "/broken"] {
+        let refused = proxy.request("PUT", path).body("next").await;
+        assert_eq!((refused.status, refused.problem().as_str()), (503, "lock-timeout"), "{path}");
+    }
+}
+
+/// Spellings that may mean one resource share its lock.
+#[tokio::test]
+async fn one_resource_has_one_lock_however_it_is_spelt() {
+    let (gate, holds) = (Gate::closed(), Gate::closed());
+    let origin = {
+        let (gate, holds) = (gate.clone(), holds.clone());
+        Origin::replying(move |request| match request.text().as_str() {
+            "slow" => {
+                holds.open();
+                Reply::new(204).once(&gate)
+            }
+            _ => Reply::new(204),
+        })
+    };
+    let toml = format!("[server]\npath_case = \"insensitive\"\n{SERIALIZE}lock_wait = \"300ms\"\n");
+    let proxy = Proxy::before(crate::bin(), &origin.url(), &toml).await;
+    let mut first = proxy.connect().await;
+    first.write(proxy.request("PUT", "/Doc").header("host", "h.example").body("slow").encoded()).await;
+    within("the write to arrive", holds.opened()).await;
+    for (path, host) in [("/doc", "h.example"), ("/Doc", "H.example:80"), ("/DOC", "h.example.")] {
+        let refused = proxy.request("PUT", path).header("host", host).body("next").await;
+        assert_eq!((refused.status, refused.problem().as_str()), (503, "lock-timeout"), "{path} {host}");
+    }
+    gate.open();
 }
 
 /// ET-26 of writes: `max_body` bounds what is read.

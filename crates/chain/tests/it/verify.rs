@@ -232,6 +232,28 @@ fn a_key_is_needed_to_write_a_log() {
     assert_eq!(found(&with_key(&log(None).segments, &[KEY])), Some((Fault::UnsignedCheckpoint, 21, 0, 22)));
 }
 
+/// Who has no key cannot leave the checkpoints out: a segment ends with one.
+#[test]
+fn a_segment_without_a_checkpoint_at_its_end_is_unsigned() {
+    let log = log(Some(KEY));
+    let left_out = |from: usize| {
+        let drop_checkpoints = |(index, segment): (usize, &Vec<u8>)| {
+            edited(segment, |lines| {
+                lines.retain(|line| index < from || !String::from_utf8_lossy(line).contains(types::CHECKPOINT));
+            })
+        };
+        let segments: Vec<Vec<u8>> = log.segments.iter().enumerate().map(drop_checkpoints).collect();
+        rehashed(log.chain, &segments, Checkpoints::Stale)
+    };
+    let forged = left_out(0);
+    assert_eq!(found(&with_key(&forged, &[KEY])), Some((Fault::UnsignedCheckpoint, 21, 1, 1)));
+    assert_eq!(found(&plain(&forged)), None, "without a key nothing tells");
+    let last_only = left_out(2);
+    assert_eq!(found(&with_key(&last_only, &[KEY])), None, "what nobody else holds cannot be proven");
+    let young = with_key(&forged[..1], &[KEY]);
+    assert_eq!((found(&young), notes(&young).contains(&"signatures not checked".to_owned())), (None, true));
+}
+
 /// AUD-17: a segment of another log; a middle segment gone.
 #[test]
 fn a_segment_is_missed_and_a_strange_one_is_seen() {

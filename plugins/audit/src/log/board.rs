@@ -159,3 +159,20 @@ impl Board {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use vestibule_plugin::meter::Registry;
+
+    #[test]
+    fn what_was_given_up_is_not_on_disk() {
+        let board = Board::new(Position::BEGINNING, 0, Metrics::new(&Registry::default()));
+        board.advance(Position::BEGINNING, 2, 0, None);
+        board.give_up(3);
+        board.advance(Position::BEGINNING, 1, 0, None);
+        let durable = board.at();
+        let held: Vec<u64> = (1..=7).filter(|ticket| durable.holds(*ticket)).collect();
+        assert_eq!(held, [1, 2, 6]);
+    }
+}

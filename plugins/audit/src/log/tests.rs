@@ -253,6 +253,90 @@ async fn segments_rotate_and_go() {
     assert!(copies.lines().count() <= count(&rig.kinds(), "audit.checkpoint"), "segments from {first_kept} on");
 }
 
+/// A head that names more requests than a segment has room for takes none away from records.
+#[tokio::test]
+async fn many_open_requests_leave_room_for_records() {
+    let rig = Rig::new();
+    let log = rig.open().expect("opened");
+    let requests: Vec<Uuid> = (1..=3000).map(Uuid::from_u128).collect();
+    for id in &requests {
+        log.push(request("request.started", *id, Mark::Opens(*id)));
+    }
+    for id in &requests {
+        log.push(request("request.finished", *id, Mark::Closes(*id)));
+    }
+    write(&log, 1).await;
+    log.close().await;
+    let kinds = rig.kinds();
+    assert_eq!((count(&kinds, "request.started"), count(&kinds, "request.finished")), (3000, 3000));
+    let segments = layout::segments(&rig.path()).expect("segments").len();
+    assert!(segments < 60, "{segments} segments");
+}
+
+/// What no record ends is told at the next start, also behind a process that ended well.
+#[tokio::test]
+async fn a_request_that_a_clean_end_forgot_is_interrupted() {
+    let rig = Rig::new();
+    let log = rig.open().expect("opened");
+    let open = Uuid::from_u128(2);
+    log.push(request("request.started", open, Mark::Opens(open)));
+    log.close().await;
+    let log = rig.open().expect("opened");
+    write(&log, 1).await;
+    log.close().await;
+    assert_eq!(count(&rig.kinds(), "request.interrupted"), 1);
+}
+
+/// Under either answer to errors: a log is not begun anew beside one that nobody can read.
+#[tokio::test]
+async fn a_log_whose_oldest_segment_is_damaged_is_not_begun_anew() {
+    let rig = Rig::new();
+    let log = rig.open().expect("opened");
+    write(&log, 300).await;
+    log.close().await;
+    let highest = layout::segments(&rig.path()).expect("segments").last().expect("one").0;
+    assert!(highest > 0);
+    (0..highest).for_each(|number| fs::remove_file(rig.file(number)).expect("gone"));
+    let text = fs::read_to_string(rig.file(highest)).expect("segment");
+    fs::write(rig.file(highest), text.replacen("audit.segment", "audit.sogment", 1)).expect("damaged");
+    let refused = rig.open().err().expect("refused");
+    assert!(refused.contains("holds segments and no good record"), "{refused}");
+}
+
+/// A broken segment goes like any other, and what is said of it ends where the next one begins.
+#[tokio::test]
+async fn a_broken_segment_is_pruned_by_what_the_next_one_says() {
+    let mut rig = Rig::new();
+    let log = rig.open().expect("opened");
+    write(&log, 20).await;
+    log.close().await;
+    let text = fs::read_to_string(rig.file(0)).expect("segment");
+    let broken = text.replacen("\"text\":\"9\"", "\"text\":\"x\"", 1);
+    fs::write(rig.file(0), &broken[..broken.len() - 50]).expect("broken");
+    rig.keep = Duration::ZERO;
+    let log = rig.open().expect("opened");
+    log.board().sinks(std::iter::empty());
+    write(&log, 1).await;
+    log.close().await;
+    let records = rig.records();
+    let pruned = records.iter().find(|(kind, _)| kind == "audit.pruned").expect("it went");
+    // Record 10 holds the text "9".
+    assert_eq!((&pruned.1["metadata"]["first_seq"], &pruned.1["metadata"]["last_seq"]), (&json!(0), &json!(9)));
+}
+
+/// Records that nobody will find are no records.
+#[tokio::test]
+async fn a_segment_that_was_removed_is_an_error() {
+    let mut rig = Rig::new();
+    rig.on_error = OnError::Closed;
+    let log = rig.open().expect("opened");
+    write(&log, 3).await;
+    fs::remove_file(rig.file(0)).expect("gone");
+    let Pushed::Queued(ticket) = log.push(event("late")) else { panic!("there is room") };
+    let durable = tokio::time::timeout(Duration::from_millis(500), log.durable(ticket)).await;
+    assert!(durable.is_err() && log.fails(), "{durable:?}");
+}
+
 /// AUD-23
 #[tokio::test]
 async fn a_second_process_is_refused() {
