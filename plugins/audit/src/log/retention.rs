@@ -53,8 +53,9 @@ pub(crate) fn plan(dir: &Dir, terms: &Terms, now_ms: u64, at: Position, past: Op
             break;
         };
         let freed = plan.as_ref().map_or(0, Plan::bytes);
-        let last_time = last_time(&path).unwrap_or(end.time);
-        if last_time >= oldest && bytes.saturating_sub(freed) <= terms.max_bytes {
+        let last_time = last_time(&path).ok().or(end.time);
+        let is_old = last_time.is_some_and(|last| last < oldest);
+        if !is_old && bytes.saturating_sub(freed) <= terms.max_bytes {
             break;
         }
         let length = fs::metadata(&path).map_or(0, |file| file.len());
@@ -90,20 +91,21 @@ pub(crate) fn remove(plan: &Plan, dir: &Dir, copies: &mut Copies) {
 struct Start {
     seq: u64,
     prev: Digest,
-    time: String,
+    /// Not known before it is written.
+    time: Option<String>,
 }
 
 impl Start {
     /// The segment that is about to be begun here.
     fn of(at: Position) -> Self {
-        Self { seq: at.next_seq, prev: at.hash, time: String::new() }
+        Self { seq: at.next_seq, prev: at.hash, time: None }
     }
 
     fn read(path: &Path) -> io::Result<Self> {
         let mut line = Vec::new();
         BufReader::new(File::open(path)?).take(MAX_LINE as u64).read_until(b'\n', &mut line)?;
         let record = Record::parse(line.trim_ascii_end()).map_err(|_| bad())?;
-        Ok(Self { seq: record.seq, prev: record.prev, time: event_time(record.event).unwrap_or_default().to_owned() })
+        Ok(Self { seq: record.seq, prev: record.prev, time: event_time(record.event).map(str::to_owned) })
     }
 }
 

@@ -1,11 +1,13 @@
 //! The one thread that writes: it takes what waits, appends it at once, makes it durable, and says so.
 
+mod segments;
+
 use super::batch::Batch;
 use super::copies::Copies;
 use super::dir::Dir;
 use super::loss::{Loss, Reason};
 use super::queue::{Queue, Woken, Writing};
-use super::retention::{self, Plan};
+use super::retention;
 use super::{Board, Position, Terms};
 use crate::draft::{Draft, Mark};
 use crate::metrics::Metrics;
@@ -221,28 +223,6 @@ impl Writer {
         Ok(())
     }
 
-    /// A full disk cannot take the record that says which segments go. The oldest goes first then, and the record comes
-    /// with the next attempt.
-    fn without_room(&mut self, error: io::Error, plan: Option<&Plan>, now_ms: u64) -> io::Error {
-        if error.kind() != io::ErrorKind::StorageFull {
-            return error;
-        }
-        match plan {
-            Some(plan) if self.untold.is_none() => {
-                retention::remove(plan, &self.dir, &mut self.copies);
-                self.board.spool(self.dir.bytes());
-                self.untold = Some(plan.record(now_ms));
-            }
-            // The next attempt looks for what may go.
-            _ => self.look_soon(),
-        }
-        error
-    }
-
-    fn look_soon(&mut self) {
-        self.pace.looked = Instant::now().checked_sub(HOUR).unwrap_or_else(Instant::now);
-    }
-
     fn append(&mut self, batch: &Batch) -> io::Result<()> {
         let Some(file) = &mut self.file else { return Err(io::Error::other("no segment is open")) };
         let found = file.metadata()?;
@@ -284,61 +264,9 @@ impl Writer {
         let checkpointed = batch.checkpoint.is_some().then(|| millis(self.clock.wall()));
         self.board.advance(self.at, taken as u64, written, checkpointed);
         if let Some(event) = batch.checkpoint {
+            self.board.spool(self.board.spooled() + event.len() as u64);
             self.copies.add(&self.dir, event);
         }
-    }
-
-    /// Segments that may go, and an error when the directory is full although they do.
-    fn make_room(&mut self, terms: &Terms, now_ms: u64) -> io::Result<Option<Plan>> {
-        let bytes = self.board.spooled();
-        let over = bytes > terms.max_bytes;
-        if !over && self.pace.looked.elapsed() < terms.keep.min(HOUR) {
-            return Ok(None);
-        }
-        self.pace.looked = Instant::now();
-        let plan = retention::plan(&self.dir, terms, now_ms, self.at, self.board.all_past(), bytes);
-        if over && plan.as_ref().is_none_or(|plan| bytes - plan.bytes() > terms.max_bytes) {
-            let full = io::Error::new(io::ErrorKind::StorageFull, "max_bytes is reached and no segment may go");
-            return plan.map_or(Err(full), |plan| Ok(Some(plan)));
-        }
-        Ok(plan)
-    }
-
-    /// Opens the segment to write in, a new one where the last is full or old; whether its head is still to be written.
-    fn begin_segment(&mut self, terms: &Terms) -> io::Result<bool> {
-        let full = self.at.offset.saturating_sub(self.head_end) >= terms.rotate_bytes;
-        let old = self.at.offset > 0 && self.began.elapsed() >= MAX_AGE;
-        if full || old {
-            if !self.pace.ends_with_checkpoint {
-                self.end_segment(terms)?;
-            }
-            self.file = None;
-            self.at = Position { segment: self.at.segment + 1, offset: 0, ..self.at };
-            self.head_end = 0;
-            self.began = Instant::now();
-            // So that what is full is looked at: a segment has just become one that may go.
-            self.look_soon();
-        }
-        let is_head = self.at.offset == 0;
-        self.open_file()?;
-        Ok(is_head)
-    }
-
-    fn open_file(&mut self) -> io::Result<()> {
-        if self.file.is_none() {
-            self.file = Some(self.dir.open_segment(self.at.segment, self.at.offset)?);
-        }
-        Ok(())
-    }
-
-    /// A segment's last record is a checkpoint.
-    fn end_segment(&mut self, terms: &Terms) -> io::Result<()> {
-        self.open_file()?;
-        let mut batch = Batch::behind(self.chain, self.at);
-        batch.add_checkpoint(millis(self.clock.wall()), terms.sign_key.as_ref(), false);
-        self.append(&batch)?;
-        self.commit(batch, 0, &Loss::default());
-        Ok(())
     }
 }
 
