@@ -15,17 +15,20 @@ PATIENCE_SECONDS = 300
 UNSENT = "vestibule_audit_unsent_events"
 
 
-def cost(bench, binary, rounds, count):
-    """CPU time of an audited request over the same unaudited, in turns, and what the log did meanwhile."""
-    every = []
+def kinds(bench, binary):
+    """GET and POST, unaudited and audited."""
     for method in KINDS:
         for name, key in (("off", ""), ("on", "audit = {}")):
             directory = os.path.join(bench.directory, f"audit-{method}-{name}")
             build = contender.vestibule(binary, "vestibule-audit.toml", AUDIT=key, DIR=directory, SINKS="")
-            one = contender.Contender(
+            yield contender.Contender(
                 f"{method}-{name}", "", build, contender.built(binary), script="write.lua", arguments=(method,)
             )
-            every.append(one)
+
+
+def cost(bench, binary, rounds, count):
+    """CPU time of an audited request over the same unaudited, in turns."""
+    every = list(kinds(bench, binary))
     samples = [turns.together(bench, every, count, measure.CONNECTIONS) for _ in range(rounds)]
     over = lambda method: statistics.median(  # noqa: E731
         sample[f"{method}-on"]["cpu_us"] / sample[f"{method}-off"]["cpu_us"] for sample in samples
@@ -37,6 +40,25 @@ def cost(bench, binary, rounds, count):
         "cpu": {method: over(method) for method in KINDS},
         "errors": errors,
         "says": f"audited over unaudited: {ratios}; {rounds} rounds, {errors} errors",
+    }
+
+
+def latency(bench, binary, rounds):
+    """p50 of one caller, unaudited and audited, one after the other."""
+    with contextlib.ExitStack() as stack:
+        running = {one.name: (one, stack.enter_context(bench.start(one))) for one in kinds(bench, binary)}
+        samples = {name: [] for name in running}
+        for _ in range(rounds):
+            for name, (one, each) in running.items():
+                samples[name].append(load.wrk(each.port, bench.seconds, 1, bench.cores, one.script, one.arguments))
+    p50 = {name: statistics.median(sample["p50_us"] for sample in each) for name, each in samples.items()}
+    errors = sum(sample["errors"] + sample["refused"] for each in samples.values() for sample in each)
+    words = [f"{method} {p50[f'{method}-off']:.0f} → {p50[f'{method}-on']:.0f} µs" for method in KINDS]
+    return {
+        "rounds": samples,
+        "p50_us": p50,
+        "errors": errors,
+        "says": f"p50 of one caller, unaudited → audited: {', '.join(words)}; {rounds} rounds, {errors} errors",
     }
 
 
