@@ -105,7 +105,7 @@ class Receiver(http.server.BaseHTTPRequestHandler):
 
 def catch_up(bench, binary, events):
     """So many events while the sink is away; then how long it takes until it has them, and p99 of a caller meanwhile."""
-    with contextlib.closing(http.server.ThreadingHTTPServer(("127.0.0.1", 0), Receiver, bind_and_activate=False)) as server:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Receiver, bind_and_activate=False) as server:
         # The port is taken and nobody listens: connections are refused.
         server.server_bind()
         directory = os.path.join(bench.directory, "audit-catch-up")
