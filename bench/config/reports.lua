@@ -1,6 +1,6 @@
 -- POSTs of reports. Arguments: how many in one request, of how many groups (0: each of a group of its own), how many
--- addresses they come from, and where numbers begin.
-local size, groups, senders, n
+-- addresses they come from, where numbers begin, and the pause behind each answer in milliseconds.
+local size, groups, senders, n, pause
 local element = '{"type":"csp-violation","age":12,"url":"https://app.example.com/%s","user_agent":"Mozilla/5.0 (X11; ' ..
   'Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0.0.0 Safari/537.36","body":{"blockedURL":' ..
   '"https://cdn.example.net/images/banner.png?size=large","columnNumber":14,"disposition":"report","documentURL":' ..
@@ -11,6 +11,11 @@ local element = '{"type":"csp-violation","age":12,"url":"https://app.example.com
 
 function init(args)
   size, groups, senders, n = tonumber(args[1]), tonumber(args[2]), tonumber(args[3]), tonumber(args[4] or "0")
+  pause = tonumber(args[5] or "0")
+end
+
+function delay()
+  return pause
 end
 
 -- A number in letters: digits would be taken for an identifier.

@@ -1,6 +1,5 @@
 """What reports of violations cost: one in a request, many in one, many that differ, and beside what is proxied."""
 
-import contextlib
 import time
 
 from . import contender, load, machine, measure
@@ -10,7 +9,7 @@ BATCH = 20
 # Groups that repeat, and addresses that they come from.
 GROUPS, SENDERS, MANY_SENDERS = 100, 16, 100_000
 # What is brought beside proxied requests, in reports a second.
-BESIDE_HZ = 10_000
+BESIDE_HZ, BESIDE_CALLERS = 10_000, 8
 
 
 def collecting(binary, name, reports=True, workers=1):
@@ -76,24 +75,21 @@ def memory(bench, binary, reports):
 
 
 def beside(bench, binary, seconds):
-    """p99 of one caller who is proxied, alone and while reports come in at a steady pace."""
+    """p99 of one caller who is proxied, while reports come in at a steady pace, and while the same go to the origin: the
+    generator takes its share of the machine either way."""
     with bench.start(collecting(binary, "csp-beside", workers=0)) as running:
+        # Each caller brings one batch a pause.
+        arguments = (BATCH, GROUPS, SENDERS, 0, 1000 * BATCH * BESIDE_CALLERS // BESIDE_HZ)
         load.wrk(running.port, 1, 1, bench.cores)
-        alone = load.wrk(running.port, seconds, 1, bench.cores)
-        before, began = accepted(running), time.perf_counter()
-        with contextlib.ExitStack() as stack:
-            paused = stack.enter_context(
-                load.Paused(running.port, 8, bench.cores, "reports.lua", (BATCH, GROUPS, SENDERS))
-            )
-            with load.Timed(running.port, seconds, bench.cores) as timed:
-                # As much as is due and no more: it runs while it is behind.
-                while time.perf_counter() - began < seconds:
-                    behind = (time.perf_counter() - began) * BESIDE_HZ > accepted(running) - before
-                    (paused.go if behind else paused.rest)()
-                    time.sleep(0.005)
-            paused.rest()
-            pace = (accepted(running) - before) / (time.perf_counter() - began)
-        with_reports = timed.counted
+        counted, pace = {}, 0
+        for name, port in (("alone", bench.origin.port), ("beside", running.port)):
+            command = load.wrk_command(port, seconds + 5, BESIDE_CALLERS, "reports.lua", arguments)
+            with load.Background(command, bench.cores):
+                time.sleep(1)
+                before, began = accepted(running), time.perf_counter()
+                counted[name] = load.wrk(running.port, seconds, 1, bench.cores)
+                pace = (accepted(running) - before) / (time.perf_counter() - began)
+    alone, with_reports = counted["alone"], counted["beside"]
     ratio = with_reports["p99_us"] / alone["p99_us"]
     errors = sum(each["errors"] + each["refused"] for each in (alone, with_reports))
     return {

@@ -54,8 +54,10 @@ pub(crate) fn read(dir: &Path, cursor: Cursor, until: Position) -> io::Result<Ba
             continue;
         }
         file.seek(SeekFrom::Start(at.offset))?;
-        let mut piece = Vec::new();
-        file.take((end - at.offset).min(2 * MAX_LINE as u64)).read_to_end(&mut piece)?;
+        // The longest line fits, and with shorter ones hardly more than a batch.
+        let length = (end - at.offset).min(MAX_LINE as u64);
+        let mut piece = Vec::with_capacity(usize::try_from(length).unwrap_or(MAX_LINE));
+        file.take(length).read_to_end(&mut piece)?;
         let piece = Bytes::from(piece);
         let before = batch.end.0.offset;
         for line in piece.split_inclusive(|byte| *byte == b'\n') {
