@@ -5,7 +5,7 @@ use serde_json::json;
 use std::collections::BTreeMap;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpSocket;
-use vestibule_testkit::{Origin, within};
+use vestibule_testkit::{Origin, Scrape, within};
 
 const BAD: &str = "Bearer eyJhbGciOiJub25lIn0.e30.";
 
@@ -65,7 +65,9 @@ async fn a_flood_of_refusals_is_folded_and_adds_up() {
         let from = ["127.0.0.2", "127.0.0.3", "127.0.0.4"][at % 3];
         attack(&proxy, from, "GET / HTTP/1.1\r\nhost : a\r\n\r\n").await;
     }
-    let blocked = proxy.metrics().await.value("vestibule_threats_blocked_total", &[]);
+    // The last one is counted when its answer has left.
+    let all = |scrape: &Scrape| scrape.value("vestibule_threats_blocked_total", &[]) >= 50.0;
+    let blocked = proxy.wait_metrics("50 attacks", all).await.value("vestibule_threats_blocked_total", &[]);
     proxy.sigterm();
     proxy.wait_exit().await;
     let log = trail.log();
