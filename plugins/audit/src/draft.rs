@@ -12,8 +12,8 @@ use vestibule_chain::{ChainId, TYPE_PREFIX, canonical, write_rfc3339};
 const SCHEMA: u64 = 1;
 /// Most bytes of an event.
 const MAX_EVENT: usize = 64 << 10;
-/// Room for the usual `data`.
-const USUAL: usize = 768;
+/// Room for the usual texts of a draft.
+const USUAL: usize = 1024;
 /// What stands around `data`, at most: names, id, source, time, type.
 const AROUND: usize = 512;
 
@@ -22,15 +22,15 @@ const AROUND: usize = 512;
 pub(crate) struct Draft {
     /// Type without its prefix.
     pub(crate) kind: &'static str,
-    /// Action, for the count of what was lost.
-    pub(crate) action: Cow<'static, str>,
     /// Milliseconds since 1970.
     pub(crate) at_ms: u64,
     /// What it means for the requests under way.
     pub(crate) mark: Mark,
-    subject: String,
-    /// Canonical JSON.
-    data: Vec<u8>,
+    /// `data` as canonical JSON, the subject, and the action: one piece of memory, as it is made on one thread and freed on
+    /// another, which is dear.
+    texts: Vec<u8>,
+    /// Where the subject begins, and where the action does.
+    cuts: (usize, usize),
 }
 
 /// What an event means for the requests under way.
@@ -82,40 +82,60 @@ pub(crate) struct EndData {
 impl Draft {
     /// Of these members. One that would be too large goes without its metadata.
     pub(crate) fn new(kind: &'static str, at_ms: u64, mark: Mark, data: Data<'_>) -> Self {
-        let mut written = data.write(Size::Whole);
-        let subject = data.resource.into_owned();
-        if written.len() + subject.len() + AROUND > MAX_EVENT {
-            let bare = Data { metadata: Metadata::default(), resource: Cow::Borrowed(&subject), ..data };
-            written = bare.write(Size::Truncated);
-            return Self { kind, action: bare.action, at_ms, mark, subject, data: written };
+        let written = data.write(Size::Whole);
+        if written.len() + data.resource.len() + AROUND > MAX_EVENT {
+            let bare = Data { metadata: Metadata::default(), ..data };
+            return Self::of_texts(kind, at_ms, mark, bare.write(Size::Truncated), &bare.resource, &bare.action);
         }
-        Self { kind, action: data.action, at_ms, mark, subject, data: written }
+        Self::of_texts(kind, at_ms, mark, written, &data.resource, &data.action)
+    }
+
+    fn of_texts(kind: &'static str, at_ms: u64, mark: Mark, data: Vec<u8>, subject: &str, action: &str) -> Self {
+        let mut texts = data;
+        let subject_from = texts.len();
+        texts.extend_from_slice(subject.as_bytes());
+        let action_from = texts.len();
+        texts.extend_from_slice(action.as_bytes());
+        Self { kind, at_ms, mark, texts, cuts: (subject_from, action_from) }
+    }
+
+    /// What was done, for the count of what was lost.
+    pub(crate) fn action(&self) -> &str {
+        text(&self.texts[self.cuts.1..])
+    }
+
+    fn subject(&self) -> &str {
+        text(&self.texts[self.cuts.0..self.cuts.1])
+    }
+
+    fn data(&self) -> &[u8] {
+        &self.texts[..self.cuts.0]
     }
 
     /// From an event that was logged before: the same data, as another type. `None` when it is no event.
-    pub(crate) fn of_event(kind: &'static str, at_ms: u64, mark: Mark, subject: String, data: &Value) -> Self {
-        let action = data.get("action").and_then(Value::as_str).unwrap_or("unknown").to_owned();
+    pub(crate) fn of_event(kind: &'static str, at_ms: u64, mark: Mark, subject: &str, data: &Value) -> Self {
+        let action = data.get("action").and_then(Value::as_str).unwrap_or("unknown");
         let mut written = Vec::new();
         canonical::value(&mut written, data);
-        Self { kind, action: Cow::Owned(action), at_ms, mark, subject, data: written }
+        Self::of_texts(kind, at_ms, mark, written, subject, action)
     }
 
     /// Bytes that it takes while it waits.
     pub(crate) fn weight(&self) -> usize {
-        size_of::<Self>() + self.data.len() + self.subject.len() + self.action.len()
+        size_of::<Self>() + self.texts.capacity()
     }
 
     /// The event, canonical.
     pub(crate) fn write(&self, out: &mut Vec<u8>, id: Uuid, chain: ChainId) {
         let mut buffer = Uuid::encode_buffer();
         out.extend_from_slice(b"{\"data\":");
-        out.extend_from_slice(&self.data);
+        out.extend_from_slice(self.data());
         out.extend_from_slice(b",\"datacontenttype\":\"application/json\",\"id\":\"");
         out.extend_from_slice(id.hyphenated().encode_lower(&mut buffer).as_bytes());
         out.extend_from_slice(b"\",\"source\":\"urn:vestibule:");
         out.extend_from_slice(chain.0.hyphenated().encode_lower(&mut buffer).as_bytes());
         out.extend_from_slice(b"\",\"specversion\":\"1.0\",\"subject\":");
-        canonical::string(out, &self.subject);
+        canonical::string(out, self.subject());
         out.extend_from_slice(b",\"time\":\"");
         write_rfc3339(out, self.at_ms);
         out.extend_from_slice(b"\",\"type\":\"");
@@ -123,6 +143,11 @@ impl Draft {
         out.extend_from_slice(self.kind.as_bytes());
         out.extend_from_slice(b"\"}");
     }
+}
+
+/// What was put in as text.
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap_or_default()
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -3,7 +3,6 @@
 use crate::draft::{Data, Draft, Mark};
 use crate::identity::Actor;
 use serde_json::{Map, Value, json};
-use std::borrow::Cow;
 use std::collections::HashMap;
 use uuid::Uuid;
 use vestibule_chain::rfc3339;
@@ -44,7 +43,7 @@ pub(crate) struct Loss {
     /// Of the first and the last.
     span_ms: Option<(u64, u64)>,
     reason: Option<Reason>,
-    actions: HashMap<Cow<'static, str>, u64>,
+    actions: HashMap<Box<str>, u64>,
     closed: Vec<Uuid>,
 }
 
@@ -55,7 +54,7 @@ impl Loss {
         let (from, to) = self.span_ms.unwrap_or((draft.at_ms, draft.at_ms));
         self.span_ms = Some((from.min(draft.at_ms), to.max(draft.at_ms)));
         self.reason.get_or_insert(reason);
-        self.count(draft.action.clone(), 1);
+        self.count(draft.action(), 1);
         if let Mark::Closes(request) = draft.mark
             && self.closed.len() < MOST_CLOSED
         {
@@ -63,10 +62,13 @@ impl Loss {
         }
     }
 
-    fn count(&mut self, action: Cow<'static, str>, lost: u64) {
-        let known = self.actions.len() < MOST_ACTIONS || self.actions.contains_key(&action);
-        let action = if known { action } else { Cow::Borrowed("other") };
-        *self.actions.entry(action).or_default() += lost;
+    fn count(&mut self, action: &str, lost: u64) {
+        let known = self.actions.len() < MOST_ACTIONS || self.actions.contains_key(action);
+        let action = if known { action } else { "other" };
+        match self.actions.get_mut(action) {
+            Some(count) => *count += lost,
+            None => drop(self.actions.insert(action.into(), lost)),
+        }
     }
 
     /// What was lost after this.
@@ -78,7 +80,7 @@ impl Loss {
         };
         self.reason = self.reason.or(later.reason);
         for (action, lost) in later.actions {
-            self.count(action, lost);
+            self.count(&action, lost);
         }
         self.closed.extend(later.closed.into_iter().take(MOST_CLOSED.saturating_sub(self.closed.len())));
     }

@@ -142,7 +142,7 @@ fn find(path: &Path) -> Result<Held, String> {
 /// What became of a request that nobody saw end.
 fn interrupted_one(request: Uuid, started: Option<&[u8]>, now_ms: u64) -> Draft {
     let event: Value = started.and_then(|event| serde_json::from_slice(event).ok()).unwrap_or_default();
-    let subject = event["subject"].as_str().unwrap_or("unknown").to_owned();
+    let subject = event["subject"].as_str().unwrap_or("unknown");
     let mut data = match &event["data"] {
         Value::Object(_) => event["data"].clone(),
         // An earlier segment has its beginning.

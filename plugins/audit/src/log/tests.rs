@@ -127,7 +127,7 @@ async fn a_clean_log_is_continued() {
 
 fn request(kind: &'static str, request: Uuid, mark: Mark) -> Draft {
     let data = json!({ "action": "a.b", "request_id": request.to_string(), "resource": "r" });
-    Draft::of_event(kind, 1, mark, "r".into(), &data)
+    Draft::of_event(kind, 1, mark, "r", &data)
 }
 
 /// AUD-13: what a crash tore is cut off, and what it interrupted is said, once.
