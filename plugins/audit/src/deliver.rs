@@ -3,9 +3,9 @@
 //! Sinks read the segments, never memory, each with a [`cursor`] of its own; a [`runner`] gives what [`reader`] finds to a
 //! [`target`]. A sink that is dead costs nobody else anything: it is a task that sleeps.
 
-mod cursor;
+pub(crate) mod cursor;
 mod otlp;
-mod reader;
+pub(crate) mod reader;
 mod runner;
 pub(crate) mod spec;
 mod standing;

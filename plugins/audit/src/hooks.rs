@@ -107,7 +107,7 @@ impl Exchange {
             Pushed::Queued(ticket) => Soon::later(async move {
                 match tokio::time::timeout(self.shared.timeout, self.trail.log.durable(ticket)).await {
                     Ok(true) => Flow::Continue,
-                    Ok(false) => Flow::respond(unavailable("the audit log was closed")),
+                    Ok(false) => Flow::respond(unavailable("the event was given up, or the audit log closed")),
                     Err(_elapsed) => Flow::respond(unavailable("the audit log is too slow")),
                 }
             }),

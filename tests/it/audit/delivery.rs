@@ -150,6 +150,10 @@ async fn refusals_of_refusals_are_not_told() {
         .await;
     let log = trail.log();
     assert_eq!((log.events.len(), log.count("audit.rejected")), (8, 4), "{:?}", log.kinds());
+    let status = proxy.admin("GET", "/status").await.json();
+    assert_eq!(status["audit"]["sinks"][0]["last_error"], "an event was refused for good: 400");
+    let waits = |line: &Value| line["msg"].as_str().is_some_and(|msg| msg.contains("they wait in the log"));
+    assert!(!proxy.logs().iter().any(waits), "nothing waits");
     proxy.sigterm();
     assert!(proxy.wait_exit().await.success());
 }

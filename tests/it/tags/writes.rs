@@ -109,6 +109,39 @@ async fn a_write_on_a_tag_that_the_application_never_saw_is_refused() {
     assert_eq!(refused.count(), 4);
 }
 
+/// Our tag in a field that nobody can read is still one that the application cannot judge; a field without one is its own.
+#[tokio::test]
+async fn a_tag_of_ours_that_is_not_quoted_as_it_should_be_is_refused_too() {
+    let origin = Origin::returning(200, "content");
+    let proxy = Proxy::before(crate::bin(), &origin.url(), "[etag]\n").await;
+    let tag = proxy.get("/").await.field("etag").trim_start_matches("W/").to_owned();
+    let many = vec![tag.as_str(); 101].join(", ");
+    for field in [tag.trim_matches('"'), &format!("w/{tag}"), &many] {
+        let refused = put(&proxy, "/", "x", "if-match", field).await;
+        assert_eq!((refused.status, refused.problem().as_str()), (412, "if-match-unsupported"), "{field}");
+    }
+    assert_eq!(origin.hits(), 1);
+    assert_eq!(put(&proxy, "/", "x", "if-match", "vst1-short").await.status, 200);
+    assert_eq!(origin.last().field("if-match"), "vst1-short");
+}
+
+/// What `explain` says of a write that goes alone: what it waits for, who judges, and what the application sees.
+#[tokio::test]
+async fn a_write_that_goes_alone_is_explained() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let toml = format!("[upstream]\nurl = \"http://127.0.0.1:1\"\n{SERIALIZE}");
+    std::fs::write(folder.path().join("vestibule.toml"), toml).expect("a file");
+    let ours = "\"vst1-eYEbJOKuIA53jPwbyIjGcA\"";
+    for (field, said) in [
+        (format!("if-match: {ours}"), "all tags of if-match are ours, the application sees none"),
+        (format!("if-match: {ours}, \"a\""), "some tags of if-match are ours, and with them it is kept"),
+        ("if-match: \"a\"".to_owned(), "judges its preconditions by a GET\n"),
+    ] {
+        let ran = crate::config::vestibule(folder.path(), &["explain", "PUT", "/", "-H", &field]).await;
+        assert!(ran.stdout.contains("takes the lock on this URI") && ran.stdout.contains(said), "{field}: {ran:?}");
+    }
+}
+
 /// ET-29.
 #[tokio::test]
 async fn where_it_is_required_a_write_says_what_it_rests_on() {
@@ -255,20 +288,23 @@ async fn an_application_with_tags_of_its_own_judges_them() {
     assert_eq!(origin.last().field("if-match"), "\"v0\"");
 }
 
+/// Says in `holds` that the write `slow` has come, and answers it once `gate` opens; others at once.
+fn slow_at(holds: &Gate, gate: &Gate) -> Origin {
+    let (holds, gate) = (holds.clone(), gate.clone());
+    Origin::replying(move |request| match request.text().as_str() {
+        "slow" => {
+            holds.open();
+            Reply::new(204).once(&gate)
+        }
+        _ => Reply::new(204),
+    })
+}
+
 /// Others wait for `lock_wait` and no longer; a client that leaves does not end a write or its lock.
 #[tokio::test]
 async fn a_write_keeps_its_lock_until_its_reply_and_others_wait_in_turn() {
     let (gate, holds) = (Gate::closed(), Gate::closed());
-    let origin = {
-        let (gate, holds) = (gate.clone(), holds.clone());
-        Origin::replying(move |request| match request.text().as_str() {
-            "slow" => {
-                holds.open();
-                Reply::new(204).once(&gate)
-            }
-            _ => Reply::new(204),
-        })
-    };
+    let origin = slow_at(&holds, &gate);
     let toml = format!("{SERIALIZE}lock_wait = \"300ms\"\n");
     let proxy = Proxy::before(crate::bin(), &origin.url(), &toml).await;
     let mut leaving = proxy.connect().await;
@@ -320,16 +356,7 @@ async fn a_reply_that_is_not_read_to_its_end_keeps_the_lock() {
 #[tokio::test]
 async fn one_resource_has_one_lock_however_it_is_spelt() {
     let (gate, holds) = (Gate::closed(), Gate::closed());
-    let origin = {
-        let (gate, holds) = (gate.clone(), holds.clone());
-        Origin::replying(move |request| match request.text().as_str() {
-            "slow" => {
-                holds.open();
-                Reply::new(204).once(&gate)
-            }
-            _ => Reply::new(204),
-        })
-    };
+    let origin = slow_at(&holds, &gate);
     let toml = format!("[server]\npath_case = \"insensitive\"\n{SERIALIZE}lock_wait = \"300ms\"\n");
     let proxy = Proxy::before(crate::bin(), &origin.url(), &toml).await;
     let mut first = proxy.connect().await;

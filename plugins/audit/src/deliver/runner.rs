@@ -139,7 +139,7 @@ impl Runner {
     /// An event that its receiver will never take.
     fn reject(&self, item: &Item, status: u16) {
         self.metrics.rejected();
-        self.standing.failed(&self.name, &format!("an event was refused for good: {status}"));
+        self.standing.refused(format!("an event was refused for good: {status}"));
         let event_id = item.text("id");
         tracing::error!(target: "audit", sink = self.name, status, event_id, "an audit event was refused for good");
         if item.text("type").ends_with(".audit.rejected") {

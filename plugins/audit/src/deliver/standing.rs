@@ -44,6 +44,11 @@ impl Standing {
         }
     }
 
+    /// One event was, and the sink goes on behind it: nothing waits, so this is no failure that could end.
+    pub(super) fn refused(&self, why: String) {
+        self.state.lock().last_error = Some(why);
+    }
+
     /// Events of a log that ends before `next_seq` which it has not got.
     pub(crate) fn unsent(&self, next_seq: u64) -> u64 {
         next_seq.saturating_sub(self.next_seq.load(Ordering::Relaxed))

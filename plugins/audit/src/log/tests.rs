@@ -2,6 +2,8 @@
 
 use super::loss::own;
 use super::*;
+use crate::deliver::cursor::Cursor;
+use crate::deliver::reader::resume;
 use crate::draft::Mark;
 use serde_json::{Value, json};
 use std::fs;
@@ -335,6 +337,22 @@ async fn a_segment_that_was_removed_is_an_error() {
     let Pushed::Queued(ticket) = log.push(event("late")) else { panic!("there is room") };
     let durable = tokio::time::timeout(Duration::from_millis(500), log.durable(ticket)).await;
     assert!(durable.is_err() && log.fails(), "{durable:?}");
+}
+
+/// A sink whose cursor points beside a record begins again instead of standing still for ever.
+#[tokio::test]
+async fn a_cursor_beside_its_record_is_not_believed() {
+    let rig = Rig::new();
+    let log = rig.open().expect("opened");
+    write(&log, 3).await;
+    let until = log.board().at().at;
+    let resumed = |at: Position| resume(&rig.path(), Some(Cursor(at)), until).expect("readable");
+    assert_eq!(resumed(until), (Cursor(until), None));
+    for wrong in [Position { offset: until.offset - 1, ..until }, Position { hash: Digest::ZERO, ..until }] {
+        let (cursor, why) = resumed(wrong);
+        assert_eq!((cursor.0.offset, cursor.0.next_seq), (0, 0));
+        assert_eq!(why, Some("what was delivered last is not where the cursor says"));
+    }
 }
 
 /// AUD-23

@@ -10,8 +10,8 @@ use std::time::Instant;
 use vestibule_chain::millis;
 
 impl Writer {
-    /// A full disk cannot take the record that says which segments go. The oldest goes first then, and the record comes
-    /// with the next attempt.
+    /// A full disk cannot take the record that says which segments go. They go first then, and the record comes with the
+    /// next attempt.
     pub(super) fn without_room(&mut self, error: io::Error, plan: Option<&Plan>, now_ms: u64) -> io::Error {
         if error.kind() != io::ErrorKind::StorageFull {
             return error;
