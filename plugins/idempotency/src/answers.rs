@@ -74,6 +74,9 @@ pub(crate) fn response_not_stored(status: StatusCode, original: u16, why: NotKep
             NotKept::StoreFull => {
                 format!("the application answered this with {original}; there was no room for its reply")
             }
+            NotKept::Memory => {
+                format!("the application answered this with {original}; there was no memory to keep its reply in")
+            }
         })
         .member("original_status", original)
 }

@@ -264,6 +264,7 @@ impl Exchange {
         let shape = match body {
             Held::Whole { .. } => Shape::Whole,
             Held::Flowing(WhyFlowing::TooLarge) => Shape::TooLarge,
+            Held::Flowing(WhyFlowing::NoRoom) => Shape::NoRoom,
             Held::Flowing(WhyFlowing::NotKept | WhyFlowing::TooSlow) => Shape::Stream,
         };
         let fate = fate::of_reply(self.policy.profile, status, word, shape);
