@@ -55,8 +55,9 @@ pub struct Reservation {
     client: ClientAddress,
     bytes: usize,
     steps: usize,
+    connection: Option<ConnectionReplies>,
     /// The same steps on the connection, where they count there.
-    connection: Option<(ConnectionReplies, OwnedSemaphorePermit)>,
+    permit: Option<OwnedSemaphorePermit>,
 }
 
 impl MemoryBudget {
@@ -82,14 +83,14 @@ impl MemoryBudget {
 
     /// Room for `bytes`; `None` when there is none, in all, for this client or on its connection. No bytes, no step.
     pub fn reserve(self: &Arc<Self>, holder: impl Into<Holder>, bytes: usize) -> Option<Reservation> {
-        let Holder { client, connection } = holder.into();
-        let connection = match connection {
-            // Cannot be closed, so no permits can always be had.
-            Some(replies) => Some((replies.clone(), Arc::clone(&replies.0).try_acquire_many_owned(0).ok()?)),
-            None => None,
-        };
-        let mut reservation = Reservation { budget: Arc::clone(self), client, bytes: 0, steps: 0, connection };
+        let mut reservation = self.nothing_yet(holder);
         reservation.grow(bytes).then_some(reservation)
+    }
+
+    /// Room for no byte, which can grow.
+    pub fn nothing_yet(self: &Arc<Self>, holder: impl Into<Holder>) -> Reservation {
+        let Holder { client, connection } = holder.into();
+        Reservation { budget: Arc::clone(self), client, bytes: 0, steps: 0, connection, permit: None }
     }
 
     /// Counts a request that is turned away because there is no room.
@@ -162,7 +163,7 @@ impl Reservation {
             return;
         }
         self.budget.give_back(self.client, self.steps - kept);
-        if let Some((_, permit)) = &mut self.connection {
+        if let Some(permit) = &mut self.permit {
             drop(permit.split(self.steps - kept));
         }
         self.steps = kept;
@@ -171,7 +172,7 @@ impl Reservation {
     fn take(&mut self, steps: usize) -> bool {
         let permit = match &self.connection {
             None => None,
-            Some((replies, _)) => match replies.try_take(steps) {
+            Some(replies) => match replies.try_take(steps) {
                 Some(permit) => Some(permit),
                 None => return false,
             },
@@ -179,8 +180,9 @@ impl Reservation {
         if !self.budget.take(self.client, steps) {
             return false;
         }
-        if let (Some((_, held)), Some(permit)) = (&mut self.connection, permit) {
-            held.merge(permit);
+        match (&mut self.permit, permit) {
+            (Some(held), Some(permit)) => held.merge(permit),
+            (held, permit) => *held = permit,
         }
         self.steps += steps;
         true
@@ -226,6 +228,16 @@ impl ConnectionReplies {
 
     fn try_take(&self, steps: usize) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.0).try_acquire_many_owned(u32::try_from(steps).ok()?).ok()
+    }
+
+    /// Counts a reply of this many bytes that is there already, as far as there is room: what comes after it finds less.
+    pub fn count_up_to(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
+        self.try_take(bytes.div_ceil(STEP).min(self.0.available_permits()))
+    }
+
+    /// Whether nothing more should be kept for this connection.
+    pub fn is_full(&self) -> bool {
+        self.0.available_permits() == 0
     }
 
     /// Resolves when there is room for another step.

@@ -15,7 +15,7 @@ fn budget(steps: usize) -> Arc<MemoryBudget> {
 #[test]
 fn bytes_count_in_steps_and_are_given_back() {
     let budget = budget(32);
-    let mut reservation = budget.reserve(client(1), 0).expect("nothing takes no room");
+    let mut reservation = budget.nothing_yet(client(1));
     assert_eq!(budget.in_use(), 0);
     for (more, in_use) in [(1, STEP), (STEP - 1, STEP), (1, 2 * STEP), (10 * STEP, 12 * STEP)] {
         assert!(reservation.grow(more));

@@ -5,6 +5,7 @@ use super::keep::{self, Body};
 use super::upward::{Switch, Upward};
 use crate::exchange::{Exchange, Request, Story};
 use crate::host::Host;
+use crate::memory_budget::{Holder, Reservation};
 use crate::pipeline::Pipeline;
 use crate::proxy::failure;
 use crate::proxy::wire;
@@ -34,6 +35,9 @@ pub struct Call {
     pub(super) head: http::request::Parts,
     pub(super) body: Bytes,
     hold: Hold,
+    /// Memory for its reply, until that comes.
+    room: Mutex<Option<Reservation>>,
+    holder: Holder,
 }
 
 /// A final head as it is held: without the spelling of its names, which nobody may depend on and which costs a second map.
@@ -126,7 +130,13 @@ impl Reply {
 
 impl Call {
     /// The call that answers `exchange`.
-    pub fn new(head: http::request::Parts, body: Bytes, hold: Hold, exchange: &Exchange) -> Self {
+    pub fn new(
+        head: http::request::Parts,
+        body: Bytes,
+        hold: Hold,
+        room: Option<Reservation>,
+        exchange: &Exchange,
+    ) -> Self {
         Self {
             host: Arc::clone(&exchange.host),
             pipeline: Arc::clone(&exchange.pipeline),
@@ -134,7 +144,14 @@ impl Call {
             head,
             body,
             hold,
+            room: Mutex::new(room),
+            holder: exchange.reply_holder(),
         }
+    }
+
+    /// Room for the reply: what was set aside for it, else none yet.
+    fn room(&self) -> Reservation {
+        self.room.lock().take().unwrap_or_else(|| self.host.memory.nothing_yet(self.holder.clone()))
     }
 
     fn switch(&self) -> Switch {
@@ -281,7 +298,8 @@ impl Call {
             let upward = self.connect(story, reuse).await?;
             match self.converse(story, upward, None).await {
                 Ok((upward, _, mut head)) => {
-                    let body = keep::keep(upward, &head, &Method::GET, wanted, &self.host.connector).await?;
+                    let body =
+                        keep::keep(upward, &head, &Method::GET, wanted, &self.host.connector, self.room()).await?;
                     if let Body::Whole { trailers: None, .. } = body {
                         head.headers.remove(header::TRAILER);
                     }
@@ -390,7 +408,7 @@ impl Call {
             attached.leave();
         }
         head.headers.remove(header::TRAILER);
-        let body = keep::keep(upward, &head, &self.request.method, wanted, &self.host.connector).await?;
+        let body = keep::keep(upward, &head, &self.request.method, wanted, &self.host.connector, self.room()).await?;
         if let Body::Whole { .. } = body {
             story.end_attempt(self.host.clock.now(), None);
         }

@@ -1,9 +1,11 @@
 //! Keeping a response body up to a bound, and letting it flow on beyond.
 
+use super::gather::Gather;
 use super::upward::Upward;
 use crate::connections::Connections;
 use crate::host::Host;
-use bytes::{Bytes, BytesMut};
+use crate::memory_budget::Reservation;
+use bytes::Bytes;
 use http::header::{self, HeaderMap};
 use http::response::Parts;
 use http::{Method, StatusCode};
@@ -39,6 +41,8 @@ pub struct Rest {
     upward: Upward,
     /// Why it is not kept.
     pub why: WhyFlowing,
+    /// The memory of what was read while keeping, until that is written.
+    pub room: Option<Reservation>,
 }
 
 impl Rest {
@@ -59,6 +63,14 @@ impl Rest {
 }
 
 impl Body {
+    /// Bytes of it that are kept.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Whole { bytes, .. } => bytes.len(),
+            Self::Flowing { first, .. } => first.iter().map(Bytes::len).sum(),
+        }
+    }
+
     /// Of a response that has none.
     pub fn empty() -> Self {
         Self::Whole { bytes: Bytes::new(), trailers: None }
@@ -68,6 +80,7 @@ impl Body {
     /// connection can be used again; beyond the bound the connection is closed.
     pub fn discard(self, host: &Arc<Host>, asked: Keep) {
         let Self::Flowing { mut rest, .. } = self else { return };
+        rest.room = None;
         let bound = match asked {
             Keep::Whole { max, .. } => max,
             Keep::Nothing => 0,
@@ -88,13 +101,14 @@ impl Body {
     }
 }
 
-/// Reads the body of `head` as far as `wanted` says.
+/// Reads the body of `head` as far as `wanted` says and there is memory for; `room` holds some already.
 pub async fn keep(
     mut upward: Upward,
     head: &Parts,
     method: &Method,
     wanted: Keep,
     connector: &Connections,
+    room: Reservation,
 ) -> Result<Body, Box<Error>> {
     if has_no_body(head, method) {
         upward.finish().await?;
@@ -102,33 +116,37 @@ pub async fn keep(
         return Ok(Body::empty());
     }
     let Keep::Whole { max, within } = wanted else {
-        return Ok(flowing(upward, Vec::new(), WhyFlowing::NotKept));
+        return Ok(flowing(upward, WhyFlowing::NotKept));
     };
     let declared = declared_length(head);
     if declared.is_some_and(|length| length > max as u64) {
-        return Ok(flowing(upward, Vec::new(), WhyFlowing::TooLarge));
+        return Ok(flowing(upward, WhyFlowing::TooLarge));
     }
     // A body of declared length is worth waiting for: the read deadline bounds each wait.
     let until = match (declared, within) {
         (None, Some(within)) => Some(Instant::now() + within),
         _ => None,
     };
-    let mut chunks: Vec<Bytes> = Vec::new();
-    let mut length = 0;
+    let mut kept = Gather::new(room);
+    if !kept.has_room_to_begin() {
+        return Ok(flowing(upward, WhyFlowing::NoRoom));
+    }
     loop {
         let read = match until {
             None => upward.read_body().await,
             Some(until) => match timeout_at(until, upward.read_body()).await {
                 Ok(read) => read,
-                Err(_) => return Ok(flowing(upward, chunks, WhyFlowing::TooSlow)),
+                Err(_) => return Ok(flowing_on(upward, kept, WhyFlowing::TooSlow)),
             },
         };
         match read? {
             Some(chunk) => {
-                length += chunk.len();
-                chunks.push(chunk);
-                if length > max {
-                    return Ok(flowing(upward, chunks, WhyFlowing::TooLarge));
+                let has_room = kept.put(chunk);
+                if kept.len() > max {
+                    return Ok(flowing_on(upward, kept, WhyFlowing::TooLarge));
+                }
+                if !has_room {
+                    return Ok(flowing_on(upward, kept, WhyFlowing::NoRoom));
                 }
             }
             None => break,
@@ -136,22 +154,18 @@ pub async fn keep(
     }
     let trailers = upward.read_trailers().await?;
     upward.release(connector).await;
-    Ok(Body::Whole { bytes: join(chunks, length), trailers })
+    Ok(Body::Whole { bytes: kept.whole(), trailers })
 }
 
-fn flowing(upward: Upward, first: Vec<Bytes>, why: WhyFlowing) -> Body {
-    Body::Flowing { first, rest: Box::new(Rest { upward, why }) }
+/// Nothing was read of it.
+fn flowing(upward: Upward, why: WhyFlowing) -> Body {
+    Body::Flowing { first: Vec::new(), rest: Box::new(Rest { upward, why, room: None }) }
 }
 
-fn join(mut chunks: Vec<Bytes>, length: usize) -> Bytes {
-    if chunks.len() == 1 {
-        return chunks.swap_remove(0);
-    }
-    let mut whole = BytesMut::with_capacity(length);
-    for chunk in chunks {
-        whole.extend_from_slice(&chunk);
-    }
-    whole.freeze()
+/// A part was read of it.
+fn flowing_on(upward: Upward, kept: Gather, why: WhyFlowing) -> Body {
+    let (first, room) = kept.pieces();
+    Body::Flowing { first, rest: Box::new(Rest { upward, why, room: Some(room) }) }
 }
 
 fn has_no_body(head: &Parts, method: &Method) -> bool {

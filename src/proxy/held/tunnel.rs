@@ -33,10 +33,12 @@ pub async fn run(session: &mut Session, exchange: &mut Exchange) -> Result<()> {
     if !request::forward(session, exchange).await? {
         return Ok(());
     }
-    let call = Call::new(session.req_header().as_owned_parts(), Bytes::new(), NO_HOLD, exchange);
+    let call = Call::new(session.req_header().as_owned_parts(), Bytes::new(), NO_HOLD, None, exchange);
     let (upward, interim, mut head): Reached = call.shake_hands(&mut exchange.story).await?;
     if head.status != StatusCode::SWITCHING_PROTOCOLS {
-        let body = keep::keep(upward, &head, &exchange.request.method, Keep::Nothing, &exchange.host.connector).await?;
+        let (method, connector) = (&exchange.request.method, &exchange.host.connector);
+        let room = exchange.host.memory.nothing_yet(exchange.reply_holder());
+        let body = keep::keep(upward, &head, method, Keep::Nothing, connector, room).await?;
         return super::write(session, exchange, Reply { interim, head, body }).await;
     }
     response::depart(ResponseHead { status: &mut head.status, fields: &mut head.headers }, exchange)?;
