@@ -37,7 +37,7 @@ impl Upload {
         if let Some(pace) = &mut *self.pace.lock() {
             pace.came(bytes, now);
         }
-        self.due(now, bytes_per_second).is_none_or(|due| now <= due)
+        self.due(now, bytes_per_second).is_none_or(|due| now < due)
     }
 
     fn due(&self, now: Instant, bytes_per_second: u64) -> Option<Instant> {

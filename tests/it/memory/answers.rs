@@ -126,7 +126,7 @@ async fn a_serialized_write_without_room_is_refused() {
         "GET" => Reply::ok(vec![b'b'; 12 * STEP]),
         _ => Reply::new(204),
     });
-    let proxy = proxy(&origin, SMALLEST, "[etag]\nconcurrency = \"serialize\"\n").await;
+    let proxy = proxy(&origin, SMALLEST, "[etag]\nstrength = \"strong\"\nconcurrency = \"serialize\"\n").await;
     let answer = proxy.request("PUT", "/").header("if-match", "\"v1\"").body("new").await;
     assert_overloaded(&answer);
     assert!(origin.requests().iter().all(|request| request.method == "GET"));
@@ -145,7 +145,8 @@ async fn a_stored_reply_too_large_without_its_coding_is_not_acceptable() {
     let refused = send("identity").await;
     assert_eq!((refused.status, refused.problem().as_str()), (406, "not-acceptable"));
     assert_eq!(refused.field("idempotent-replayed"), "true");
-    assert_eq!((&refused.json()["original_status"], &refused.json()["codings"][0]), (&201.into(), &"zstd".into()));
+    assert_eq!(refused.json()["original_status"], 201);
+    assert_eq!(refused.json()["codings"][0], "zstd");
     let replay = send("gzip, zstd").await;
     assert_eq!((replay.status, replay.field("content-encoding")), (201, "zstd"));
     assert_eq!(origin.hits(), 1);

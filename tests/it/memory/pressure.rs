@@ -1,7 +1,8 @@
 //! Many at once, under `ulimit -v`: memory stays within the budget and others are served.
 
-use super::{KEYED, MIB, STEP, from, limited, order, setup, shed, upload_head, zeros_in_zstd};
+use super::{KEYED, MIB, STEP, from, limited, setup, shed, upload_head, zeros_in_zstd};
 use futures::future::join_all;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use vestibule_testkit::frames::{self, END_STREAM, Kind, PREFACE};
 use vestibule_testkit::{Alpn, Certs, Gate, Origin, Proxy, Raw, Reply};
@@ -26,9 +27,15 @@ fn held(scrape: &vestibule_testkit::Scrape) -> usize {
     scrape.value("vestibule_held_bytes", &[]) as usize
 }
 
+/// A key that no other request of this run has.
+fn new_key() -> String {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    format!("new-{}", NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
 async fn assert_others_are_served(proxy: &Proxy) {
     let began = Instant::now();
-    let keyed = order(proxy, "198.51.100.7", &format!("{:?}", began)).body("one").await;
+    let keyed = from(proxy.post("/orders"), "198.51.100.7").header("idempotency-key", new_key()).body("one").await;
     assert_eq!(keyed.status, 201, "{}", keyed.text());
     assert_eq!(from(proxy.get("/"), "198.51.100.7").await.status, 200);
     assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
@@ -177,15 +184,13 @@ async fn unread_decoded_replays_stay_within_the_budget_and_hold_up_nobody() {
     let (_dir, bin) = limited(LIMIT_KIB);
     let keys = "max_response_body = \"8MiB\"\n";
     let proxy = setup(bin, &origin, "max_held = \"64MiB\"\n", &format!("{KEYED}{keys}")).start().await;
-    assert_eq!(order(&proxy, "203.0.113.1", "k").header("accept-encoding", "zstd").await.status, 201);
+    let mut first = ask_for_replay(&proxy, "zstd").await;
+    assert_eq!(first.answer().await.status, 201);
     let before = proxy.rss_bytes();
 
     let mut unread = Vec::new();
     for _ in 0..REPLAYS {
-        let mut raw = proxy.connect().await;
-        let head = upload_head("203.0.113.1", "k", 0).replacen("\r\n", "\r\naccept-encoding: identity\r\n", 1);
-        raw.write(head).await;
-        unread.push(raw);
+        unread.push(ask_for_replay(&proxy, "identity").await);
     }
     for _ in 0..5 {
         assert_others_are_served(&proxy).await;
@@ -200,4 +205,11 @@ async fn unread_decoded_replays_stay_within_the_budget_and_hold_up_nobody() {
     assert_within(&proxy, before, 64 * MIB);
     drop(unread);
     proxy.wait_metrics("all to be let go", |scrape| held(scrape) == 0).await;
+}
+
+async fn ask_for_replay(proxy: &Proxy, coding: &str) -> Raw {
+    let mut raw = proxy.connect().await;
+    let coding = format!("\r\naccept-encoding: {coding}\r\n");
+    raw.write(upload_head("203.0.113.1", "k", 0).replacen("\r\n", &coding, 1)).await;
+    raw
 }
