@@ -2,6 +2,7 @@
 
 use crate::names::PrincipalId;
 use crate::policy::Policy;
+use bytes::Bytes;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -51,6 +52,9 @@ pub(crate) struct Claim {
     /// Taken until it is over; goes with what is still to be written.
     seat: Option<Seat>,
     renewal: Option<AbortHandle>,
+    /// The reply as it is held. While what is stored of it is still to be written it takes memory too, and is not
+    /// counted by itself.
+    reply: Option<Bytes>,
     state: State,
 }
 
@@ -95,7 +99,7 @@ impl Claim {
             asked: AtomicU64::new(asked.0),
         });
         let renewal = Handle::try_current().ok().map(|runtime| runtime.spawn(renew(Arc::clone(&held))).abort_handle());
-        Self { held, lead, seat: Some(seat), renewal, state: State::Fresh }
+        Self { held, lead, seat: Some(seat), renewal, reply: None, state: State::Fresh }
     }
 
     pub(crate) fn hold(&self) -> &Hold {
@@ -162,6 +166,11 @@ impl Claim {
         written
     }
 
+    /// Keeps the memory of the reply counted until it is stored, or never will be.
+    pub(crate) fn keep_counted(&mut self, reply: &Bytes) {
+        self.reply = Some(reply.clone());
+    }
+
     /// Whether it is known how it ends, and only the store has still to hear of it.
     pub(crate) fn is_ending(&self) -> bool {
         matches!(self.state, State::Ending(_))
@@ -196,9 +205,10 @@ impl Claim {
         self.state = State::Over;
         if let Ok(runtime) = Handle::try_current() {
             let (late, owed) = (write_late(Arc::clone(&self.held), ending, self.seat.take()), self.held.ledger.owe());
+            let reply = self.reply.take();
             runtime.spawn(async move {
                 late.await;
-                drop(owed);
+                drop((owed, reply));
             });
         }
     }

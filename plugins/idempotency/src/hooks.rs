@@ -274,7 +274,10 @@ impl Exchange {
     }
 
     async fn keep(&mut self, status: StatusCode, fields: &HeaderMap, body: Held<'_>) {
-        let Stage::Claimed(claim) = &self.stage else { return };
+        let Stage::Claimed(claim) = &mut self.stage else { return };
+        if let Held::Whole { body, .. } = body {
+            claim.keep_counted(body);
+        }
         may_die(Point::Replied);
         let word = Word::read(fields);
         if word == Word::Malformed {

@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 /// Bytes of one body, in the order they came.
 pub struct Gather {
     room: Reservation,
-    /// Pieces as they came, or filled up to a step each: an application that writes byte by byte must not cost an
+    /// The first one as it came, which is often the only one, then a step each: whoever writes byte by byte must not cost an
     /// allocation a byte.
     pieces: Vec<Bytes>,
     filling: BytesMut,
@@ -31,22 +31,25 @@ impl Gather {
 
     /// Takes one piece more. `false`: there is no room for it beyond what is here; it is taken all the same, as it has
     /// come.
-    pub fn put(&mut self, piece: Bytes) -> bool {
+    pub fn put(&mut self, mut piece: Bytes) -> bool {
         self.length += piece.len();
         let has_room = self.room.grow(self.length.saturating_sub(self.room.bytes()));
-        if self.length == piece.len() || piece.len() >= STEP {
-            self.flush();
+        if self.length == piece.len() {
             self.pieces.push(piece);
             return has_room;
         }
 
-        if self.filling.len() + piece.len() > STEP {
-            self.flush();
+        while !piece.is_empty() {
+            if self.filling.capacity() == 0 {
+                self.filling.reserve(STEP);
+            }
+            // Filled to the last byte: what a buffer leaves over is memory that nobody counts.
+            let fitting = piece.len().min(STEP - self.filling.len());
+            self.filling.extend_from_slice(&piece.split_to(fitting));
+            if self.filling.len() == STEP {
+                self.flush();
+            }
         }
-        if self.filling.capacity() == 0 {
-            self.filling.reserve(if self.length > STEP { STEP } else { piece.len() });
-        }
-        self.filling.extend_from_slice(&piece);
         has_room
     }
 
@@ -78,5 +81,67 @@ impl Gather {
     pub fn pieces(mut self) -> (Vec<Bytes>, Reservation) {
         self.flush();
         (self.pieces, self.room)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::memory_budget::MemoryBudget;
+    use std::sync::Arc;
+    use vestibule_plugin::ClientAddress;
+    use vestibule_plugin::meter::{Desc, Registry};
+
+    fn budget(steps: usize) -> Arc<MemoryBudget> {
+        let meter = Registry::default();
+        let shed = meter.counter(Desc { name: "shed_total", help: "Shed.", labels: &[] }).with(&[]);
+        MemoryBudget::new(steps * STEP, shed, &meter)
+    }
+
+    fn gather(budget: &Arc<MemoryBudget>) -> Gather {
+        Gather::new(budget.nothing_yet(ClientAddress::Local))
+    }
+
+    #[test]
+    fn whatever_the_pieces_the_body_is_theirs_and_takes_its_steps() {
+        let body: Vec<u8> = (0..5 * STEP + 7).map(|i| (i % 251) as u8).collect();
+        for size in [997, 33 * 1024, STEP - 1, STEP, STEP + 1, 3 * STEP, body.len()] {
+            let budget = budget(32);
+            let mut kept = gather(&budget);
+            for piece in body.chunks(size) {
+                assert!(kept.put(Bytes::copy_from_slice(piece)), "{size}");
+            }
+            assert_eq!(budget.in_use(), 6 * STEP);
+            let whole = kept.whole();
+            assert!(whole[..] == body[..], "{size}");
+            assert_eq!(budget.in_use(), 6 * STEP);
+            drop(whole);
+            assert_eq!(budget.in_use(), 0);
+        }
+    }
+
+    #[test]
+    fn many_small_pieces_become_few_large_ones() {
+        let budget = budget(32);
+        let mut kept = gather(&budget);
+        for _ in 0..3 * STEP {
+            assert!(kept.put(Bytes::from_static(b"x")));
+        }
+        let (pieces, _room) = kept.pieces();
+        assert_eq!(pieces.iter().map(Bytes::len).collect::<Vec<_>>(), [1, STEP, STEP, STEP - 1]);
+    }
+
+    #[test]
+    fn a_piece_that_finds_no_room_is_not_lost() {
+        let budget = budget(2);
+        let mut kept = gather(&budget);
+        assert!(kept.has_room_to_begin());
+        assert!(kept.put(vec![1; STEP].into()));
+        assert!(!kept.put(vec![2; 2 * STEP].into()));
+        let (pieces, room) = kept.pieces();
+        assert_eq!(pieces.iter().map(Bytes::len).sum::<usize>(), 3 * STEP);
+        assert!(!gather(&budget).put(vec![3; 2 * STEP].into()));
+        drop(room);
+        assert_eq!(budget.in_use(), 0);
     }
 }

@@ -85,7 +85,7 @@ async fn upload(proxy: &Proxy, number: usize) -> Raw {
 #[tokio::test(flavor = "multi_thread")]
 async fn http2_connections_that_read_nothing_pin_little() {
     const STREAMS: u32 = 100;
-    let connections = size("MEMORY_H2", 6);
+    let connections = size("MEMORY_H2", 4);
     let budget = if connections >= 100 { 256 } else { 64 };
     let certs = Certs::new();
     let body = vec![b'b'; MIB];

@@ -237,7 +237,7 @@ async fn what_is_not_a_record_is_never_a_miss_and_never_overwritten() {
         with(1, 0),
         with(1, 9),
         with(2, 0),
-        with(2, 5),
+        with(2, 6),
         vec![0xff; 4096],
     ];
     for (number, value) in garbage.iter().enumerate() {
