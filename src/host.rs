@@ -7,7 +7,7 @@ use crate::telemetry::Log;
 use arc_swap::ArcSwap;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::time::Instant;
 use tokio::sync::watch;
 use vestibule_plugin::meter::{Counter, Desc, Gauge, Registry};
@@ -32,12 +32,14 @@ pub struct Host {
     pub log: Log,
     /// What the edge blocked.
     pub threats: Arc<Threats>,
-    /// Connections of the held lane.
+    /// Connections to upstreams.
     pub connector: Connections,
     /// Said once a minute: somebody inside forwards for others and is not trusted.
     pub unheard_proxy: Notice,
     /// The drain has waited long enough, and what is left is cut off.
     pub cut_off: watch::Sender<bool>,
+    /// The drain has begun: connections close after the response under way.
+    pub is_draining: AtomicBool,
     /// Exchanges under way.
     pub in_flight: AtomicUsize,
     /// Counts of the host's own.
@@ -115,6 +117,7 @@ impl Host {
             connector,
             unheard_proxy: Notice::default(),
             cut_off: watch::Sender::new(false),
+            is_draining: AtomicBool::new(false),
             in_flight: AtomicUsize::new(0),
             counts,
             started: Instant::now(),

@@ -1,38 +1,47 @@
-//! The held lane: the exchange is driven here instead of by the engine, so that a response can be seen whole before its
-//! first byte leaves, and an upstream call can outlive the client that asked for it.
+//! The driver of an exchange, from the last word of the plugins to the last byte of the response.
 //!
 //! ```text
-//! run ── body read whole ── on_request_body ── on_forward ── Call::execute (call.rs) ── write
-//!                            └ look, on_looked                └ attempts, keep, on_held
+//! run ── body held, or streamed by `Intake` ── on_forward ── Call::execute (call.rs) ── write
+//!         └ on_request_body, look, on_looked                  └ attempts, keep, on_held
 //! ```
+//!
+//! A body that a plugin asked for is read whole first; any other streams up while the response streams down. A call can
+//! outlive the client that asked for it.
 
+mod address;
 mod call;
+mod intake;
 mod keep;
 mod look;
 pub mod tunnel;
-mod upward;
 
 use super::request;
 use super::response;
 use crate::answer::{answer, close_when_done};
+use crate::connections::{Reason, upload};
 use crate::exchange::{Exchange, Returning, Story};
 use crate::listener::connection::Expecting;
 use crate::proxy::failure;
 use bytes::{Bytes, BytesMut};
-use call::{Call, Early, Outcome};
+use call::{Call, CallBody, Early, Outcome};
 use futures::FutureExt;
 use http::header::{self, HeaderValue};
 use http::{Method, StatusCode, Version};
+use intake::Intake;
 use keep::{Body, Rest};
 use pingora::http::ResponseHeader;
-use pingora::protocols::http::ServerSession;
-use pingora::proxy::Session;
+use pingora::protocols::http::ServerSession as Session;
 use pingora::{Error, ErrorType, Result};
 use std::panic::AssertUnwindSafe;
+use std::time::Duration;
 use vestibule_plugin::{AnsweredBy, Detach, Ended, Flow, Hold, Keep, Looked, ResponseHead, Soon};
 
 /// Bytes of a kept body written at once.
 const PIECE: usize = 64 * 1024;
+/// How long the rest of a request body may take once its response is complete.
+const LATE_UPLOAD: Duration = Duration::from_secs(5);
+/// Nobody holds anything.
+const NO_HOLD: Hold = Hold { request_body: None, response: Keep::Nothing, detach: Detach::WithClient };
 
 /// The larger of two wishes.
 pub fn larger(a: Keep, b: Keep) -> Keep {
@@ -46,26 +55,51 @@ pub fn larger(a: Keep, b: Keep) -> Keep {
     }
 }
 
-/// Serves the request in this lane, holding what the plugins asked for. What is rare is boxed, so that what is usual
-/// has little to move.
-pub async fn run(session: &mut Session, exchange: &mut Exchange, hold: Hold) -> Result<()> {
-    let body = match hold.request_body {
-        None => Bytes::new(),
+/// Serves the request, holding what the plugins asked for. What is rare is boxed, so that what is usual has little to move.
+pub async fn run(session: &mut Session, exchange: &mut Exchange, hold: Option<Hold>) -> Result<()> {
+    let hold = hold.unwrap_or(NO_HOLD);
+    let (body, intake) = match hold.request_body {
         Some(wanted) => match Box::pin(take_body(session, exchange, wanted)).await? {
-            Some(body) => body,
+            Some(body) => (whole(exchange, session, body), None),
             None => return Ok(()),
         },
+        None if exchange.request.body_length == Some(0) => (whole(exchange, session, Bytes::new()), None),
+        None => {
+            let (sender, upload) = upload();
+            (CallBody::Streamed(upload), Some(Box::new(Intake::new(sender))))
+        }
     };
     if !request::forward(session, exchange).await? {
         return Ok(());
     }
+
     let call = Call::new(session.req_header().as_owned_parts(), body, hold, exchange);
-    let outcome = match hold.detach {
-        Detach::WithClient => accompany(session, &mut exchange.story, call).await?,
-        Detach::Survives { .. } => Box::pin(survive(session, exchange, call)).await?,
-    };
+    match hold.detach {
+        Detach::WithClient => accompany(session, exchange, call, intake).await,
+        Detach::Survives { .. } => {
+            let outcome = Box::pin(survive(session, exchange, call)).await?;
+            finish(session, exchange, outcome, None).await
+        }
+    }
+}
+
+/// A body that is here. One that was declared, and empty, is still one (RFC 9110 section 8.6).
+fn whole(exchange: &Exchange, session: &Session, body: Bytes) -> CallBody {
+    let fields = &session.req_header().headers;
+    let is_declared = exchange.request.version != Version::HTTP_2 && fields.contains_key(header::TRANSFER_ENCODING)
+        || fields.contains_key(header::CONTENT_LENGTH);
+    if body.is_empty() && !is_declared { CallBody::None } else { CallBody::Whole(body) }
+}
+
+/// Tells the client what came of the call.
+async fn finish(
+    session: &mut Session,
+    exchange: &mut Exchange,
+    outcome: Outcome,
+    intake: Option<Box<Intake>>,
+) -> Result<()> {
     match outcome {
-        Outcome::Reply(reply) => write(session, exchange, reply).await,
+        Outcome::Reply(reply) => write(session, exchange, reply, intake).await,
         Outcome::Answer(by, response) => answer(session, exchange, by, *response).await,
         Outcome::Failed(problem) => answer(session, exchange, AnsweredBy::Edge, (*problem).into()).await,
     }
@@ -78,7 +112,7 @@ async fn take_body(session: &mut Session, exchange: &mut Exchange, wanted: usize
     let declared_too_large = exchange.request.body_length.is_some_and(|length| length > limit);
     let body = if declared_too_large { None } else { read_body(session, exchange, limit).await? };
     let Some(body) = body else {
-        session.as_downstream_mut().set_keepalive(None);
+        session.set_keepalive(None);
         answer(session, exchange, AnsweredBy::Edge, failure::too_large(limit).into()).await?;
         return Ok(None);
     };
@@ -143,17 +177,17 @@ async fn look_first(session: &mut Session, exchange: &mut Exchange, at: usize, w
 /// The whole body; `None` when it is larger than `limit`.
 async fn read_body(session: &mut Session, exchange: &mut Exchange, limit: u64) -> Result<Option<Bytes>> {
     if exchange.request.expects_continue {
-        session.as_downstream_mut().write_continue_response().await.map_err(pingora::Error::into_down)?;
+        session.write_continue_response().await.map_err(pingora::Error::into_down)?;
     }
     exchange.connection.upload().begin();
     let mut whole = BytesMut::new();
-    while let Some(chunk) = session.as_downstream_mut().read_request_body().await.map_err(pingora::Error::into_down)? {
+    while let Some(chunk) = session.read_request_body().await.map_err(pingora::Error::into_down)? {
         exchange.request_bytes += chunk.len() as u64;
         if exchange.request_bytes > limit {
             return Ok(None);
         }
-        request::keep_pace(chunk.len(), exchange)?;
-        request::show_upload(&chunk, exchange);
+        exchange.split().1.keep_pace(chunk.len())?;
+        exchange.story.show_upload(&chunk);
         whole.extend_from_slice(&chunk);
     }
     Ok(Some(whole.freeze()))
@@ -161,26 +195,34 @@ async fn read_body(session: &mut Session, exchange: &mut Exchange, limit: u64) -
 
 /// Resolves when nobody waits for the answer any more.
 pub(super) async fn client_leaves(session: &mut Session) -> Box<Error> {
-    match session.as_downstream_mut().read_body_or_idle(true).await {
+    match session.read_body_or_idle(true).await {
         Err(error) => error.into_down(),
         Ok(_) => Error::explain(ErrorType::ConnectionClosed, "the client left").into_down(),
     }
 }
 
-/// Runs the call as long as the client waits for it.
-async fn accompany(session: &mut Session, story: &mut Story, call: Call) -> Result<Outcome> {
+/// Runs the call as long as the client waits for it, and passes the client's body on meanwhile.
+async fn accompany(
+    session: &mut Session,
+    exchange: &mut Exchange,
+    call: Call,
+    mut intake: Option<Box<Intake>>,
+) -> Result<()> {
     let early = Early::default();
-    let mut executed = std::pin::pin!(call.execute(story, Some(&early)));
-    let outcome = loop {
-        tokio::select! {
-            biased;
-            outcome = &mut executed => break outcome,
-            heads = early.come() => write_interim(session, heads).await?,
-            gone = client_leaves(session) => return Err(gone),
+    let outcome = {
+        let (story, mut client) = exchange.split();
+        let mut executed = std::pin::pin!(call.execute(story, Some(&early)));
+        loop {
+            tokio::select! {
+                biased;
+                outcome = &mut executed => break outcome,
+                heads = early.come() => write_interim(session, heads).await?,
+                gone = intake::attend(session, &mut client, intake.as_deref_mut()) => return Err(gone),
+            }
         }
     };
     write_interim(session, early.take()).await?;
-    Ok(outcome)
+    finish(session, exchange, outcome, intake).await
 }
 
 /// Runs the call in a task of its own, which ends the exchange itself when the client leaves.
@@ -211,19 +253,29 @@ async fn survive(session: &mut Session, exchange: &mut Exchange, call: Call) -> 
 
 async fn write_interim(session: &mut Session, heads: Vec<ResponseHeader>) -> Result<()> {
     for head in heads {
-        let written = Box::pin(session.write_response_header(Box::new(head), false));
+        let written = Box::pin(session.write_response_header(Box::new(head)));
         written.await.map_err(pingora::Error::into_down)?;
     }
     Ok(())
 }
 
 /// Sends the reply: head, what was kept, and what flows on behind it.
-async fn write(session: &mut Session, exchange: &mut Exchange, reply: call::Reply) -> Result<()> {
+async fn write(
+    session: &mut Session,
+    exchange: &mut Exchange,
+    reply: call::Reply,
+    intake: Option<Box<Intake>>,
+) -> Result<()> {
     write_interim(session, reply.interim).await?;
     let mut head = reply.head;
     response::depart(ResponseHead { status: &mut head.status, fields: &mut head.headers }, exchange)?;
     close_when_done(session, exchange);
+    let reason = head.extensions.remove::<Reason>();
     let mut head = Box::new(ResponseHeader::from(*head));
+    if let Some(Reason(reason)) = reason {
+        // It was valid when it came.
+        let _ = head.set_reason_phrase(Some(&reason));
+    }
     if exchange.request.version != Version::HTTP_2 {
         head.set_version(Version::HTTP_11);
     }
@@ -238,30 +290,28 @@ async fn write(session: &mut Session, exchange: &mut Exchange, reply: call::Repl
             let empty = bodiless || bytes.is_empty();
             if empty
                 && ends
-                && let ServerSession::H2(h2) = session.as_downstream_mut()
+                && let Session::H2(h2) = session
             {
                 // The head ends the stream: an empty DATA frame would contradict the length that a 304 may name.
                 return h2.write_response_header(head, true).map_err(pingora::Error::into_down);
             }
-            session.write_response_header(head, empty && ends).await.map_err(pingora::Error::into_down)?;
+            session.write_response_header(head).await.map_err(pingora::Error::into_down)?;
             if !empty {
                 write_whole(session, exchange, bytes, ends).await?;
             }
             if let Some(trailers) = trailers.filter(|_| !ends) {
-                session
-                    .as_downstream_mut()
-                    .write_response_trailers(trailers)
-                    .await
-                    .map_err(pingora::Error::into_down)?;
+                session.write_response_trailers(trailers).await.map_err(pingora::Error::into_down)?;
             }
         }
         Body::Flowing { first, rest } => {
-            frame_flow(&mut head, exchange, session);
-            session.write_response_header(head, false).await.map_err(pingora::Error::into_down)?;
-            Box::pin(flow(session, exchange, first, rest)).await?;
+            if !bodiless {
+                frame_flow(&mut head, exchange, session);
+            }
+            session.write_response_header(head).await.map_err(pingora::Error::into_down)?;
+            Box::pin(flow(session, exchange, first, rest, intake)).await?;
         }
     }
-    session.as_downstream_mut().finish_body().await.map_err(pingora::Error::into_down)
+    session.finish_body().await.map_err(pingora::Error::into_down)
 }
 
 /// Piece by piece: the engine's deadline is for one write, and a client that takes a large body slowly still takes it.
@@ -276,7 +326,7 @@ async fn write_whole(session: &mut Session, exchange: &mut Exchange, mut bytes: 
 /// Writes a piece of a body, and counts it once it is written.
 async fn pass_on(session: &mut Session, exchange: &mut Exchange, piece: Bytes, end: bool) -> Result<()> {
     let length = piece.len() as u64;
-    session.write_response_body(Some(piece), end).await.map_err(pingora::Error::into_down)?;
+    session.write_response_body(piece, end).await.map_err(pingora::Error::into_down)?;
     exchange.response_bytes += length;
     Ok(())
 }
@@ -292,24 +342,32 @@ fn frame_flow(head: &mut ResponseHeader, exchange: &Exchange, session: &mut Sess
             let _ = head.insert_header(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
         }
         Version::HTTP_2 => {}
-        _ => session.as_downstream_mut().set_keepalive(None),
+        _ => session.set_keepalive(None),
     }
 }
 
-async fn flow(session: &mut Session, exchange: &mut Exchange, first: Vec<Bytes>, mut rest: Box<Rest>) -> Result<()> {
+/// Passes a body on as it comes, and the rest of the client's body the other way.
+async fn flow(
+    session: &mut Session,
+    exchange: &mut Exchange,
+    first: Vec<Bytes>,
+    mut rest: Box<Rest>,
+    mut intake: Option<Box<Intake>>,
+) -> Result<()> {
     for chunk in first {
         pass_on(session, exchange, chunk, false).await?;
     }
     loop {
-        let chunk = tokio::select! {
-            biased;
-            chunk = rest.next() => chunk,
-            gone = client_leaves(session) => return Err(gone),
+        let chunk = {
+            let (story, mut client) = exchange.split();
+            tokio::select! {
+                biased;
+                chunk = rest.next(story) => chunk,
+                gone = intake::attend(session, &mut client, intake.as_deref_mut()) => return Err(gone),
+            }
         };
         match chunk {
-            Ok(Some(chunk)) => {
-                pass_on(session, exchange, chunk, false).await?;
-            }
+            Ok(Some(chunk)) => pass_on(session, exchange, chunk, false).await?,
             Ok(None) => break,
             Err(error) => {
                 exchange.story.end_attempt(exchange.host.clock.now(), Some(failure::error_type(&error)));
@@ -317,13 +375,35 @@ async fn flow(session: &mut Session, exchange: &mut Exchange, first: Vec<Bytes>,
             }
         }
     }
+
     let trailers = rest.trailers().await.map_err(pingora::Error::into_up)?;
     exchange.story.end_attempt(exchange.host.clock.now(), None);
-    rest.release(&exchange.host.connector).await;
     match trailers {
         Some(trailers) if exchange.request.version == Version::HTTP_2 => {
-            session.as_downstream_mut().write_response_trailers(trailers).await.map_err(pingora::Error::into_down)
+            session.write_response_trailers(trailers).await.map_err(pingora::Error::into_down)?;
         }
-        _ => session.write_response_body(None, true).await.map_err(pingora::Error::into_down),
+        _ => session.write_response_body(Bytes::new(), true).await.map_err(pingora::Error::into_down)?,
+    }
+
+    if let Some(intake) = intake
+        && !rest.request_is_sent()
+    {
+        Box::pin(send_rest(session, exchange, &mut rest, *intake)).await;
+    }
+    rest.release(&exchange.host.connector).await;
+    Ok(())
+}
+
+/// The response is complete; an application that answered early may still want the rest of the body, and gets what comes
+/// of it in a short while.
+async fn send_rest(session: &mut Session, exchange: &mut Exchange, rest: &mut Rest, mut intake: Intake) {
+    exchange.connection.mark_answered();
+    let (story, mut client) = exchange.split();
+    tokio::select! {
+        biased;
+        () = rest.send_rest(story) => {}
+        // The response was whole: nobody is told of what came after it.
+        _gone = intake::attend(session, &mut client, Some(&mut intake)) => {}
+        () = tokio::time::sleep(LATE_UPLOAD) => {}
     }
 }

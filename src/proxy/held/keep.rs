@@ -1,7 +1,7 @@
 //! Keeping a response body up to a bound, and letting it flow on beyond.
 
-use super::upward::Upward;
-use crate::connections::Connections;
+use crate::connections::{Connections, UpstreamConnection};
+use crate::exchange::Story;
 use crate::host::Host;
 use bytes::{Bytes, BytesMut};
 use http::header::{self, HeaderMap};
@@ -36,25 +36,35 @@ pub enum Body {
 
 /// The part of a response that is still on its way.
 pub struct Rest {
-    upward: Upward,
+    connection: UpstreamConnection,
     /// Why it is not kept.
     pub why: WhyFlowing,
 }
 
 impl Rest {
-    /// The next piece; `None` at the end.
-    pub async fn next(&mut self) -> Result<Option<Bytes>, Box<Error>> {
-        self.upward.read_body().await
+    /// The next piece; `None` at the end. `story` is shown what leaves of the request meanwhile.
+    pub async fn next(&mut self, story: &mut Story) -> Result<Option<Bytes>, Box<Error>> {
+        self.connection.read_body(&mut |piece| story.show_upload(piece)).await
+    }
+
+    /// Sends what is left of the request.
+    pub async fn send_rest(&mut self, story: &mut Story) {
+        self.connection.send_rest(&mut |piece| story.show_upload(piece)).await;
+    }
+
+    /// Whether all of the request has left, or none of it will any more.
+    pub fn request_is_sent(&self) -> bool {
+        self.connection.is_sent()
     }
 
     /// Trailers behind the end.
     pub async fn trailers(&mut self) -> Result<Option<HeaderMap>, Box<Error>> {
-        self.upward.read_trailers().await
+        self.connection.read_trailers().await
     }
 
     /// Gives the connection back, or closes it.
     pub async fn release(self: Box<Self>, connector: &Connections) {
-        self.upward.release(connector).await;
+        connector.release(self.connection).await;
     }
 }
 
@@ -76,7 +86,7 @@ impl Body {
         tokio::spawn(async move {
             let until = Instant::now() + DISCARD_TIME;
             let mut left = bound;
-            while let Ok(Ok(Some(chunk))) = timeout_at(until, rest.next()).await {
+            while let Ok(Ok(Some(chunk))) = timeout_at(until, rest.connection.read_body(&mut |_| {})).await {
                 if chunk.len() > left {
                     return;
                 }
@@ -90,23 +100,27 @@ impl Body {
 
 /// Reads the body of `head` as far as `wanted` says.
 pub async fn keep(
-    mut upward: Upward,
+    mut connection: UpstreamConnection,
+    story: &mut Story,
     head: &Parts,
     method: &Method,
     wanted: Keep,
     connector: &Connections,
 ) -> Result<Body, Box<Error>> {
     if has_no_body(head, method) {
-        upward.finish().await?;
-        upward.release(connector).await;
+        while connection.read_body(&mut |piece| story.show_upload(piece)).await?.is_some() {}
+        if !connection.is_sent() {
+            return Ok(flowing(connection, Vec::new(), WhyFlowing::NotKept));
+        }
+        connector.release(connection).await;
         return Ok(Body::empty());
     }
     let Keep::Whole { max, within } = wanted else {
-        return Ok(flowing(upward, Vec::new(), WhyFlowing::NotKept));
+        return Ok(flowing(connection, Vec::new(), WhyFlowing::NotKept));
     };
     let declared = declared_length(head);
     if declared.is_some_and(|length| length > max as u64) {
-        return Ok(flowing(upward, Vec::new(), WhyFlowing::TooLarge));
+        return Ok(flowing(connection, Vec::new(), WhyFlowing::TooLarge));
     }
     // A body of declared length is worth waiting for: the read deadline bounds each wait.
     let until = match (declared, within) {
@@ -117,10 +131,10 @@ pub async fn keep(
     let mut length = 0;
     loop {
         let read = match until {
-            None => upward.read_body().await,
-            Some(until) => match timeout_at(until, upward.read_body()).await {
+            None => connection.read_body(&mut |piece| story.show_upload(piece)).await,
+            Some(until) => match timeout_at(until, connection.read_body(&mut |piece| story.show_upload(piece))).await {
                 Ok(read) => read,
-                Err(_) => return Ok(flowing(upward, chunks, WhyFlowing::TooSlow)),
+                Err(_) => return Ok(flowing(connection, chunks, WhyFlowing::TooSlow)),
             },
         };
         match read? {
@@ -128,19 +142,19 @@ pub async fn keep(
                 length += chunk.len();
                 chunks.push(chunk);
                 if length > max {
-                    return Ok(flowing(upward, chunks, WhyFlowing::TooLarge));
+                    return Ok(flowing(connection, chunks, WhyFlowing::TooLarge));
                 }
             }
             None => break,
         }
     }
-    let trailers = upward.read_trailers().await?;
-    upward.release(connector).await;
+    let trailers = connection.read_trailers().await?;
+    connector.release(connection).await;
     Ok(Body::Whole { bytes: join(chunks, length), trailers })
 }
 
-fn flowing(upward: Upward, first: Vec<Bytes>, why: WhyFlowing) -> Body {
-    Body::Flowing { first, rest: Box::new(Rest { upward, why }) }
+fn flowing(connection: UpstreamConnection, first: Vec<Bytes>, why: WhyFlowing) -> Body {
+    Body::Flowing { first, rest: Box::new(Rest { connection, why }) }
 }
 
 fn join(mut chunks: Vec<Bytes>, length: usize) -> Bytes {
