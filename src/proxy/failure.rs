@@ -146,7 +146,7 @@ pub fn internal() -> Problem {
         .detail("the proxy failed to handle this request")
 }
 
-/// Whether the upstream had begun to answer when an attempt of the held lane failed.
+/// Whether the upstream had begun to answer when an attempt failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
     /// Its head had come.
@@ -155,7 +155,7 @@ pub enum Answer {
     NotBegun,
 }
 
-/// What to tell the client when an upstream attempt of the held lane failed for good.
+/// What to tell the client when the last attempt failed.
 pub fn upstream_problem(error: &Error, answer: Answer) -> (Ended, Problem) {
     match of_upstream(error) {
         (Ended::UpstreamError, Some(_)) if answer == Answer::Begun => {

@@ -114,6 +114,16 @@ pub fn strip_response_hops(status: StatusCode, headers: &mut HeaderMap) {
     remove_hop_by_hop(headers);
 }
 
+/// Removes from trailers what speaks to the next hop or frames the message (RFC 9110 section 6.5.1).
+pub fn strip_trailers(trailers: &mut HeaderMap) {
+    let framing =
+        [header::CONNECTION, header::UPGRADE, header::TRANSFER_ENCODING, header::CONTENT_LENGTH, header::HOST];
+    for name in &framing {
+        trailers.remove(name);
+    }
+    remove_hop_by_hop(trailers);
+}
+
 /// Removes the fields of [`HOP_BY_HOP`]; nearly always there are none.
 fn remove_hop_by_hop(headers: &mut HeaderMap) {
     // One look at the first letter settles most names.
@@ -143,7 +153,7 @@ fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
         .collect()
 }
 
-/// Removes from a request what was meant for this hop; the held lane's share of what the engine does in its own.
+/// Removes from a request what was meant for this hop.
 pub fn strip_request_hops(headers: &mut HeaderMap) {
     for name in [header::CONNECTION, header::UPGRADE, header::TRANSFER_ENCODING] {
         headers.remove(name);

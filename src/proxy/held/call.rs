@@ -381,6 +381,10 @@ impl Call {
         let trailer = head.headers.remove(header::TRAILER);
         wire::strip_response_hops(head.status, &mut head.headers);
         head.headers.remove(header::TRANSFER_ENCODING);
+        if head.status == StatusCode::NO_CONTENT {
+            // RFC 9110 section 8.6: a 204 has none.
+            head.headers.remove(header::CONTENT_LENGTH);
+        }
         if let Some(trailer) = trailer {
             // For the hooks that hold, which must know that more than a body is to come; see `keep`.
             head.headers.insert(header::TRAILER, trailer);

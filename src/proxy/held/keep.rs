@@ -3,6 +3,7 @@
 use crate::connections::{Connections, UpstreamConnection};
 use crate::exchange::Story;
 use crate::host::Host;
+use crate::proxy::wire;
 use bytes::{Bytes, BytesMut};
 use http::header::{self, HeaderMap};
 use http::response::Parts;
@@ -59,7 +60,7 @@ impl Rest {
 
     /// Trailers behind the end.
     pub async fn trailers(&mut self) -> Result<Option<HeaderMap>, Box<Error>> {
-        self.connection.read_trailers().await
+        read_trailers(&mut self.connection).await
     }
 
     /// Gives the connection back, or closes it.
@@ -148,9 +149,17 @@ pub async fn keep(
             None => break,
         }
     }
-    let trailers = connection.read_trailers().await?;
+    let trailers = read_trailers(&mut connection).await?;
     connector.release(connection).await;
     Ok(Body::Whole { bytes: join(chunks, length), trailers })
+}
+
+async fn read_trailers(connection: &mut UpstreamConnection) -> Result<Option<HeaderMap>, Box<Error>> {
+    let mut trailers = connection.read_trailers().await?;
+    if let Some(trailers) = &mut trailers {
+        wire::strip_trailers(trailers);
+    }
+    Ok(trailers.filter(|trailers| !trailers.is_empty()))
 }
 
 fn flowing(connection: UpstreamConnection, first: Vec<Bytes>, why: WhyFlowing) -> Body {
