@@ -11,6 +11,7 @@ pub use story::{Attached, Story};
 use crate::edge::threats::Threat;
 use crate::host::Host;
 use crate::listener::connection::Connection;
+use crate::memory_budget::Holder;
 use crate::pipeline::Pipeline;
 use crate::proxy::Refusal;
 use std::mem;
@@ -102,6 +103,11 @@ impl Exchange {
     /// The route's name.
     pub fn route_name(&self) -> &str {
         self.pipeline.route_name(self.story.facts.route())
+    }
+
+    /// Who holds what is kept of its reply.
+    pub fn reply_holder(&self) -> Holder {
+        Holder::of_reply(self.story.facts.address(), self.connection.replies().cloned())
     }
 
     /// Counts what the edge blocked in this exchange.

@@ -88,7 +88,7 @@ impl<S: IO> Guard<S> {
             io,
             out: Outbox::default(),
             phase: Phase::Waiting,
-            pace: Pace::new(bounds.min_body_rate),
+            pace: Pace::default(),
             connection,
             bounds,
             host,
@@ -134,7 +134,7 @@ impl<S: IO> Guard<S> {
             self.phase = Phase::Head(HeadScan::default());
         }
         let Phase::Head(scan) = &mut self.phase else {
-            self.pace.came(buf.filled().len() - from);
+            self.pace.came(buf.filled().len() - from, Instant::now());
             return;
         };
         let first = !scan.has_begun();
@@ -242,7 +242,8 @@ impl<S: IO> Guard<S> {
                 return Poll::Pending;
             }
             let answered = self.connection.is_answered().then(|| *self.answered.get_or_insert_with(Instant::now));
-            let due = [self.pace.waiting_until(Instant::now()), answered.map(|at| at + LINGER)];
+            let floor = self.bounds.min_body_rate;
+            let due = [self.pace.waiting_until(Instant::now(), floor), answered.map(|at| at + LINGER)];
             match due.into_iter().flatten().min() {
                 Some(deadline) => self.set_deadline(deadline),
                 None => return Poll::Pending,

@@ -7,10 +7,13 @@ use crate::exchange::Exchange;
 use http::StatusCode;
 use pingora::protocols::http::ServerSession as Session;
 use pingora::{Error, ErrorSource, ErrorType, Result};
+use std::time::Duration;
 use vestibule_plugin::{AnsweredBy, Ended, Problem};
 
 /// A request body turned out larger than allowed while it streamed.
 pub const BODY_TOO_LARGE: ErrorType = ErrorType::Custom("BodyTooLarge");
+/// Longest pause in a request body that is held, whatever it has earned: it takes memory meanwhile.
+pub const MAX_SILENCE: Duration = Duration::from_secs(10);
 
 /// The connection ended without a byte of an answer, as opposed to a deadline that passed, an answer that made no
 /// sense, or one that was cut off.
@@ -63,8 +66,10 @@ fn of_client(error: &Error, exchange: &Exchange) -> (Ended, Option<Problem>) {
     if exchange.connection.had_slow_body() {
         exchange.blocked(Threat::SlowBody);
         let floor = exchange.pipeline.settings.server.min_body_rate;
-        let problem = Problem::new("request-timeout", StatusCode::REQUEST_TIMEOUT, "Request timeout")
-            .detail(format!("the request body came slower than {floor} bytes a second"));
+        let problem = Problem::new("request-timeout", StatusCode::REQUEST_TIMEOUT, "Request timeout").detail(format!(
+            "the request body came slower than {floor} bytes a second, or not at all for {} s",
+            MAX_SILENCE.as_secs()
+        ));
         return (Ended::Timeout, Some(problem));
     }
     match error.etype {
@@ -138,6 +143,13 @@ pub fn too_large(limit: u64) -> Problem {
 pub fn stopped() -> Problem {
     Problem::new("overloaded", StatusCode::SERVICE_UNAVAILABLE, "Overloaded")
         .detail("the proxy stopped before the application answered")
+}
+
+/// 503, there is no memory to hold this request or its answer in.
+pub fn no_memory() -> Problem {
+    Problem::new("overloaded", StatusCode::SERVICE_UNAVAILABLE, "Overloaded")
+        .detail("this request must be held in memory, and there is no room for it now; repeat it shortly")
+        .retry_after(Duration::from_secs(1))
 }
 
 /// 500, the proxy's own fault.

@@ -10,10 +10,12 @@
 
 mod address;
 mod call;
+mod gather;
 mod intake;
 mod keep;
 mod look;
 pub mod tunnel;
+mod unread;
 
 use super::request;
 use super::response;
@@ -21,20 +23,26 @@ use crate::answer::{answer, close_when_done};
 use crate::connections::{Reason, upload};
 use crate::exchange::{Exchange, Returning, Story};
 use crate::listener::connection::Expecting;
+use crate::memory_budget::{Reservation, STEP};
 use crate::proxy::failure;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use call::{Call, CallBody, Early, Outcome};
 use futures::FutureExt;
+use gather::Gather;
 use http::header::{self, HeaderValue};
 use http::{Method, StatusCode, Version};
 use intake::Intake;
 use keep::{Body, Rest};
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::ServerSession as Session;
-use pingora::{Error, ErrorType, Result};
+use pingora::{Error, ErrorSource, ErrorType, Result};
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
-use vestibule_plugin::{AnsweredBy, Detach, Ended, Flow, Hold, Keep, Looked, ResponseHead, Soon};
+use tokio::time::timeout;
+use unread::Unread;
+use vestibule_plugin::{
+    AnsweredBy, Detach, Ended, Flow, HeldRequest, Hold, Keep, Looked, Response, ResponseHead, Soon, WhyFlowing,
+};
 
 /// Bytes of a kept body written at once.
 const PIECE: usize = 64 * 1024;
@@ -58,26 +66,33 @@ pub fn larger(a: Keep, b: Keep) -> Keep {
 /// Serves the request, holding what the plugins asked for. What is rare is boxed, so that what is usual has little to move.
 pub async fn run(session: &mut Session, exchange: &mut Exchange, hold: Option<Hold>) -> Result<()> {
     let hold = hold.unwrap_or(NO_HOLD);
-    let (body, intake) = match hold.request_body {
-        Some(wanted) => match Box::pin(take_body(session, exchange, wanted)).await? {
-            Some(body) => (whole(exchange, session, body), None),
+    let (mut room, mut intake) = (None, None);
+    let body = match hold.request_body {
+        Some(wanted) => match Box::pin(take_body(session, exchange, wanted, hold.detach)).await? {
+            Some((body, reserved)) => {
+                room = reserved;
+                whole(exchange, session, body)
+            }
             None => return Ok(()),
         },
-        None if exchange.request.body_length == Some(0) => (whole(exchange, session, Bytes::new()), None),
+        None if exchange.request.body_length == Some(0) => whole(exchange, session, Bytes::new()),
         None => {
             let (sender, upload) = upload();
-            (CallBody::Streamed(upload), Some(Box::new(Intake::new(sender))))
+            intake = Some(Box::new(Intake::new(sender)));
+            CallBody::Streamed(upload)
         }
     };
     if !request::forward(session, exchange).await? {
         return Ok(());
     }
 
-    let call = Call::new(session.req_header().as_owned_parts(), body, hold, exchange);
+    let call = Call::new(session.req_header().as_owned_parts(), body, hold, room, exchange);
     match hold.detach {
         Detach::WithClient => accompany(session, exchange, call, intake).await,
         Detach::Survives { .. } => {
             let outcome = Box::pin(survive(session, exchange, call)).await?;
+            let length = if let Outcome::Reply(reply) = &outcome { reply.body.len() } else { 0 };
+            let _unread = count_unread(exchange, length);
             finish(session, exchange, outcome, None).await
         }
     }
@@ -105,25 +120,74 @@ async fn finish(
     }
 }
 
-/// Reads the request body whole, if a plugin asked for it, and lets those plugins decide on it. `None`: answered.
-async fn take_body(session: &mut Session, exchange: &mut Exchange, wanted: usize) -> Result<Option<Bytes>> {
-    let server_limit = exchange.pipeline.settings.server.max_body_bytes.unwrap_or(u64::MAX);
-    let limit = server_limit.min(wanted as u64);
-    let declared_too_large = exchange.request.body_length.is_some_and(|length| length > limit);
-    let body = if declared_too_large { None } else { read_body(session, exchange, limit).await? };
-    let Some(body) = body else {
-        session.set_keepalive(None);
-        answer(session, exchange, AnsweredBy::Edge, failure::too_large(limit).into()).await?;
-        return Ok(None);
+/// Reads the request body whole and lets the plugins that asked for it decide on it. With it comes memory for the reply
+/// of a call that survives its client. `None`: the request has been answered.
+async fn take_body(
+    session: &mut Session,
+    exchange: &mut Exchange,
+    wanted: usize,
+    detach: Detach,
+) -> Result<Option<(Bytes, Option<Reservation>)>> {
+    let problem = match read_body(session, exchange, wanted).await? {
+        Upload::Whole(body) => {
+            exchange.connection.expect(Expecting::Nothing);
+            match reply_room(exchange, detach) {
+                Ok(room) => return ask_with_body(session, exchange, body, room).await,
+                Err(NoRoom) => failure::no_memory(),
+            }
+        }
+        Upload::TooLarge { limit } => {
+            session.set_keepalive(None);
+            failure::too_large(limit)
+        }
+        Upload::NoRoom => {
+            session.set_keepalive(None);
+            exchange.host.memory.count_shed();
+            failure::no_memory()
+        }
     };
-    exchange.connection.expect(Expecting::Nothing);
+    answer(session, exchange, AnsweredBy::Edge, problem.into()).await?;
+    Ok(None)
+}
+
+/// There is no memory for the reply.
+struct NoRoom;
+
+/// Memory for a reply that must be kept whatever else is held, so that no record is without its reply for want of a step.
+fn reply_room(exchange: &Exchange, detach: Detach) -> Result<Option<Reservation>, NoRoom> {
+    if detach == Detach::WithClient {
+        return Ok(None);
+    }
+    // A client that leaves its replies unread gets no more of them to be kept.
+    let is_full = exchange.connection.replies().is_some_and(|replies| replies.is_full());
+    let room = exchange.host.memory.reserve(exchange.story.facts.address(), STEP).filter(|_| !is_full);
+    if room.is_none() {
+        exchange.host.memory.count_shed();
+    }
+    room.map(Some).ok_or(NoRoom)
+}
+
+/// Over HTTP/2: counts a reply of this length among those of its connection that are unread.
+fn count_unread(exchange: &Exchange, length: usize) -> Option<tokio::sync::OwnedSemaphorePermit> {
+    exchange.connection.replies()?.count_up_to(length)
+}
+
+/// Lets the plugins that asked for the body decide on it.
+async fn ask_with_body(
+    session: &mut Session,
+    exchange: &mut Exchange,
+    mut body: Bytes,
+    mut room: Option<Reservation>,
+) -> Result<Option<(Bytes, Option<Reservation>)>> {
     for at in 0..exchange.story.hooks.len() {
         let Story { hooks, facts, .. } = &mut exchange.story;
         let attached = &mut hooks[at];
         if attached.hold.is_none_or(|hold| hold.request_body.is_none()) {
             continue;
         }
-        let flow = match attached.enter().on_request_body(&body, facts) {
+        let mut none = exchange.host.memory.nothing_yet(facts.address());
+        let request = HeldRequest { body: &mut body, room: room.as_mut().unwrap_or(&mut none) };
+        let flow = match attached.enter().on_request_body(request, facts) {
             Soon::Now(flow) => Ok(flow),
             Soon::Later(decided) => tokio::select! {
                 biased;
@@ -141,11 +205,26 @@ async fn take_body(session: &mut Session, exchange: &mut Exchange, wanted: usize
             decided => decided,
         };
         if let Flow::Respond(response) = flow {
-            answer(session, exchange, by, *response).await?;
+            drop(body);
+            let response = with_room(*response, room);
+            let length = if let Response::Full(full) = &response { full.body.len() } else { 0 };
+            let _unread = count_unread(exchange, length);
+            answer(session, exchange, by, response).await?;
             return Ok(None);
         }
     }
-    Ok(Some(body))
+    Ok(Some((body, room)))
+}
+
+/// The body of an answer keeps its room until it is written.
+fn with_room(response: Response, room: Option<Reservation>) -> Response {
+    match (response, room) {
+        (Response::Full(mut full), Some(room)) => {
+            full.body = room.bind(full.body);
+            Response::Full(full)
+        }
+        (response, _) => response,
+    }
 }
 
 /// Looks at what the target holds for the plugin at `at`, which then decides. `None`: answered, as it could not be seen.
@@ -165,6 +244,14 @@ async fn look_first(session: &mut Session, exchange: &mut Exchange, at: usize, w
             return Ok(None);
         }
     };
+    if let Body::Flowing { rest, .. } = &body
+        && rest.why == WhyFlowing::NoRoom
+    {
+        body.discard(&exchange.host, wanted);
+        exchange.host.memory.count_shed();
+        answer(session, exchange, AnsweredBy::Edge, failure::no_memory().into()).await?;
+        return Ok(None);
+    }
     let Story { hooks, facts, .. } = &mut exchange.story;
     let attached = &mut hooks[at];
     let looked = Looked { status: head.status, fields: &head.headers, body: body.as_held(wanted) };
@@ -174,23 +261,46 @@ async fn look_first(session: &mut Session, exchange: &mut Exchange, at: usize, w
     Ok(Some(flow))
 }
 
-/// The whole body; `None` when it is larger than `limit`.
-async fn read_body(session: &mut Session, exchange: &mut Exchange, limit: u64) -> Result<Option<Bytes>> {
+/// What came of reading a request body whole.
+enum Upload {
+    Whole(Bytes),
+    TooLarge { limit: u64 },
+    NoRoom,
+}
+
+/// Reads the whole body: at most what was `wanted`, and as long as there is memory for it.
+async fn read_body(session: &mut Session, exchange: &mut Exchange, wanted: usize) -> Result<Upload> {
+    let server = &exchange.pipeline.settings.server;
+    let limit = server.max_body_bytes.unwrap_or(u64::MAX).min(wanted as u64);
+    let has_floor = server.min_body_rate > 0;
+    if exchange.request.body_length.is_some_and(|length| length > limit) {
+        return Ok(Upload::TooLarge { limit });
+    }
     if exchange.request.expects_continue {
         session.write_continue_response().await.map_err(pingora::Error::into_down)?;
     }
+
     exchange.connection.upload().begin();
-    let mut whole = BytesMut::new();
-    while let Some(chunk) = session.read_request_body().await.map_err(pingora::Error::into_down)? {
+    let mut whole = Gather::new(exchange.host.memory.nothing_yet(exchange.story.facts.address()));
+    loop {
+        let read = session.read_request_body();
+        let read = if has_floor { timeout(failure::MAX_SILENCE, read).await } else { Ok(read.await) };
+        let Ok(read) = read else {
+            exchange.connection.mark_slow_body();
+            return Err(Error::explain(ErrorType::ReadTimedout, "a held request body stands still").into_down());
+        };
+        let Some(chunk) = read.map_err(pingora::Error::into_down)? else { break };
         exchange.request_bytes += chunk.len() as u64;
         if exchange.request_bytes > limit {
-            return Ok(None);
+            return Ok(Upload::TooLarge { limit });
         }
         exchange.split().1.keep_pace(chunk.len())?;
         exchange.story.show_upload(&chunk);
-        whole.extend_from_slice(&chunk);
+        if !whole.put(chunk) {
+            return Ok(Upload::NoRoom);
+        }
     }
-    Ok(Some(whole.freeze()))
+    Ok(Upload::Whole(whole.whole()))
 }
 
 /// Resolves when nobody waits for the answer any more.
@@ -357,18 +467,21 @@ async fn flow(
     for chunk in first {
         pass_on(session, exchange, chunk, false).await?;
     }
+    rest.room = None;
+    let unread = Unread::of(exchange);
     loop {
-        let chunk = {
+        let piece = {
             let (story, mut client) = exchange.split();
             tokio::select! {
                 biased;
-                chunk = rest.next(story) => chunk,
+                piece = unread::next(&mut rest, story, unread.as_ref()) => piece,
                 gone = intake::attend(session, &mut client, intake.as_deref_mut()) => return Err(gone),
             }
         };
-        match chunk {
-            Ok(Some(chunk)) => pass_on(session, exchange, chunk, false).await?,
-            Ok(None) => break,
+        match piece {
+            Ok((Some(chunk), _room)) => pass_on(session, exchange, chunk, false).await?,
+            Ok((None, _)) => break,
+            Err(error) if error.esource == ErrorSource::Downstream => return Err(error),
             Err(error) => {
                 exchange.story.end_attempt(exchange.host.clock.now(), Some(failure::error_type(&error)));
                 return Err(error.into_up());

@@ -97,6 +97,8 @@ pub enum WhyFlowing {
     TooLarge,
     /// Its length is unknown and it took longer than [`Keep::Whole`] `within`.
     TooSlow,
+    /// The host's memory for bodies is used up.
+    NoRoom,
 }
 
 /// An upstream call that came to no reply.

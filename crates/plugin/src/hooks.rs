@@ -1,8 +1,8 @@
 //! The two halves of a plugin: the long-lived one and the one of an exchange.
 
 use crate::{
-    AccessLine, AdminCall, AdminReply, End, Event, Facts, Failure, Fields, Flow, Held, HeldFlow, Keep, Looked,
-    RequestHead, ResponseHead, RouteId, Soon,
+    AccessLine, AdminCall, AdminReply, End, Event, Facts, Failure, Fields, Flow, Held, HeldFlow, HeldRequest, Keep,
+    Looked, RequestHead, ResponseHead, RouteId, Soon,
 };
 use bytes::Bytes;
 use http::HeaderName;
@@ -103,7 +103,7 @@ pub trait Hooks: Send + Sync {
     }
 
     /// Decides on the whole request body. Runs only after [`Flow::Hold`] with a `request_body` from this plugin.
-    fn on_request_body<'a>(&'a mut self, _body: &'a Bytes, _facts: &'a mut Facts) -> Soon<'a, Flow> {
+    fn on_request_body<'a>(&'a mut self, _request: HeldRequest<'a>, _facts: &'a mut Facts) -> Soon<'a, Flow> {
         Soon::Now(Flow::Continue)
     }
 

@@ -208,6 +208,8 @@ pub enum NotKept {
     Truncated,
     /// The store had no room.
     StoreFull,
+    /// The proxy's memory for bodies was used up.
+    Memory,
 }
 
 /// Why nobody knows whether it was executed.
@@ -229,6 +231,7 @@ impl NotKept {
             Self::Stream => "stream",
             Self::Truncated => "truncated",
             Self::StoreFull => "store_full",
+            Self::Memory => "memory",
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::config::Syntax;
 use crate::key::Invalid;
+use crate::replay::REPLAYED;
 use http::StatusCode;
 use http::header::{HeaderName, HeaderValue, WWW_AUTHENTICATE};
 use std::fmt::Display;
@@ -74,8 +75,23 @@ pub(crate) fn response_not_stored(status: StatusCode, original: u16, why: NotKep
             NotKept::StoreFull => {
                 format!("the application answered this with {original}; there was no room for its reply")
             }
+            NotKept::Memory => {
+                format!("the application answered this with {original}; there was no memory to keep its reply in")
+            }
         })
         .member("original_status", original)
+}
+
+/// `coding` is that of the stored reply, which is too large without it.
+pub(crate) fn not_acceptable(original: StatusCode, coding: &'static str) -> Problem {
+    Problem::new("not-acceptable", StatusCode::NOT_ACCEPTABLE, "Not acceptable")
+        .detail(format!(
+            "the reply to this request was kept in the coding `{coding}`, and is too large without it; \
+             repeat the request with `accept-encoding: {coding}`"
+        ))
+        .member("codings", vec![coding])
+        .member("original_status", original.as_u16())
+        .field(REPLAYED, HeaderValue::from_static("true"))
 }
 
 pub(crate) fn store_unavailable(cause: impl Display) -> Problem {
@@ -90,6 +106,15 @@ pub(crate) fn store_full() -> Problem {
         .detail("there is no room to remember this request; it was not sent on. Repeat it later, with the same key")
         .retry_after(SOON)
         .caused_by("no room for another record; raise [store] memory_max (or maxmemory of the Redis), or shorten ttl")
+}
+
+/// There is no memory for the reply that is there.
+pub(crate) fn no_room() -> Problem {
+    Problem::new("overloaded", StatusCode::SERVICE_UNAVAILABLE, "Overloaded")
+        .detail(
+            "the reply to this request is there, and there is no memory to send it from; repeat the request shortly",
+        )
+        .retry_after(SOON)
 }
 
 pub(crate) fn overloaded() -> Problem {

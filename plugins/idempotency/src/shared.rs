@@ -1,5 +1,6 @@
 //! What all exchanges of one configuration share.
 
+use crate::decoder::Decoders;
 use crate::metrics::Requests;
 use crate::names::Names;
 use crate::policy::Policy;
@@ -16,6 +17,8 @@ pub(crate) struct Shared {
     pub(crate) route_names: Arc<[String]>,
     pub(crate) store: StoreKind,
     pub(crate) ipv6_prefix: u8,
+    /// Decodes stored replies for clients that do not take their coding.
+    pub(crate) decoders: Decoders,
     /// Said once a minute: requests go on without protection.
     pub(crate) bypasses: Notice,
     /// A row a route, `unmatched` first.

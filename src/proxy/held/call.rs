@@ -7,6 +7,7 @@ use crate::connections::{Age, Replay, RequestBody, Upload, UpstreamConnection};
 use crate::edge::rules;
 use crate::exchange::{Exchange, Request, Story};
 use crate::host::Host;
+use crate::memory_budget::{Holder, Reservation};
 use crate::pipeline::Pipeline;
 use crate::proxy::failure;
 use crate::proxy::resend::{FailedAttempt, Processed, Resendable, next_attempt};
@@ -37,6 +38,9 @@ pub struct Call {
     pub(super) head: http::request::Parts,
     pub(super) body: CallBody,
     hold: Hold,
+    /// Memory for its reply, until that comes.
+    room: Mutex<Option<Reservation>>,
+    holder: Holder,
 }
 
 /// The request body of a call, for all its attempts.
@@ -134,7 +138,13 @@ impl Reply {
 
 impl Call {
     /// The call that answers `exchange`.
-    pub fn new(head: http::request::Parts, body: CallBody, hold: Hold, exchange: &Exchange) -> Self {
+    pub fn new(
+        head: http::request::Parts,
+        body: CallBody,
+        hold: Hold,
+        room: Option<Reservation>,
+        exchange: &Exchange,
+    ) -> Self {
         Self {
             host: Arc::clone(&exchange.host),
             pipeline: Arc::clone(&exchange.pipeline),
@@ -142,7 +152,14 @@ impl Call {
             head,
             body,
             hold,
+            room: Mutex::new(room),
+            holder: exchange.reply_holder(),
         }
+    }
+
+    /// Room for the reply: what was set aside for it, else none yet.
+    fn room(&self) -> Reservation {
+        self.room.lock().take().unwrap_or_else(|| self.host.memory.nothing_yet(self.holder.clone()))
     }
 
     fn upstream(&self, story: &Story) -> &Arc<Upstream> {
@@ -310,8 +327,8 @@ impl Call {
             let (connection, age) = self.open(story, reuse).await?;
             match self.converse(story, connection, None).await {
                 Ok((connection, _, mut head)) => {
-                    let kept = keep::keep(connection, story, &head, &Method::GET, wanted, &self.host.connector);
-                    let body = kept.await?;
+                    let (connector, room) = (&self.host.connector, self.room());
+                    let body = keep::keep(connection, story, &head, &Method::GET, wanted, connector, room).await?;
                     if let Body::Whole { trailers: None, .. } = body {
                         head.headers.remove(header::TRAILER);
                     }
@@ -470,8 +487,8 @@ impl Call {
             attached.leave();
         }
         head.headers.remove(header::TRAILER);
-        let method = &self.request.method;
-        let body = keep::keep(connection, story, &head, method, wanted, &self.host.connector).await?;
+        let (method, connector) = (&self.request.method, &self.host.connector);
+        let body = keep::keep(connection, story, &head, method, wanted, connector, self.room()).await?;
         if let Body::Whole { .. } = body {
             story.end_attempt(self.host.clock.now(), None);
         }

@@ -1,10 +1,12 @@
 //! Keeping a response body up to a bound, and letting it flow on beyond.
 
+use super::gather::Gather;
 use crate::connections::{Connections, UpstreamConnection};
 use crate::exchange::Story;
 use crate::host::Host;
+use crate::memory_budget::Reservation;
 use crate::proxy::wire;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::header::{self, HeaderMap};
 use http::response::Parts;
 use http::{Method, StatusCode};
@@ -40,6 +42,8 @@ pub struct Rest {
     connection: UpstreamConnection,
     /// Why it is not kept.
     pub why: WhyFlowing,
+    /// The memory of what was read while keeping, until that is written.
+    pub room: Option<Reservation>,
 }
 
 impl Rest {
@@ -70,6 +74,14 @@ impl Rest {
 }
 
 impl Body {
+    /// Bytes of it that are kept.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Whole { bytes, .. } => bytes.len(),
+            Self::Flowing { first, .. } => first.iter().map(Bytes::len).sum(),
+        }
+    }
+
     /// Of a response that has none.
     pub fn empty() -> Self {
         Self::Whole { bytes: Bytes::new(), trailers: None }
@@ -79,6 +91,7 @@ impl Body {
     /// connection can be used again; beyond the bound the connection is closed.
     pub fn discard(self, host: &Arc<Host>, asked: Keep) {
         let Self::Flowing { mut rest, .. } = self else { return };
+        rest.room = None;
         let bound = match asked {
             Keep::Whole { max, .. } => max,
             Keep::Nothing => 0,
@@ -99,7 +112,7 @@ impl Body {
     }
 }
 
-/// Reads the body of `head` as far as `wanted` says.
+/// Reads the body of `head` as far as `wanted` says and there is memory for; `room` holds some already.
 pub async fn keep(
     mut connection: UpstreamConnection,
     story: &mut Story,
@@ -107,43 +120,48 @@ pub async fn keep(
     method: &Method,
     wanted: Keep,
     connector: &Connections,
+    room: Reservation,
 ) -> Result<Body, Box<Error>> {
     if has_no_body(head, method) {
         while connection.read_body(&mut |piece| story.show_upload(piece)).await?.is_some() {}
         if !connection.is_sent() {
-            return Ok(flowing(connection, Vec::new(), WhyFlowing::NotKept));
+            return Ok(flowing(connection, WhyFlowing::NotKept));
         }
         connector.release(connection).await;
         return Ok(Body::empty());
     }
     let Keep::Whole { max, within } = wanted else {
-        return Ok(flowing(connection, Vec::new(), WhyFlowing::NotKept));
+        return Ok(flowing(connection, WhyFlowing::NotKept));
     };
     let declared = declared_length(head);
     if declared.is_some_and(|length| length > max as u64) {
-        return Ok(flowing(connection, Vec::new(), WhyFlowing::TooLarge));
+        return Ok(flowing(connection, WhyFlowing::TooLarge));
     }
     // A body of declared length is worth waiting for: the read deadline bounds each wait.
     let until = match (declared, within) {
         (None, Some(within)) => Some(Instant::now() + within),
         _ => None,
     };
-    let mut chunks: Vec<Bytes> = Vec::new();
-    let mut length = 0;
+    let mut kept = Gather::new(room);
+    if !kept.has_room_to_begin() {
+        return Ok(flowing(connection, WhyFlowing::NoRoom));
+    }
     loop {
         let read = match until {
             None => connection.read_body(&mut |piece| story.show_upload(piece)).await,
             Some(until) => match timeout_at(until, connection.read_body(&mut |piece| story.show_upload(piece))).await {
                 Ok(read) => read,
-                Err(_) => return Ok(flowing(connection, chunks, WhyFlowing::TooSlow)),
+                Err(_) => return Ok(flowing_on(connection, kept, WhyFlowing::TooSlow)),
             },
         };
         match read? {
             Some(chunk) => {
-                length += chunk.len();
-                chunks.push(chunk);
-                if length > max {
-                    return Ok(flowing(connection, chunks, WhyFlowing::TooLarge));
+                let has_room = kept.put(chunk);
+                if kept.len() > max {
+                    return Ok(flowing_on(connection, kept, WhyFlowing::TooLarge));
+                }
+                if !has_room {
+                    return Ok(flowing_on(connection, kept, WhyFlowing::NoRoom));
                 }
             }
             None => break,
@@ -151,7 +169,7 @@ pub async fn keep(
     }
     let trailers = read_trailers(&mut connection).await?;
     connector.release(connection).await;
-    Ok(Body::Whole { bytes: join(chunks, length), trailers })
+    Ok(Body::Whole { bytes: kept.whole(), trailers })
 }
 
 async fn read_trailers(connection: &mut UpstreamConnection) -> Result<Option<HeaderMap>, Box<Error>> {
@@ -162,19 +180,15 @@ async fn read_trailers(connection: &mut UpstreamConnection) -> Result<Option<Hea
     Ok(trailers.filter(|trailers| !trailers.is_empty()))
 }
 
-fn flowing(connection: UpstreamConnection, first: Vec<Bytes>, why: WhyFlowing) -> Body {
-    Body::Flowing { first, rest: Box::new(Rest { connection, why }) }
+/// Nothing was read of it.
+fn flowing(connection: UpstreamConnection, why: WhyFlowing) -> Body {
+    Body::Flowing { first: Vec::new(), rest: Box::new(Rest { connection, why, room: None }) }
 }
 
-fn join(mut chunks: Vec<Bytes>, length: usize) -> Bytes {
-    if chunks.len() == 1 {
-        return chunks.swap_remove(0);
-    }
-    let mut whole = BytesMut::with_capacity(length);
-    for chunk in chunks {
-        whole.extend_from_slice(&chunk);
-    }
-    whole.freeze()
+/// A part was read of it.
+fn flowing_on(connection: UpstreamConnection, kept: Gather, why: WhyFlowing) -> Body {
+    let (first, room) = kept.pieces();
+    Body::Flowing { first, rest: Box::new(Rest { connection, why, room: Some(room) }) }
 }
 
 fn has_no_body(head: &Parts, method: &Method) -> bool {

@@ -39,7 +39,7 @@ pub async fn look(mut head: request::Parts, exchange: &mut Exchange, wanted: Kee
     }
     let patience = exchange.pipeline.upstream(exchange.story.facts.route()).settings.read_timeout;
     let hold = Hold { request_body: None, response: wanted, detach: Detach::WithClient };
-    let call = Call::new(head, CallBody::None, hold, exchange);
+    let call = Call::new(head, CallBody::None, hold, None, exchange);
     let late = |_elapsed| Error::explain(ErrorType::ReadTimedout, "looking at what the target holds").into_up();
     timeout(patience, call.look(&mut exchange.story, wanted)).await.map_err(late)?
 }

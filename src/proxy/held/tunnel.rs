@@ -32,11 +32,12 @@ pub async fn run(session: &mut Session, exchange: &mut Exchange) -> Result<()> {
     if !request::forward(session, exchange).await? {
         return Ok(());
     }
-    let call = Call::new(session.req_header().as_owned_parts(), CallBody::None, NO_HOLD, exchange);
+    let call = Call::new(session.req_header().as_owned_parts(), CallBody::None, NO_HOLD, None, exchange);
     let (connection, interim, mut head): Reached = call.shake_hands(&mut exchange.story).await?;
     if head.status != StatusCode::SWITCHING_PROTOCOLS {
+        let room = exchange.host.memory.nothing_yet(exchange.reply_holder());
         let (method, connector) = (&exchange.request.method, &exchange.host.connector);
-        let body = keep::keep(connection, &mut exchange.story, &head, method, Keep::Nothing, connector).await?;
+        let body = keep::keep(connection, &mut exchange.story, &head, method, Keep::Nothing, connector, room).await?;
         return super::write(session, exchange, Reply { interim, head, body }, None).await;
     }
     response::depart(ResponseHead { status: &mut head.status, fields: &mut head.headers }, exchange)?;

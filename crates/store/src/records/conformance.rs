@@ -164,9 +164,13 @@ pub(crate) async fn a_reply_is_given_back_byte_for_byte(rig: &Rig<'_>) {
 }
 
 pub(crate) async fn a_tombstone_says_why_and_of_which_status(rig: &Rig<'_>) {
-    for (status, why) in
-        [(200, NotKept::TooLarge), (207, NotKept::Stream), (599, NotKept::Truncated), (100, NotKept::StoreFull)]
-    {
+    for (status, why) in [
+        (200, NotKept::TooLarge),
+        (207, NotKept::Stream),
+        (599, NotKept::Truncated),
+        (100, NotKept::StoreFull),
+        (201, NotKept::Memory),
+    ] {
         let first = hold(1);
         assert_eq!(rig.begin(first).await, Begun::Acquired);
         assert_eq!(rig.complete(first, Outcome::Tombstone { status, why }).await, Completed::Ok);

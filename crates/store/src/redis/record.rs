@@ -68,11 +68,12 @@ fn not_kept_code(why: NotKept) -> u8 {
         NotKept::Stream => 2,
         NotKept::Truncated => 3,
         NotKept::StoreFull => 4,
+        NotKept::Memory => 5,
     }
 }
 
 fn not_kept(code: u8) -> Option<NotKept> {
-    [NotKept::TooLarge, NotKept::Stream, NotKept::Truncated, NotKept::StoreFull]
+    [NotKept::TooLarge, NotKept::Stream, NotKept::Truncated, NotKept::StoreFull, NotKept::Memory]
         .into_iter()
         .find(|why| not_kept_code(*why) == code)
 }
@@ -107,7 +108,7 @@ mod tests {
         let reply = Bytes::from_static(b"\0\r\nreply");
         let replay = Begun::Replay { reply: reply.clone(), trace_id: 3 };
         assert_eq!(read(encode(&HOLD, &Outcome::Done { status: 201, reply })), Some(replay));
-        for code in 1..=4 {
+        for code in 1..=5 {
             let why = not_kept(code).expect("a reason");
             let gone = Begun::Gone { status: 599, why, trace_id: 3 };
             assert_eq!(read(encode(&HOLD, &Outcome::Tombstone { status: 599, why })), Some(gone));
