@@ -24,7 +24,13 @@ pub struct Ledger {
 impl Ledger {
     /// On this store, with nobody executing or waiting.
     pub fn new(records: Arc<dyn Records>) -> Self {
-        Self { records, executing: Arc::default(), owed: Arc::default(), lobby: Lobby::default(), claims: AddressDebts::default() }
+        Self {
+            records,
+            executing: Arc::default(),
+            owed: Arc::default(),
+            lobby: Lobby::default(),
+            claims: AddressDebts::default(),
+        }
     }
 
     /// The store.

@@ -382,8 +382,12 @@ impl fmt::Display for Outage {
             Self::Unheard(why) => write!(f, "the store gave no answer: {why}"),
             Self::Unavailable(why) => write!(f, "the store is unavailable: {why}"),
             Self::Full(Bound::Store) => f.write_str("the store is full"),
-            Self::Full(Bound::Principal) => f.write_str("the store is more than half full, and the principal's share is used"),
-            Self::Full(Bound::Address) => f.write_str("the store is more than half full, and the address's share is used"),
+            Self::Full(Bound::Principal) => {
+                f.write_str("the store is more than half full, and the principal's share is used")
+            }
+            Self::Full(Bound::Address) => {
+                f.write_str("the store is more than half full, and the address's share is used")
+            }
             Self::Unreadable(why) => write!(f, "a record cannot be read: {why}"),
             Self::Replicas { wanted, acknowledged } => {
                 write!(f, "{acknowledged} of {wanted} replicas have the claim")

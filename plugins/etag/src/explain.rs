@@ -25,7 +25,8 @@ pub(crate) fn line(policy: &Policy, request: &RequestHead<'_>) -> String {
     };
     let if_match = IfMatch::of(fields);
     if request.body_length != Some(0) && if_match.as_ref().is_some_and(IfMatch::is_ours_alone) {
-        return "answers 412: the tags of if-match are ours, and a reply to a request with a body is not judged".to_owned();
+        return "answers 412: the tags of if-match are ours, and a reply to a request with a body is not judged"
+            .to_owned();
     }
     let sent = match Precondition::of(fields) {
         _ if if_match.is_some() => "judges if-match here, the application sees no precondition and no range",

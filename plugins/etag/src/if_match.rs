@@ -77,7 +77,9 @@ mod tests {
 
     #[test]
     fn what_the_application_can_judge_is_left_to_it() {
-        for lines in [&[][..], &["*"], &["\"v1\""], &["\"v1\", W/\"v2\""], &["v1"], &["\"vst1-short\""], &["*", "\"a\""]] {
+        for lines in
+            [&[][..], &["*"], &["\"v1\""], &["\"v1\", W/\"v2\""], &["v1"], &["\"vst1-short\""], &["*", "\"a\""]]
+        {
             assert_eq!(of(lines), None, "{lines:?}");
         }
         for lines in [&[OURS][..], &[STRONG], &["\"v1\"", OURS], &[&OURS[3..]], &["*", OURS]] {

@@ -243,8 +243,13 @@ mod tests {
     use proptest::prelude::*;
     use vestibule_store::records::{Fingerprint, Name as RecordName, Owner, Payer};
 
-    const HOLD: Hold =
-        Hold { name: RecordName([1; 16]), fingerprint: Fingerprint([2; 32]), owner: Owner([3; 16]), trace_id: 4, payer: Payer { principal: None, address: None } };
+    const HOLD: Hold = Hold {
+        name: RecordName([1; 16]),
+        fingerprint: Fingerprint([2; 32]),
+        owner: Owner([3; 16]),
+        trace_id: 4,
+        payer: Payer { principal: None, address: None },
+    };
 
     fn read(stored: &Bytes, keys: Option<&Keyring>) -> Result<FullResponse, Unreadable> {
         decode_with(stored, keys, ClearRecords::Accepted, &HOLD)

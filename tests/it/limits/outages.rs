@@ -316,7 +316,8 @@ async fn a_bucket_that_no_proxy_wrote_is_an_error_of_the_store() {
             assert_eq!(of("198.51.100.1").await.status, 200, "another bucket is counted as ever");
             let status = proxy.admin("GET", "/status").await.json();
             assert_eq!((&status["store"]["up"], &status["store"]["breaker"]), (&true.into(), &"closed".into()));
-            let unreadable = |line: &serde_json::Value| line["msg"].as_str().is_some_and(|msg| msg.contains("cannot be read"));
+            let unreadable =
+                |line: &serde_json::Value| line["msg"].as_str().is_some_and(|msg| msg.contains("cannot be read"));
             proxy.wait_log("the bucket", unreadable).await;
             redis.command(&[b"DEL", &name[..]]).await;
             assert_eq!(of("203.0.113.7").await.status, 200, "it is counted again");

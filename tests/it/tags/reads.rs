@@ -2,7 +2,7 @@
 
 use super::{ON, json, proxy};
 use std::time::Duration;
-use vestibule_testkit::{Answer, H2Client, Certs, H2Request, Origin, Proxy, Received, Reply};
+use vestibule_testkit::{Answer, Certs, H2Client, H2Request, Origin, Proxy, Received, Reply};
 
 const OTHERS: &str = "W/\"vst1-AAAAAAAAAAAAAAAAAAAAAA\"";
 
@@ -17,7 +17,11 @@ fn document(request: &Received) -> Reply {
     match request.target.as_str() {
         "/gone" => Reply::new(404),
         "/tagged" => json("its own").field("etag", "\"v1\""),
-        "/slow" => Reply::new(200).field("content-type", "application/json").chunks_of(4, Duration::from_millis(200), "it takes"),
+        "/slow" => Reply::new(200).field("content-type", "application/json").chunks_of(
+            4,
+            Duration::from_millis(200),
+            "it takes",
+        ),
         _ => json("{\"v\":1}"),
     }
 }
@@ -88,7 +92,8 @@ async fn an_if_match_comes_before_everything_else() {
     let origin = Origin::replying(document);
     let proxy = proxy(&origin).await;
     let tag = proxy.get("/").await.field("etag").to_owned();
-    let both = |matches: &str, none: &str| proxy.get("/").header("if-match", matches).header("if-none-match", none).send();
+    let both =
+        |matches: &str, none: &str| proxy.get("/").header("if-match", matches).header("if-none-match", none).send();
     assert_eq!(both(&tag, &tag).await.status, 304);
     assert_eq!(both(&tag, OTHERS).await.status, 200);
     assert_eq!(refused(&both(OTHERS, &tag).await), failed());

@@ -19,7 +19,13 @@ fn hold(request: u8) -> Hold {
     let mut name = [0; 16];
     name[..8].copy_from_slice(&NAMES.fetch_add(1, Ordering::Relaxed).to_le_bytes());
     name[8..].copy_from_slice(&rand::random::<[u8; 8]>());
-    Hold { name: Name(name), fingerprint: Fingerprint([request; 32]), owner: Owner::draw(), trace_id: rand::random(), payer: Payer::default() }
+    Hold {
+        name: Name(name),
+        fingerprint: Fingerprint([request; 32]),
+        owner: Owner::draw(),
+        trace_id: rand::random(),
+        payer: Payer::default(),
+    }
 }
 
 fn other_owner(of: Hold) -> Hold {

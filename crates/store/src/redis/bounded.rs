@@ -213,9 +213,15 @@ mod tests {
 
     #[test]
     fn too_much_is_noticed_by_what_is_said_of_it() {
-        for text in
-            ["$2162689\r\n", "=2162689\r\n", "!2162689\r\n", "$99999999999999999999999999\r\n", "*262145\r\n", "*2\r\n*262144\r\n", "%200000\r\n"]
-        {
+        for text in [
+            "$2162689\r\n",
+            "=2162689\r\n",
+            "!2162689\r\n",
+            "$99999999999999999999999999\r\n",
+            "*262145\r\n",
+            "*2\r\n*262144\r\n",
+            "%200000\r\n",
+        ] {
             assert_eq!(after(&[text.as_bytes()]).map(|reply| reply.parts), Err(TooMuch), "{text}");
         }
         assert_eq!(MOST, 2_162_688);

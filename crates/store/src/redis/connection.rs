@@ -89,7 +89,8 @@ impl Connector {
         }
         // Its own deadlines would come on top of ours.
         let config = AsyncConnectionConfig::new().set_response_timeout(None).set_connection_timeout(None);
-        let (commands, driver) = MultiplexedConnection::new_with_config(&info, Bounded::new(stream, self.bound.clone()), config).await?;
+        let (commands, driver) =
+            MultiplexedConnection::new_with_config(&info, Bounded::new(stream, self.bound.clone()), config).await?;
         Ok(Connection {
             commands,
             driver: tokio::spawn(driver).abort_handle(),

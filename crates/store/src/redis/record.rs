@@ -104,8 +104,13 @@ mod tests {
     use crate::records::{Name, Owner, Payer};
     use proptest::prelude::*;
 
-    const HOLD: Hold =
-        Hold { name: Name([0; 16]), fingerprint: Fingerprint([1; 32]), owner: Owner([2; 16]), trace_id: 3, payer: Payer { principal: None, address: None } };
+    const HOLD: Hold = Hold {
+        name: Name([0; 16]),
+        fingerprint: Fingerprint([1; 32]),
+        owner: Owner([2; 16]),
+        trace_id: 3,
+        payer: Payer { principal: None, address: None },
+    };
 
     fn read(value: Vec<u8>) -> Option<Begun> {
         decode(value, &HOLD.fingerprint)

@@ -178,7 +178,11 @@ fn a_smaller_bound_takes_nothing_away() {
     assert_eq!(begin(&records, hold(2)), Err(Outage::Full(Bound::Store)));
     assert_eq!(complete(&records, hold(1), 10), Completed::Full);
     let uncertain = Outcome::Uncertain(Unknown::Upstream);
-    assert_eq!(now(records.complete(hold(3), uncertain, KEEP)), Err(Outage::Full(Bound::Store)), "a lost claim has no room");
+    assert_eq!(
+        now(records.complete(hold(3), uncertain, KEEP)),
+        Err(Outage::Full(Bound::Store)),
+        "a lost claim has no room"
+    );
 }
 
 /// The overhead that is counted covers what a record takes of the heap, maps half empty included.
@@ -255,10 +259,7 @@ fn one_principal_does_not_fill_the_store_for_all() {
 #[test]
 fn callers_who_share_their_keys_are_told_apart_by_address() {
     let (records, _clock) = store(160 * RECORD_BYTES);
-    let nobody = |number, address| Hold {
-        payer: Payer { principal: None, address: account(address) },
-        ..hold(number)
-    };
+    let nobody = |number, address| Hold { payer: Payer { principal: None, address: account(address) }, ..hold(number) };
     assert!((0..80).all(|number| begin(&records, nobody(number, 1)) == Ok(Begun::Acquired)));
     assert_eq!(begin(&records, nobody(80, 1)), Err(Outage::Full(Bound::Address)));
     assert!((80..100).all(|number| begin(&records, nobody(number, 2)) == Ok(Begun::Acquired)));

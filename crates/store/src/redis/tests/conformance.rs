@@ -3,7 +3,8 @@
 use super::{done, records};
 use crate::records::conformance::{self, Rig};
 use crate::records::{
-    Abandoned, Claim, Fingerprint, Hold, Keeping, Live, MemoryRecords, Name, NotKept, Outcome, Owner, Payer, Records, Unknown,
+    Abandoned, Claim, Fingerprint, Hold, Keeping, Live, MemoryRecords, Name, NotKept, Outcome, Owner, Payer, Records,
+    Unknown,
 };
 use futures::future::BoxFuture;
 use rand::rngs::StdRng;
