@@ -126,7 +126,7 @@ fn encode_within(
     if !STATUSES.contains(&status.as_u16()) {
         return Err(Unstorable("its status is of no class"));
     }
-    let body = if is_bodiless(status) { &[] } else { body };
+    let body: &[u8] = if is_bodiless(status) { &[] } else { body };
     let lines: Vec<(&HeaderName, &HeaderValue)> = fields.iter().filter(|(name, _)| is_kept(name)).collect();
     let size: usize = lines.iter().map(|(name, value)| 6 + name.as_str().len() + value.len()).sum();
     let mut out = Vec::with_capacity(10 + size + body.len());

@@ -158,8 +158,8 @@ async fn a_record_in_the_clear_is_refused_where_there_are_keys() {
     let given = keyed(lenient.post("/orders"), "k").body("one").await;
     assert!(given.status == 201 && is_replay(&given) && given.body == first.body);
     let file = lenient.dir().join("vestibule.toml");
-    let check = std::process::Command::new(crate::bin()).args(["check", "-c"]).arg(file).current_dir(lenient.dir());
-    let check = { check }.output().expect("it runs");
+    let mut command = std::process::Command::new(crate::bin());
+    let check = command.args(["check", "-c"]).arg(file).current_dir(lenient.dir()).output().expect("it runs");
     let said = String::from_utf8_lossy(&check.stderr);
     assert!(check.status.success() && said.contains("records in the clear are accepted"), "{said}");
 }
@@ -171,7 +171,7 @@ const HEADER: usize = 77;
 fn forged(status: u16, lines: &[(&str, &str)], body: &str) -> Vec<u8> {
     let short = |number: usize| u16::try_from(number).expect("small").to_be_bytes();
     let long = |number: usize| u32::try_from(number).expect("small").to_be_bytes();
-    let mut out = [&[1, 0][..], &status.to_be_bytes(), &short(lines.len())].concat();
+    let mut out = [&[1_u8, 0][..], &status.to_be_bytes(), &short(lines.len())].concat();
     for (name, value) in lines {
         out.extend([&short(name.len())[..], name.as_bytes(), &long(value.len()), value.as_bytes()].concat());
     }
