@@ -2,7 +2,6 @@
 
 use super::journal::{Call, Journal};
 use super::script::{Deed, Script, answer};
-use bytes::Bytes;
 use http::StatusCode;
 use http::header::{HeaderName, HeaderValue};
 use std::sync::Arc;
