@@ -80,7 +80,8 @@ pub fn connection_options(data: &[u8]) {
     for name in names {
         assert!(sent.contains(name.as_str()), "{name}");
         assert!(!configured.contains(&name));
-        let relied_upon = ["host", "authorization", "cookie", "transfer-encoding", "traceparent", "forwarded", "expect"];
+        let relied_upon =
+            ["host", "authorization", "cookie", "transfer-encoding", "traceparent", "forwarded", "expect"];
         assert!(!relied_upon.contains(&name.as_str()), "{name}");
         assert!(!["content-", "if-", "x-forwarded-", "accept-"].iter().any(|start| name.as_str().starts_with(start)));
     }

@@ -69,7 +69,8 @@ fn length(fields: &[(Vec<u8>, Vec<u8>)]) -> Option<Length> {
         match &name[..] {
             b"content-length" => {
                 for one in value.split(|byte| *byte == b',').map(trim) {
-                    let digits = std::str::from_utf8(one).ok().filter(|text| text.bytes().all(|b| b.is_ascii_digit()))?;
+                    let digits =
+                        std::str::from_utf8(one).ok().filter(|text| text.bytes().all(|b| b.is_ascii_digit()))?;
                     let number = digits.parse().ok()?;
                     if fixed.replace(number).is_some_and(|before| before != number) {
                         return None;

@@ -4,6 +4,8 @@
 //! `tests/corpus.rs` replays those that are kept.
 
 mod edge;
+mod h11;
+mod heads;
 mod keys;
 mod recorder;
 mod records;
@@ -13,6 +15,7 @@ mod trace;
 mod whole;
 
 pub use edge::{connection_options, forwarded, path_views};
+pub use heads::{chunks, edits, head_guard, response_head};
 pub use keys::{jwks, jwt};
 pub use records::{audit_record, idempotency_key, store_reply, stored_reply};
 pub use reports::{csp_report, etag_list, redact};
@@ -26,16 +29,20 @@ pub type Property = fn(&[u8]);
 /// All of them, by the names of their targets.
 pub const ALL: &[(&str, Property)] = &[
     ("audit_record", audit_record),
+    ("chunks", chunks),
     ("config", config),
     ("connection_options", connection_options),
     ("csp_report", csp_report),
+    ("edits", edits),
     ("etag_list", etag_list),
     ("forwarded", forwarded),
+    ("head_guard", head_guard),
     ("idempotency_key", idempotency_key),
     ("jwks", jwks),
     ("jwt", jwt),
     ("path_views", path_views),
     ("redact", redact),
+    ("response_head", response_head),
     ("store_reply", store_reply),
     ("stored_reply", stored_reply),
     ("traceparent", traceparent),

@@ -14,8 +14,8 @@ pub fn traceparent(data: &[u8]) {
         assert_eq!(TraceParent::parse(&context.write()), Some(context));
     }
 
-    joined(state, tracestate::join, tracestate::MOST_MEMBERS);
-    joined(bag, baggage::join, baggage::MOST_MEMBERS);
+    joined(state, |lines| tracestate::join(lines), tracestate::MOST_MEMBERS);
+    joined(bag, |lines| baggage::join(lines), baggage::MOST_MEMBERS);
 
     if let Some(B3::Context { trace_id, span_id, sampled }) = B3::parse_single(single) {
         assert!(trace_id != 0 && span_id != 0);
