@@ -1,6 +1,5 @@
 //! The configuration: every text is a configuration or a list of mistakes.
 
-use std::sync::OnceLock;
 use vestibule::config::{self, Colour, HostDeps};
 
 /// Folders whose files must not be read for a fuzzer's sake: one may never end, or stop whoever reads it.
@@ -14,7 +13,6 @@ pub fn config(data: &[u8]) {
     if FOREIGN.iter().any(|folder| text.contains(folder)) {
         return;
     }
-    prepare();
     let generation = match config::load_text(text, &HostDeps::throwaway()) {
         Ok(generation) => generation,
         Err(mistakes) => {
@@ -29,12 +27,4 @@ pub fn config(data: &[u8]) {
         let again = again.unwrap_or_else(|mistakes| panic!("{}", mistakes.render(Colour::Never)));
         assert_eq!(again.effective, generation.effective);
     }
-}
-
-/// Relative paths in a file lead into an empty folder.
-fn prepare() {
-    static READY: OnceLock<()> = OnceLock::new();
-    READY.get_or_init(|| {
-        let _ = vestibule::config::schema();
-    });
 }

@@ -2,6 +2,8 @@
 
 import itertools
 import os
+import random
+import re
 import tomllib
 import zlib
 from dataclasses import dataclass
@@ -80,4 +82,50 @@ def payloads(folder, every=1):
                 continue
             raw = text.replace("{id}", id).encode("latin-1")
             made.append(Payload(id, family, context, cut(raw), kept))
+    return made
+
+
+# What a mutation puts in: bytes and words that mean something to one parser or another.
+WORDS = (
+    b"\r\n", b"\n", b"\r", b"\0", b" ", b"\t", b":", b",", b";", b"\x0b", b"\x80", b"\xff", b'"', b"0", b"chunked", b"Content-Length: 1\r\n",
+    b"Transfer-Encoding: chunked\r\n", b"Transfer-Encoding", b"HTTP/1.0", b"HTTP/1.1", b"\r\n\r\n", b"0\r\n\r\n", b"_", b"+", b"0x", b"\r\n ",
+)
+NUMBERED = re.compile(rb"p\d+z")
+
+
+def mutate(raw, draw):
+    """One to four changes: a byte, a word put in or in place of some, a part taken out, doubled or moved."""
+    for _ in range(draw.randint(1, 4)):
+        at = draw.randrange(len(raw) + 1)
+        end = min(len(raw), at + draw.randint(1, 12))
+        change = draw.randrange(5)
+        if change == 0 and at < len(raw):
+            raw = raw[:at] + bytes([draw.randrange(256)]) + raw[at + 1 :]
+        elif change == 1:
+            raw = raw[:at] + draw.choice(WORDS) + raw[at:]
+        elif change == 2:
+            raw = raw[:at] + draw.choice(WORDS) + raw[end:]
+        elif change == 3:
+            raw = raw[:at] + raw[end:]
+        else:
+            to = draw.randrange(len(raw) + 1)
+            raw = raw[:to] + raw[at:end] + raw[to:]
+    return raw
+
+
+def mutations(folder, number, seed):
+    """So many payloads, each a described one with some of its bytes changed; the same ones for the same seed."""
+    draw = random.Random(seed)
+    described = list(texts(folder))
+    made = []
+    for n in range(number):
+        family, text = draw.choice(described)
+        _, cut, kept = draw.choice(CONTEXTS[:4])
+        id = f"p{n}z"
+        own = text.replace("{id}", id).encode("latin-1")
+        raw = mutate(own, draw)
+        # A change of the number would make it another payload's.
+        while set(NUMBERED.findall(raw)) - {id.encode()}:
+            raw = mutate(own, draw)
+        made.append(Payload(id, family, f"changed, seed {seed}", cut(raw), kept))
     return made
