@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use vestibule_plugin::ClientAddress;
 
 /// Most entries of a forwarding field that are looked at, from the right.
-const MAX_ENTRIES: usize = 32;
+pub const MAX_ENTRIES: usize = 32;
 
 /// `x-forwarded-for`
 pub const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");

@@ -9,6 +9,7 @@ pub(crate) mod buckets;
 mod cluster;
 mod connection;
 mod failure;
+pub mod fuzzing;
 mod lane;
 mod node;
 mod policy;

@@ -6,6 +6,8 @@ mod config;
 mod date;
 mod explain;
 mod forward;
+#[doc(hidden)]
+pub mod fuzzing;
 mod hooks;
 mod if_match;
 mod list;
