@@ -42,7 +42,8 @@ async fn the_page_of_metrics_is_the_binarys_own_inventory() {
 #[test]
 fn links_between_pages_lead_somewhere() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut pages = vec![root.join("README.md"), root.join("CHANGELOG.md"), root.join("SECURITY.md"), root.join("bench/README.md")];
+    let mut pages =
+        vec![root.join("README.md"), root.join("CHANGELOG.md"), root.join("SECURITY.md"), root.join("bench/README.md")];
     pages.extend(std::fs::read_dir(root.join("docs")).expect("docs").map(|entry| entry.expect("entry").path()));
     for plugin in std::fs::read_dir(root.join("plugins")).expect("plugins") {
         pages.push(plugin.expect("entry").path().join("README.md"));

@@ -34,10 +34,7 @@ pub struct ReadKeySet {
 
 pub fn key_set(text: &[u8]) -> Option<ReadKeySet> {
     let read = jwk::read_set(text).ok()?;
-    Some(ReadKeySet {
-        keys: read.set.len(),
-        skipped: read.skipped.into_iter().map(|skipped| skipped.key_id).collect(),
-    })
+    Some(ReadKeySet { keys: read.set.len(), skipped: read.skipped.into_iter().map(|skipped| skipped.key_id).collect() })
 }
 
 pub fn is_public_key(pem: &[u8]) -> bool {

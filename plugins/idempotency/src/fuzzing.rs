@@ -5,12 +5,19 @@ use crate::fingerprint::{self, Head};
 use crate::key::{Form, Key};
 use crate::names::Names;
 use crate::stored;
+use crate::stored::ClearRecords;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use vestibule_plugin::{FullResponse, Secret};
-use vestibule_store::records::{Fingerprint, Hold, Name, Owner};
+use vestibule_store::records::{Fingerprint, Hold, Name, Owner, Payer};
 
-const HOLD: Hold = Hold { name: Name([1; 16]), fingerprint: Fingerprint([2; 32]), owner: Owner([3; 16]), trace_id: 4 };
+const HOLD: Hold = Hold {
+    name: Name([1; 16]),
+    fingerprint: Fingerprint([2; 32]),
+    owner: Owner([3; 16]),
+    trace_id: 4,
+    payer: Payer { principal: None, address: None },
+};
 
 pub fn key(line: &HeaderValue, is_strict: bool) -> Option<(String, bool)> {
     let syntax = if is_strict { Syntax::Strict } else { Syntax::Lenient };
@@ -25,9 +32,9 @@ pub fn fingerprint(target: &str, fields: &HeaderMap, body: &[u8]) -> [u8; 32] {
 }
 
 pub fn decode(stored: &[u8]) -> Option<FullResponse> {
-    stored::decode(&Bytes::copy_from_slice(stored), None, &HOLD).ok()
+    stored::decode_with(&Bytes::copy_from_slice(stored), None, ClearRecords::Accepted, &HOLD).ok()
 }
 
 pub fn encode(status: StatusCode, fields: &HeaderMap, body: &[u8]) -> Option<Bytes> {
-    stored::encode(status, fields, body, None, &HOLD).ok()
+    stored::encode_within(status, fields, body, None, &HOLD).ok()
 }

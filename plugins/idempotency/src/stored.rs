@@ -116,7 +116,7 @@ pub(crate) fn encode(
     Ok(stored)
 }
 
-fn encode_within(
+pub(crate) fn encode_within(
     status: StatusCode,
     fields: &HeaderMap,
     body: &[u8],
@@ -171,7 +171,7 @@ pub(crate) fn decode(stored: &Bytes, policy: &Policy, hold: &Hold) -> Result<Ful
     decode_with(stored, policy.keys.as_deref(), policy.clear_records, hold)
 }
 
-fn decode_with(
+pub(crate) fn decode_with(
     stored: &Bytes,
     keys: Option<&Keyring>,
     clear: ClearRecords,

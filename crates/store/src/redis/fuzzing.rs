@@ -1,21 +1,27 @@
 //! What a server says as functions of bytes, for fuzzing. No part of the API.
 
-use super::bounded::Bounded;
+use super::bounded::{Bounded, ReplyBound};
 use super::record;
 use super::script::Call;
-use crate::records::{Begun, Fingerprint, Hold, Live, Name, Owner};
+use crate::records::{Begun, Fingerprint, Hold, Live, Name, Owner, Payer};
 use redis::Value;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use tokio::io::{AsyncRead, ReadBuf};
 
-const HOLD: Hold = Hold { name: Name([1; 16]), fingerprint: Fingerprint([2; 32]), owner: Owner([3; 16]), trace_id: 4 };
+const HOLD: Hold = Hold {
+    name: Name([1; 16]),
+    fingerprint: Fingerprint([2; 32]),
+    owner: Owner([3; 16]),
+    trace_id: 4,
+    payer: Payer { principal: None, address: None },
+};
 const PIECE: usize = 16;
 
 /// How many bytes of a stream the parser gets to see before too much is announced.
 pub fn bounded(stream: &[u8]) -> usize {
-    let mut reader = pin!(Bounded::new(stream));
+    let mut reader = pin!(Bounded::new(stream, ReplyBound::default()));
     let mut context = Context::from_waker(Waker::noop());
     let mut passed = 0;
     loop {
