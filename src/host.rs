@@ -51,6 +51,8 @@ pub struct Host {
 pub struct Counts {
     /// Connections closed at once.
     pub shed_connections: Counter,
+    /// Connections closed at once, since file descriptors are kept for others.
+    pub shed_descriptors: Counter,
     /// Requests answered 503 at once.
     pub shed_requests: Counter,
     /// The generation that serves.
@@ -70,7 +72,7 @@ impl Counts {
             help: "Connections and requests turned away because a limit was reached, by reason.",
             labels: &["reason"],
         });
-        let shed = shed.closed("reason", &["connections", "requests"]);
+        let shed = shed.closed("reason", &["connections", "descriptors", "requests"]);
         let reloads = meter.counter(Desc {
             name: "vestibule_config_reloads_total",
             help: "Reloads of the configuration, by outcome.",
@@ -80,6 +82,7 @@ impl Counts {
         let gauge = |name, help| meter.gauge(Desc { name, help, labels: &[] }).with(&[]);
         Self {
             shed_connections: shed.with(&["connections"]),
+            shed_descriptors: shed.with(&["descriptors"]),
             shed_requests: shed.with(&["requests"]),
             generation: gauge("vestibule_config_generation", "The configuration that serves, counted from 1."),
             last_reload_ok: gauge(

@@ -8,7 +8,7 @@ use http::header;
 use http::{StatusCode, Version};
 use pingora::http::ResponseHeader;
 use pingora::{Error, ErrorType, Result};
-use vestibule_plugin::{AnsweredBy, ResponseHead};
+use vestibule_plugin::{AnsweredBy, ResponseHead, media};
 
 /// Most interim responses passed on.
 pub const MAX_INTERIM: usize = 16;
@@ -54,6 +54,6 @@ pub fn depart(mut head: ResponseHead<'_>, exchange: &mut Exchange) -> Result<()>
     exchange.story.status = Some(*head.status);
     exchange.story.head_at = Some(exchange.host.clock.now());
     exchange.open_ended = *head.status == StatusCode::SWITCHING_PROTOCOLS
-        || head.fields.map().get(header::CONTENT_TYPE).is_some_and(|v| v.as_bytes().starts_with(b"text/event-stream"));
+        || head.fields.map().get(header::CONTENT_TYPE).is_some_and(|v| media::is_event_stream(v.as_bytes()));
     Ok(())
 }

@@ -4,9 +4,9 @@
 use crate::edge::forwarded::{X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO, X_REAL_IP};
 use crate::exchange::Request;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use http::{StatusCode, Version};
+use http::{Method, StatusCode, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
-use vestibule_plugin::Fields;
+use vestibule_plugin::{Fields, list};
 
 /// A request head of the engine as plugins edit it.
 pub struct RequestFields<'a>(pub &'a mut RequestHeader);
@@ -180,14 +180,9 @@ fn remove_hop_by_hop(headers: &mut HeaderMap) {
 
 /// Fields that a response's own Connection names; framing and fields of the message itself are not its to drop.
 fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
-    headers
-        .get_all(header::CONNECTION)
-        .iter()
-        .filter_map(|line| line.to_str().ok())
-        .flat_map(|line| line.split(','))
-        .map(str::trim)
-        .filter(|option| !["keep-alive", "close"].iter().any(|usual| option.eq_ignore_ascii_case(usual)))
-        .filter_map(|option| HeaderName::from_bytes(option.as_bytes()).ok())
+    list::tokens(headers, &header::CONNECTION)
+        .filter(|option| ![&b"keep-alive"[..], b"close"].iter().any(|usual| option.eq_ignore_ascii_case(usual)))
+        .filter_map(|option| HeaderName::from_bytes(option).ok())
         .filter(|name| {
             !matches!(name.as_str(), "upgrade" | "transfer-encoding") && !name.as_str().starts_with("content-")
         })
@@ -226,9 +221,18 @@ pub fn announce(fields: &mut dyn Fields, request: &Request, via: Option<&Via>) {
     if let Some(via) = via {
         fields.append(header::VIA, via.entry(request.version));
     }
+    if implies_no_body(&request.method, request.body_length) && !fields.map().contains_key(header::CONTENT_LENGTH) {
+        fields.set(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
+    }
     if request.is_grpc {
         fields.set(header::TE, HeaderValue::from_static("trailers"));
     }
+}
+
+/// Whether a request says that it has no body only by not having one, with a method that servers expect one of: its
+/// length is to be said then (RFC 9110 section 8.6). Over HTTP/2 the end of the stream says it.
+pub fn implies_no_body(method: &Method, body_length: Option<u64>) -> bool {
+    body_length == Some(0) && matches!(method.as_str(), "POST" | "PUT" | "PATCH" | "QUERY")
 }
 
 /// The proxy's entry in Via (RFC 9110 section 7.6.3), made once a configuration.
@@ -257,13 +261,11 @@ impl Via {
 
     /// Whether the request has passed here so often that it must be going in circles.
     pub fn is_loop(&self, headers: &HeaderMap) -> bool {
-        let own = headers
-            .get_all(header::VIA)
-            .iter()
-            .filter_map(|line| line.to_str().ok())
-            .flat_map(|line| line.split(','))
-            .filter(|entry| entry.split_whitespace().nth(1) == Some(&self.name))
-            .count();
+        let is_own = |entry: &&[u8]| {
+            let mut words = entry.split(|byte| matches!(byte, b' ' | b'\t')).filter(|word| !word.is_empty());
+            words.nth(1) == Some(self.name.as_bytes())
+        };
+        let own = list::tokens(headers, &header::VIA).filter(is_own).count();
         own >= LOOP_ENTRIES
     }
 }
