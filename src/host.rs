@@ -56,6 +56,8 @@ pub struct Host {
 pub struct Counts {
     /// Connections closed at once.
     pub shed_connections: Counter,
+    /// Connections closed at once, since file descriptors are kept for others.
+    pub shed_descriptors: Counter,
     /// Requests answered 503 at once.
     pub shed_requests: Counter,
     /// Requests answered 503 because memory for bodies was used up.
@@ -77,7 +79,7 @@ impl Counts {
             help: "Connections and requests turned away because a limit was reached, by reason.",
             labels: &["reason"],
         });
-        let shed = shed.closed("reason", &["connections", "requests", "memory"]);
+        let shed = shed.closed("reason", &["connections", "descriptors", "memory", "requests"]);
         let reloads = meter.counter(Desc {
             name: "vestibule_config_reloads_total",
             help: "Reloads of the configuration, by outcome.",
@@ -87,6 +89,7 @@ impl Counts {
         let gauge = |name, help| meter.gauge(Desc { name, help, labels: &[] }).with(&[]);
         Self {
             shed_connections: shed.with(&["connections"]),
+            shed_descriptors: shed.with(&["descriptors"]),
             shed_requests: shed.with(&["requests"]),
             shed_memory: shed.with(&["memory"]),
             generation: gauge("vestibule_config_generation", "The configuration that serves, counted from 1."),

@@ -57,6 +57,16 @@ impl Server {
         let log = Log::start(&lent.meter);
         log.configure(settings.log, settings.store.secret);
         reload::warn(&generation.warnings);
+        let (granted, needed) = (listener::descriptors::granted(), listener::descriptors::needed(&settings));
+        if granted < needed {
+            tracing::warn!(
+                target: "listener",
+                granted,
+                needed,
+                "fewer file descriptors than the bounds of [server] need: raise the hard limit (`ulimit -Hn`, LimitNOFILE) \
+                 or lower max_connections and max_requests"
+            );
+        }
         let threats = Arc::new(Threats::new(&lent.meter));
         let pipeline = Pipeline::new(1, generation, &[], &lent)?;
         pipeline.prepare(None)?;

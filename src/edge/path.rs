@@ -43,6 +43,42 @@ pub fn read(path: &str) -> Result<Readings<'_>, Unreadable> {
     Ok(Readings { sent: path, normal: Cow::Owned(normal), decoded: Cow::Owned(decoded) })
 }
 
+/// The target with its bytes from 0x80 percent-encoded, as every reading and the upstream take them (RFC 3986 section
+/// 2.1); `None` where there are none.
+pub fn encoded(target: &[u8]) -> Option<Vec<u8>> {
+    if target.is_ascii() {
+        return None;
+    }
+    let mut encoded = Vec::with_capacity(target.len() + 32);
+    for &byte in target {
+        match byte {
+            0x80.. => encoded.extend_from_slice(format!("%{byte:02X}").as_bytes()),
+            _ => encoded.push(byte),
+        }
+    }
+    Some(encoded)
+}
+
+/// The first thing in a path that others read as something else, and where it stands, counted in bytes from 1.
+pub fn oddity(path: &str) -> Option<String> {
+    let bytes = path.as_bytes();
+    let at = (0..bytes.len()).find(|&at| match &bytes[at..] {
+        [b'\\' | b';', ..] | [b'/', b'/', ..] => true,
+        [b'/', b'.', rest @ ..] => matches!(rest, [] | [b'/' | b'.', ..]),
+        // An escape of what has a meaning in a path, or of what needs none.
+        [b'%', high, low, ..] => {
+            hex_value(*high, *low).is_some_and(|byte| is_unreserved(byte) || matches!(byte, b'/' | b'\\' | b';' | b'%'))
+        }
+        _ => false,
+    })?;
+    let shown = match bytes[at] {
+        b'%' => 3,
+        b'/' => 2,
+        _ => 1,
+    };
+    Some(format!("`{}` at byte {}", &path[at..at + shown], at + 1))
+}
+
 /// The normalised path where it differs from `path`; for the log, so what cannot be read stays as it is.
 pub fn normal(path: &str) -> Option<String> {
     if is_plain(path) {
@@ -58,7 +94,7 @@ fn is_plain(path: &str) -> bool {
         match byte {
             b'%' | b'\\' | b';' => return false,
             b'/' | b'.' if previous == b'/' => return false,
-            // Other bytes read the same everywhere; non-ASCII ones too, since no reading decodes into or out of them.
+            // Other bytes read the same everywhere; those from 0x80 were encoded before.
             _ => previous = byte,
         }
     }
@@ -210,6 +246,30 @@ mod tests {
         ] {
             assert_eq!(readings(path), (normal.into(), decoded.into()), "{path}");
         }
+    }
+
+    #[test]
+    fn bytes_that_are_not_ascii_count_as_their_escapes() {
+        assert_eq!(encoded(b"/a?b"), None);
+        assert_eq!(encoded(b"/caf\xc3\xa9?\xff").as_deref(), Some(&b"/caf%C3%A9?%FF"[..]));
+    }
+
+    /// An answer names what made a path ambiguous.
+    #[test]
+    fn what_is_odd_about_a_path_is_found() {
+        for (path, odd) in [
+            ("/a%20b/..%2fadmin", "`%2f` at byte 10"),
+            ("//admin", "`//` at byte 1"),
+            ("/x/../admin", "`/.` at byte 3"),
+            ("/admin;a=b", "`;` at byte 7"),
+            ("/%61dmin", "`%61` at byte 2"),
+            ("/a\\b", "`\\` at byte 3"),
+            ("/%252e", "`%25` at byte 2"),
+            ("/a/.", "`/.` at byte 3"),
+        ] {
+            assert_eq!(oddity(path).as_deref(), Some(odd), "{path}");
+        }
+        assert_eq!(oddity("/a%20b/.well-known/x"), None);
     }
 
     #[test]

@@ -27,11 +27,16 @@ pub struct Connection {
     /// A head has come that no exchange has taken yet.
     head_pending: AtomicBool,
     bytes_behind: AtomicBool,
+    /// Since when no exchange is under way, in nanoseconds; [`BUSY`] while one is.
+    idle_since: AtomicU64,
     /// The body under way, where the guard does not see it.
     upload: Upload,
     /// Over HTTP/2: replies kept for all streams of the connection.
     replies: Option<ConnectionReplies>,
 }
+
+/// Stands for "not idle".
+const BUSY: u64 = u64::MAX;
 
 /// What the client may send behind a head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +67,7 @@ impl Connection {
             answered: AtomicBool::new(false),
             head_pending: AtomicBool::new(false),
             bytes_behind: AtomicBool::new(false),
+            idle_since: AtomicU64::new(0),
             upload: Upload::default(),
             replies: None,
         }
@@ -104,8 +110,19 @@ impl Connection {
         self.bytes_behind.load(Ordering::Relaxed)
     }
 
+    /// Since when no exchange has been under way; `None` while one is.
+    pub fn idle_since(&self) -> Option<Monotonic> {
+        Some(self.idle_since.load(Ordering::Relaxed)).filter(|since| *since != BUSY).map(Monotonic)
+    }
+
+    /// No exchange is under way from now on.
+    pub fn begin_idle(&self, now: Monotonic) {
+        self.idle_since.store(now.0, Ordering::Relaxed);
+    }
+
     /// An exchange takes the head.
     pub fn take_head(&self) {
+        self.idle_since.store(BUSY, Ordering::Relaxed);
         self.head_pending.store(false, Ordering::Relaxed);
     }
 

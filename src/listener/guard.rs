@@ -9,6 +9,7 @@ use super::outbox::Outbox;
 use super::pace::Pace;
 use super::untold::untold;
 use crate::edge::rules::MAX_FIELDS;
+use crate::edge::target::{self, BadTarget};
 use crate::edge::threats::Threat;
 use crate::host::Host;
 use async_trait::async_trait;
@@ -140,6 +141,20 @@ impl<S: IO> Guard<S> {
         let first = !scan.has_begun();
         match scan.advance(&buf.filled()[from..], self.bounds.max_header_bytes, MAX_FIELDS) {
             Scanned::Ended(length) => {
+                let length = if first {
+                    // Before the engine compares its authority with Host byte by byte.
+                    match settle_target(buf, from, length, self.connection.tls) {
+                        Ok(length) => length,
+                        Err(BadTarget::OtherAuthority) => {
+                            buf.set_filled(from);
+                            return self.refuse(Threat::BadTarget, BAD_REQUEST);
+                        }
+                        // The edge answers those.
+                        Err(_) => length,
+                    }
+                } else {
+                    length
+                };
                 self.phase = Phase::Passing;
                 self.connection.end_head(buf.filled().len() - from > length);
                 self.pace.reset();
@@ -293,6 +308,16 @@ impl<S: IO> Guard<S> {
             }
         }
     }
+}
+
+/// Brings an absolute target at the start of a whole head into origin-form; the length of the head then.
+fn settle_target(buf: &mut ReadBuf<'_>, from: usize, length: usize, tls: bool) -> Result<usize, BadTarget> {
+    let (head, end) = (&mut buf.filled_mut()[from..], from + length);
+    let left = target::settle_in_place(&mut head[..length], tls)?;
+    let filled = buf.filled().len();
+    buf.filled_mut().copy_within(end.., from + left);
+    buf.set_filled(filled - (length - left));
+    Ok(left)
 }
 
 fn lingering() -> Phase {

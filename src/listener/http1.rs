@@ -33,6 +33,7 @@ pub async fn serve<A: HttpServerApp + Send + Sync + 'static>(
             return;
         }
         connection.rearm();
+        connection.begin_idle(listener.host.clock.now());
         session = ServerSession::new_http1(stream);
         if let Some(settings) = settings {
             settings.apply_to_session(&mut session);

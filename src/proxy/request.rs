@@ -2,7 +2,7 @@
 
 use super::failure;
 use super::held;
-use super::judge::judge;
+use super::judge::{judge, settled_target};
 use super::provenance::{self, locate};
 use super::wire::{self, RequestFields};
 use crate::answer::answer;
@@ -16,10 +16,11 @@ use http::{Method, StatusCode, Version};
 use pingora::Result;
 use pingora::http::RequestHeader;
 use pingora::protocols::http::ServerSession as Session;
+use std::borrow::Cow;
 use std::sync::LazyLock;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-use vestibule_plugin::{AnsweredBy, Facts, Flow, Hold, Problem, Response, RouteId, Soon};
+use vestibule_plugin::{AnsweredBy, Facts, Flow, Hold, Problem, Response, RouteId, Soon, list, media};
 
 /// Reads the head, applies the edge rules, finds the client and the route, and attaches the plugins.
 pub fn enter(session: &mut Session, exchange: &mut Exchange) {
@@ -32,11 +33,15 @@ pub fn enter(session: &mut Session, exchange: &mut Exchange) {
     let is_http10 = session.req_header().version == Version::HTTP_10;
     session.set_ignore_info_resp(is_http10);
     let empty = session.is_body_empty();
+    // The engine reads the first line alone (RFC 9110 section 5.3: a list may go on over several).
+    if list::has_token(&session.req_header().headers, &header::CONNECTION, "close") {
+        session.set_keepalive(None);
+    }
     let head = session.req_header_mut();
-    settle_target(head);
+    settle_target(head, exchange.connection.tls);
     wire::join_cookies(head);
     let mut request = read(head, exchange.connection.tls, empty);
-    let judged = judge(&exchange.pipeline, &mut request, head);
+    let judged = judge(&exchange.pipeline, &mut request, head, exchange.connection.tls);
     let (route, refusal) = match judged {
         Ok(route) => (route, None),
         Err(refusal) => {
@@ -46,11 +51,14 @@ pub fn enter(session: &mut Session, exchange: &mut Exchange) {
     };
     let located = locate(&exchange.pipeline, &exchange.connection, &mut request, head);
     exchange.threat = refusal.as_ref().map_or(located.spoofed.then_some(Threat::SpoofedHeader), |r| r.threat);
-    if located.unheard && exchange.host.unheard_proxy.is_due(exchange.host.clock.now()) {
+    if let Some(unheard) = located.unheard
+        && exchange.host.unheard_proxy.is_due(exchange.host.clock.now())
+    {
         tracing::warn!(
             target: "edge",
             network = provenance::network(exchange.connection.peer),
-            "x-forwarded-for from a peer that is not in trusted_proxies: all clients behind it count as one"
+            "{}",
+            unheard.warning()
         );
     }
     exchange.story.facts = Facts::new(route, located.client, *exchange.story.facts.trace());
@@ -69,19 +77,19 @@ pub fn enter(session: &mut Session, exchange: &mut Exchange) {
     exchange.refusal = refusal;
 }
 
-/// Brings an absolute-form target of HTTP/1 into origin-form, so that routes and the application see its path. The
-/// engine has compared its authority with Host.
-pub(super) fn settle_target(head: &mut RequestHeader) {
+/// Brings an absolute-form target of HTTP/1 into origin-form, so that routes and the application see its path, and
+/// percent-encodes bytes that are not ASCII, which HTTP/2 and the engine's text cannot carry. A target for which that
+/// cannot be done is left for the edge to refuse.
+pub(super) fn settle_target(head: &mut RequestHeader, tls: bool) {
+    if let Some(encoded) = path::encoded(head.raw_path()) {
+        let _ = head.set_raw_path(&encoded);
+    }
     if head.version == Version::HTTP_2 || head.raw_path().starts_with(b"/") {
         return;
     }
-    if let Ok(absolute) = http::Uri::try_from(head.raw_path())
-        && matches!(absolute.scheme_str(), Some("http" | "https"))
-        && let Some(target) = absolute.path_and_query().cloned()
-    {
-        // `http://a?b` has an empty path, which is `/` (RFC 9110 section 4.2.3).
-        let rooted = target.as_str().strip_prefix('?').and_then(|query| format!("/?{query}").try_into().ok());
-        head.set_uri(rooted.unwrap_or_else(|| target.into()));
+    if let Ok(settled) = settled_target(head, tls).map(Cow::into_owned) {
+        // One that the engine cannot hold stays as it is, and is refused.
+        let _ = head.set_raw_path(&settled);
     }
 }
 
@@ -106,7 +114,7 @@ pub(super) fn read(head: &RequestHeader, tls: bool, empty: bool) -> Request {
         scheme: if tls { "https" } else { "http" },
         version: head.version,
         body_length: if empty { Some(0) } else { declared.filter(|_| !chunked) },
-        is_grpc: headers.get(header::CONTENT_TYPE).is_some_and(|v| rules::is_grpc(v.as_bytes())),
+        is_grpc: headers.get(header::CONTENT_TYPE).is_some_and(|v| media::is_grpc(v.as_bytes())),
         upgrade: false,
         expects_continue: headers.contains_key(header::EXPECT),
         user_agent: headers.get(header::USER_AGENT).cloned(),
@@ -159,11 +167,29 @@ pub async fn admit(session: &mut Session, exchange: &mut Exchange) -> Result<()>
         answer(session, exchange, AnsweredBy::Edge, failure::too_large(limit).into()).await?;
         return Ok(());
     }
+    end_empty_body(session, exchange).await?;
     if exchange.request.upgrade {
         return Box::pin(held::tunnel::run(session, exchange)).await;
     }
     let hold = wanted_hold(exchange);
     Box::pin(held::run(session, exchange, hold)).await
+}
+
+/// Waits for the end of a body over HTTP/2 that is declared empty, before anything goes on: a DATA frame with bytes is an
+/// error of its stream (RFC 9113 section 8.1.1), and the engine takes the declaration for the end.
+async fn end_empty_body(session: &mut Session, exchange: &Exchange) -> Result<()> {
+    if exchange.request.version != Version::HTTP_2
+        || exchange.request.body_length != Some(0)
+        || !session.req_header().headers.contains_key(header::CONTENT_LENGTH)
+    {
+        return Ok(());
+    }
+    let connection = &exchange.connection;
+    connection.expect(Expecting::Body);
+    connection.upload().begin();
+    while session.read_request_body().await.map_err(pingora::Error::into_down)?.is_some() {}
+    connection.expect(Expecting::Nothing);
+    Ok(())
 }
 
 /// Runs `on_request` of the hooks up to `until`; whether one of them answered.

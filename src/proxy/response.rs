@@ -6,7 +6,7 @@ use crate::exchange::Exchange;
 use http::StatusCode;
 use http::header;
 use pingora::Result;
-use vestibule_plugin::{AnsweredBy, ResponseHead};
+use vestibule_plugin::{AnsweredBy, ResponseHead, media};
 
 /// Has the plugins edit the final head, and notes it.
 ///
@@ -23,6 +23,6 @@ pub fn depart(mut head: ResponseHead<'_>, exchange: &mut Exchange) -> Result<()>
     exchange.story.status = Some(*head.status);
     exchange.story.head_at = Some(exchange.host.clock.now());
     exchange.open_ended = *head.status == StatusCode::SWITCHING_PROTOCOLS
-        || head.fields.map().get(header::CONTENT_TYPE).is_some_and(|v| v.as_bytes().starts_with(b"text/event-stream"));
+        || head.fields.map().get(header::CONTENT_TYPE).is_some_and(|v| media::is_event_stream(v.as_bytes()));
     Ok(())
 }

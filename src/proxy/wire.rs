@@ -6,7 +6,7 @@ use crate::exchange::Request;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{StatusCode, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
-use vestibule_plugin::Fields;
+use vestibule_plugin::{Fields, list};
 
 /// A request head of the engine as plugins edit it.
 pub struct RequestFields<'a>(pub &'a mut RequestHeader);
@@ -139,14 +139,9 @@ fn remove_hop_by_hop(headers: &mut HeaderMap) {
 
 /// Fields that a response's own Connection names; framing and fields of the message itself are not its to drop.
 fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
-    headers
-        .get_all(header::CONNECTION)
-        .iter()
-        .filter_map(|line| line.to_str().ok())
-        .flat_map(|line| line.split(','))
-        .map(str::trim)
-        .filter(|option| !["keep-alive", "close"].iter().any(|usual| option.eq_ignore_ascii_case(usual)))
-        .filter_map(|option| HeaderName::from_bytes(option.as_bytes()).ok())
+    list::tokens(headers, &header::CONNECTION)
+        .filter(|option| ![&b"keep-alive"[..], b"close"].iter().any(|usual| option.eq_ignore_ascii_case(usual)))
+        .filter_map(|option| HeaderName::from_bytes(option).ok())
         .filter(|name| {
             !matches!(name.as_str(), "upgrade" | "transfer-encoding") && !name.as_str().starts_with("content-")
         })
@@ -216,13 +211,11 @@ impl Via {
 
     /// Whether the request has passed here so often that it must be going in circles.
     pub fn is_loop(&self, headers: &HeaderMap) -> bool {
-        let own = headers
-            .get_all(header::VIA)
-            .iter()
-            .filter_map(|line| line.to_str().ok())
-            .flat_map(|line| line.split(','))
-            .filter(|entry| entry.split_whitespace().nth(1) == Some(&self.name))
-            .count();
+        let is_own = |entry: &&[u8]| {
+            let mut words = entry.split(|byte| matches!(byte, b' ' | b'\t')).filter(|word| !word.is_empty());
+            words.nth(1) == Some(self.name.as_bytes())
+        };
+        let own = list::tokens(headers, &header::VIA).filter(is_own).count();
         own >= LOOP_ENTRIES
     }
 }

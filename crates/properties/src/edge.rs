@@ -54,7 +54,7 @@ pub fn forwarded(data: &[u8]) {
         assert!(origin.hops.last().is_none_or(|last| *last == trusted));
         assert_eq!(origin.client.to_canonical(), origin.client, "a mapped address is not kept");
         if let Some(host) = trust.host(&headers) {
-            assert!(vestibule::edge::rules::is_host(host.as_bytes()));
+            assert!(vestibule_plugin::is_authority(host.as_bytes()));
         }
 
         // What the load balancer adds behind it is the client, whatever it was.

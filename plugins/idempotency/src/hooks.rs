@@ -25,7 +25,7 @@ use std::mem;
 use std::sync::Arc;
 use vestibule_plugin::{
     AccessLine, Detach, End, Facts, Failure, Field, Flow, Held, HeldFlow, HeldRequest, Hold, Hooks, Keep, Problem,
-    RequestHead, ResponseHead, Room, RouteId, Soon, WhyFailed, WhyFlowing,
+    RequestHead, ResponseHead, Room, RouteId, Soon, WhyFailed, WhyFlowing, media,
 };
 use vestibule_store::records::{self, Abandoned, Begun, Keeping, Name, NotKept, Outage, Owner, Payer, Unknown};
 
@@ -423,14 +423,8 @@ fn counted(fate: Fate) -> Outcome {
 
 /// Replies without an end that could be waited for.
 fn is_stream(fields: &HeaderMap) -> bool {
-    let begins = |value: &HeaderValue, with: &str| {
-        value.as_bytes().get(..with.len()).is_some_and(|start| start.eq_ignore_ascii_case(with.as_bytes()))
-    };
     let unbuffered = fields.get("x-accel-buffering").is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"no"));
-    unbuffered
-        || fields.get(CONTENT_TYPE).is_some_and(|content_type| {
-            begins(content_type, "text/event-stream") || begins(content_type, "multipart/x-mixed-replace")
-        })
+    unbuffered || fields.get_all(CONTENT_TYPE).iter().any(|value| media::is_open_ended(value.as_bytes()))
 }
 
 /// Whether the plugin takes part in a request at all.

@@ -12,6 +12,23 @@ const REFUSED: &[Case] = &[
     ("an empty Host", b"GET / HTTP/1.1\r\nhost:\r\n\r\n", 400, "bad-host", "bad_host"),
     ("a Host with a space", b"GET / HTTP/1.1\r\nhost: a b\r\n\r\n", 400, "bad-host", "bad_host"),
     ("a Host with a bad port", b"GET / HTTP/1.1\r\nhost: a:b\r\n\r\n", 400, "bad-host", "bad_host"),
+    ("PRI", b"PRI / HTTP/1.1\r\nhost: a\r\n\r\n", 405, "method-not-allowed", "method"),
+    (
+        "a method in mixed case",
+        b"Post / HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\n\r\n",
+        405,
+        "method-not-allowed",
+        "method",
+    ),
+    (
+        "a long method",
+        b"AAAAAAAAAABBBBBBBBBBCCCCCCCCCCDDD / HTTP/1.1\r\nhost: a\r\n\r\n",
+        405,
+        "method-not-allowed",
+        "method",
+    ),
+    ("`*` for HEAD", b"POST * HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\n\r\n", 400, "bad-target", "bad_target"),
+    ("a Host with a list", b"GET / HTTP/1.1\r\nhost: a,b\r\n\r\n", 400, "bad-host", "bad_host"),
     ("TRACE", b"TRACE / HTTP/1.1\r\nhost: a\r\n\r\n", 405, "method-not-allowed", "method"),
     ("a method in lower case", b"get / HTTP/1.1\r\nhost: a\r\n\r\n", 405, "method-not-allowed", "method"),
     ("an unknown method", b"BREW / HTTP/1.1\r\nhost: a\r\n\r\n", 405, "method-not-allowed", "method"),
@@ -88,7 +105,6 @@ async fn a_malformed_head_is_refused_and_counted() {
         // The parser itself refuses two hosts and what could be read as userinfo.
         b"GET / HTTP/1.1\r\nhost: a\r\nhost: a\r\n\r\n",
         b"GET / HTTP/1.1\r\nhost: a@b\r\n\r\n",
-        b"GET http://a/ HTTP/1.1\r\nhost: b\r\n\r\n",
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
     ] {
         let before = blocked(&proxy).await;
@@ -148,6 +164,108 @@ async fn http2_in_clear_is_refused() {
     assert_eq!(request.header("http2-settings", "AAMAAABkAAQAAP__").await.status, 200);
     for name in ["upgrade", "http2-settings"] {
         assert!(!origin.last().fields.has(name), "{name}");
+    }
+}
+
+/// SEC-01: a target for somebody else is refused by name, whichever part differs.
+#[tokio::test]
+async fn a_target_of_another_authority_is_refused() {
+    let origin = Origin::returning(200, "ok");
+    let proxy = proxy(&origin, "").await;
+    for (target, host) in [
+        ("http://a/", "b"),
+        ("http://a:8080/", "a"),
+        ("https://a:80/", "a"),
+        ("http://u@a/", "a"),
+        ("http://a.test/", "a.test."),
+    ] {
+        let before = blocked(&proxy).await;
+        let mut raw = proxy.connect().await;
+        raw.write(format!("GET {target} HTTP/1.1\r\nhost: {host}\r\n\r\n")).await;
+        assert_eq!(raw.answer().await.status, 400, "{target} {host}");
+        raw.closed().await;
+        assert_eq!(blocked_since(&proxy, &before).await, once("bad_target"), "{target} {host}");
+    }
+    assert_eq!(origin.hits(), 0);
+}
+
+/// DI-18: spellings of one authority are one, and the application reads the Host as it was sent.
+#[tokio::test]
+async fn an_authority_has_many_spellings() {
+    let origin = Origin::returning(200, "ok");
+    let proxy = proxy(&origin, "").await;
+    for (target, host) in [
+        ("/", "a.test:"),
+        ("/", "A.Test:80"),
+        ("http://A.test:80/", "a.test"),
+        ("HTTP://a.test/", "A.TEST:"),
+        ("http://a.test:/", "a.test:80"),
+        ("http://[0:0::1]/", "[::1]:80"),
+        ("https://a.test/", "a.test:443"),
+    ] {
+        let mut raw = proxy.connect().await;
+        raw.write(format!("GET {target} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n")).await;
+        assert_eq!(raw.answer().await.status, 200, "{target} {host}");
+        let received = origin.last();
+        assert_eq!((received.target.as_str(), received.field("host")), ("/", host), "{target}");
+    }
+}
+
+/// DI-18: `close` counts on whichever line it stands.
+#[tokio::test]
+async fn a_list_goes_on_over_its_lines() {
+    let origin = Origin::returning(200, "ok");
+    let proxy = proxy(&origin, "").await;
+    for fields in [
+        "connection: keep-alive\r\nconnection: close",
+        "connection: close\r\nconnection: keep-alive",
+        "connection: keep-alive, , Close",
+        "connection: x-hop\r\nconnection: \r\nx-hop: 1\r\nconnection: ,close",
+    ] {
+        let mut raw = proxy.connect().await;
+        raw.write(format!("GET / HTTP/1.1\r\nhost: a\r\n{fields}\r\n\r\n")).await;
+        let answer = raw.answer().await;
+        assert_eq!((answer.status, answer.field("connection")), (200, "close"), "{fields}");
+        assert!(raw.closed().await.is_empty(), "{fields}");
+        assert!(!origin.last().fields.has("x-hop"), "{fields}");
+    }
+}
+
+/// DI-09: an entry for GET is one for HEAD, and no spelling of a method walks around it.
+#[tokio::test]
+async fn an_entry_for_get_takes_head() {
+    let origin = Origin::returning(200, "ok");
+    let toml = "[[routes]]\nname = \"admin\"\npath = \"/admin\"\nmethods = [\"GET\"]\n";
+    let proxy = proxy(&origin, toml).await;
+    for (method, status, route) in
+        [("GET", 200, "admin"), ("HEAD", 200, "admin"), ("POST", 200, "unmatched"), ("get", 405, "unmatched")]
+    {
+        let mut raw = proxy.connect().await;
+        raw.write(proxy.request(method, "/admin").header("content-length", "0").encoded()).await;
+        let answer = raw.try_answer_to(method).await.expect("an answer");
+        assert_eq!(answer.status, status, "{method}");
+        let line = crate::observe::line_of(&proxy, answer.field("x-trace-id")).await;
+        assert_eq!(line["route"], route, "{method}");
+    }
+}
+
+/// DI-16: what HTTP/2 says by the end of a stream is said in words to HTTP/1.1.
+#[tokio::test]
+async fn a_write_without_a_body_says_so() {
+    let origin = Origin::returning(200, "ok");
+    let proxy = proxy(&origin, "").await;
+    for (method, length) in [
+        ("POST", Some("0")),
+        ("PUT", Some("0")),
+        ("PATCH", Some("0")),
+        ("DELETE", None),
+        ("GET", None),
+        ("OPTIONS", None),
+    ] {
+        assert_eq!(proxy.request(method, "/").await.status, 200, "{method}");
+        let received = origin.last();
+        assert_eq!(received.fields.all("content-length").next(), length, "{method}");
+        assert!(!received.fields.has("transfer-encoding"), "{method}");
     }
 }
 
