@@ -27,7 +27,7 @@ use vestibule_plugin::{
     AccessLine, Detach, End, Facts, Failure, Field, Flow, Held, HeldFlow, Hold, Hooks, Keep, Problem, RequestHead,
     ResponseHead, RouteId, Soon, WhyFailed, WhyFlowing,
 };
-use vestibule_store::records::{self, Abandoned, Begun, Keeping, Name, NotKept, Outage, Owner, Unknown};
+use vestibule_store::records::{self, Abandoned, Begun, Keeping, Name, NotKept, Outage, Owner, Payer, Unknown};
 
 /// Says that a request was forwarded without protection.
 pub(crate) const STATUS: HeaderName = HeaderName::from_static("idempotency-status");
@@ -61,6 +61,7 @@ enum Stage {
 struct Asked {
     name: Name,
     principal: PrincipalId,
+    payer: Payer,
     head: Head,
     accepts: Accepts,
 }
@@ -100,7 +101,8 @@ impl Exchange {
         };
         let head = Head::new(request.method.as_str(), request.scheme, request.authority, request.target, fields);
         let name = names.record(principal, &key.text);
-        self.stage = Stage::Asked(Box::new(Asked { name, principal, head, accepts: Accepts::of(fields) }));
+        let payer = self.shared.payer(&policy, principal, facts);
+        self.stage = Stage::Asked(Box::new(Asked { name, principal, payer, head, accepts: Accepts::of(fields) }));
         Flow::Hold(Hold {
             request_body: Some(policy.max_request_body),
             response: Keep::Whole { max: policy.max_response_body, within: None },
@@ -115,7 +117,8 @@ impl Exchange {
         let mac = self.shared.names.fingerprint();
         let fingerprint = fingerprint::of(mac, policy.fingerprint, &asked.head, body);
         let trace_id = facts.trace().trace_id;
-        let hold = records::Hold { name: asked.name, fingerprint, owner: Owner::draw(), trace_id };
+        let (name, payer) = (asked.name, asked.payer);
+        let hold = records::Hold { name, fingerprint, owner: Owner::draw(), trace_id, payer };
         let claim = records::Claim {
             hold,
             lease: policy.lease,
@@ -134,6 +137,10 @@ impl Exchange {
         match got {
             Ok(Got::Claim(held, lead)) => {
                 let hold = records::Hold { trace_id, ..held };
+                if let Err(wait) = self.shared.admit_claim(&policy, facts.address()) {
+                    Undo::now(&self.shared.ledger, hold).await;
+                    return self.refuse(Outcome::Refused, answers::too_many_claims(wait));
+                }
                 let Some(seat) = self.shared.ledger.sit_down(policy.max_in_flight) else {
                     drop(Undo::new(&self.shared.ledger, hold));
                     return self.refuse(Outcome::Refused, answers::overloaded());
@@ -154,14 +161,18 @@ impl Exchange {
     /// Answers with what the store knows.
     fn answer(&mut self, known: Begun, hold: &records::Hold, asked: &Asked, facts: &mut Facts) -> Flow {
         let (outcome, problem) = match known {
-            Begun::Replay { reply, .. } => match stored::decode(&reply, self.policy.keys.as_deref(), hold) {
+            Begun::Replay { reply, .. } => match stored::decode(&reply, &self.policy, hold) {
                 Ok(mut reply) => {
                     replay::prepare(&mut reply, &asked.accepts, self.policy.max_response_body);
                     facts.set_replayed();
                     self.outcome = Some(Outcome::Replayed);
                     return Flow::respond(reply);
                 }
-                Err(stored::Unreadable(why)) => {
+                Err(stored::Unreadable::Clear) => {
+                    note_clear(asked, facts);
+                    (Outcome::Uncertain, answers::record_in_the_clear())
+                }
+                Err(stored::Unreadable::Broken(why)) => {
                     return self.without_store(&Outage::Unreadable(why.to_owned()), asked, facts);
                 }
             },
@@ -210,7 +221,7 @@ impl Exchange {
             return Flow::Continue;
         }
         let problem = match outage {
-            Outage::Full => answers::store_full(),
+            Outage::Full(bound) => answers::store_full(*bound),
             _ => answers::store_unavailable(outage),
         };
         self.refuse(Outcome::StoreError, problem)
@@ -273,7 +284,7 @@ impl Exchange {
                 if let Word::Ttl(ttl) = word {
                     keeping.ttl = ttl;
                 }
-                let reply = stored::encode(status, fields, body, self.policy.keys.as_deref(), claim.hold());
+                let reply = stored::encode(status, fields, body, &self.policy, claim.hold());
                 match reply {
                     Ok(reply) => Ending::Complete(records::Outcome::Done { status: status.as_u16(), reply }, keeping),
                     Err(stored::Unstorable(why)) => {
@@ -321,6 +332,18 @@ impl Exchange {
             Fate::Released | Fate::Done => Flow::Continue,
         }
     }
+}
+
+/// Somebody wrote it who has no key, or it is older than the keys.
+fn note_clear(asked: &Asked, facts: &Facts) {
+    tracing::error!(
+        target: "idempotency",
+        record = %asked.name,
+        principal_id = %asked.principal,
+        trace_id = format_args!("{:032x}", facts.trace().trace_id),
+        "a record in the clear is refused, as encryption_keys_file is set; if it is older than the keys, \
+         accept_clear_records = true lets it be given"
+    );
 }
 
 /// Somebody has to find out what happened, and needs to know whose key it was.
