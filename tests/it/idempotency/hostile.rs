@@ -256,13 +256,14 @@ async fn answer_without_end(mut stream: TcpStream, start: &[u8], again: &[u8]) -
 #[tokio::test]
 async fn an_endless_answer_of_the_store_takes_no_memory() {
     const MIB: u64 = 1 << 20;
-    let kinds: [(&[u8], &[u8]); 8] = [
+    let kinds: [(&[u8], &[u8]); 9] = [
         (b"$1099511627776\r\n", b"x"),
         (b"$2000000\r\n", b"x"),
         (b"+", b"x"),
         (b"-ERR ", b"x"),
         (b":", b"1"),
         (b"*1000000000\r\n", b"$1\r\nx\r\n"),
+        (b"*260000\r\n", b":1\r\n"),
         (b"", b"*1\r\n"),
         (b"", b">2\r\n+message\r\n+x\r\n"),
     ];

@@ -278,7 +278,7 @@ async fn a_bucket_that_no_proxy_wrote_is_an_error_of_the_store() {
             );
             let toml = store(&redis.url())
                 + "[server]\ntrusted_proxies = [\"127.0.0.0/8\"]\n"
-                + &one_policy("store_timeout = \"2s\"", &policy).replace("key = \"global\"\n", "");
+                + &one_policy("lease = \"1s\"\nstore_timeout = \"800ms\"", &policy).replace("key = \"global\"\n", "");
             let fleet = Fleet::start(1, &toml).await;
             let proxy = &fleet.proxies[0];
             let of = |address: &'static str| proxy.get("/").header("x-forwarded-for", address).send();

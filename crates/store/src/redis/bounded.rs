@@ -18,6 +18,9 @@ const DEFAULT_MAX_BODY: u64 = 1 << 20;
 /// slot has a range of its own.
 const REPLY_PARTS: u64 = 1 << 18;
 
+/// A line may have this many bytes: a word, a number or an error. The parser copies it several times.
+const MAX_LINE: u64 = 64 << 10;
+
 /// Of the line that begins each part, what can say a number.
 const LINE_BYTES: usize = 24;
 
@@ -91,13 +94,13 @@ struct Reply {
 }
 
 enum Place {
-    Line { line: [u8; LINE_BYTES], length: usize },
+    Line { line: [u8; LINE_BYTES], length: usize, bytes: u64 },
     Body { left: u64 },
 }
 
 impl Default for Place {
     fn default() -> Self {
-        Self::Line { line: [0; LINE_BYTES], length: 0 }
+        Self::Line { line: [0; LINE_BYTES], length: 0, bytes: 0 }
     }
 }
 
@@ -120,12 +123,16 @@ impl Reply {
                     }
                     passed
                 }
-                Place::Line { line, length } if byte == b'\n' => {
+                Place::Line { line, length, .. } if byte == b'\n' => {
                     let (line, length) = (*line, *length);
                     self.end_line(&line[..length], most)?;
                     1
                 }
-                Place::Line { line, length } => {
+                Place::Line { line, length, bytes } => {
+                    *bytes += 1;
+                    if *bytes > MAX_LINE {
+                        return Err(TooMuch);
+                    }
                     if let Some(place) = line.get_mut(*length) {
                         *place = byte;
                         *length += 1;
@@ -239,25 +246,25 @@ mod tests {
     /// What says no length, or never ends, is cut off where the bound is.
     #[test]
     fn what_never_ends_is_cut_off() {
-        let endless: [(&[u8], &[u8]); 9] = [
-            (b"+", b"x"),
-            (b"-ERR ", b"x"),
-            (b":", b"1"),
-            (b",", b"1"),
-            (b"(", b"1"),
-            (b"", b"*1\r\n"),
-            (b"*250000\r\n", b"+0123456789012345\r\n"),
-            (b">250000\r\n", b"+0123456789012345\r\n"),
-            (b"", b"|1\r\n+a\r\n"),
+        let endless: [(&[u8], &[u8], u64); 9] = [
+            (b"+", b"x", MAX_LINE),
+            (b"-ERR ", b"x", MAX_LINE),
+            (b":", b"1", MAX_LINE),
+            (b",", b"1", MAX_LINE),
+            (b"(", b"1", MAX_LINE),
+            (b"", b"*1\r\n", MOST),
+            (b"*250000\r\n", b"+0123456789012345\r\n", MOST),
+            (b">250000\r\n", b"+0123456789012345\r\n", MOST),
+            (b"", b"|1\r\n+a\r\n", MOST),
         ];
-        for (start, again) in endless {
+        for (start, again, most) in endless {
             let mut reply = after(&[start]).expect("little");
             let mut taken = start.len() as u64;
             while reply.follow(again, MOST).is_ok() {
                 taken += again.len() as u64;
-                assert!(taken <= MOST, "{:?}", String::from_utf8_lossy(again));
+                assert!(taken <= most, "{:?}", String::from_utf8_lossy(again));
             }
-            assert!(taken > MOST / 10 * 9, "{taken} of {:?}", String::from_utf8_lossy(again));
+            assert!(taken > most / 10 * 9, "{taken} of {:?}", String::from_utf8_lossy(again));
         }
     }
 
