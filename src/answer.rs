@@ -97,7 +97,7 @@ async fn write(session: &mut Session, exchange: &mut Exchange, by: AnsweredBy, m
     exchange.story.status = Some(head.status);
     exchange.story.head_at = Some(exchange.host.clock.now());
     plan_unread_body(session, exchange).await;
-    close_when_done(session, exchange);
+    close_when_done(session);
     if exchange.request.version == Version::HTTP_2 && !send_body {
         // One HEADERS frame with END_STREAM: what a gRPC client calls trailers-only.
         if let ServerSession::H2(h2) = session.as_downstream_mut() {
@@ -137,9 +137,9 @@ fn respond_hooks_to(exchange: &mut Exchange, head: &mut ResponseHeader) -> Resul
     respond_hooks(exchange, &mut ResponseHead { status: &mut status, fields: &mut fields })
 }
 
-/// Says that no further request will be served on this connection: the drain has begun, or the next request came early.
-pub fn close_when_done(session: &mut Session, exchange: &Exchange) {
-    if session.is_process_shutting_down() || exchange.connection.is_pipelined() {
+/// Says that no further request will be served on this connection, once the drain has begun.
+pub fn close_when_done(session: &mut Session) {
+    if session.is_process_shutting_down() {
         session.as_downstream_mut().set_keepalive(None);
     }
 }

@@ -15,6 +15,7 @@ pub mod failure;
 mod held;
 mod judge;
 mod provenance;
+pub mod refused_head;
 mod request;
 mod response;
 pub mod wire;
@@ -128,7 +129,7 @@ impl ProxyHttp for Proxy {
         head: &mut ResponseHeader,
         exchange: &mut Box<Exchange>,
     ) -> Result<()> {
-        crate::answer::close_when_done(session, exchange);
+        crate::answer::close_when_done(session);
         if exchange.request.version == Version::HTTP_10 && !head.headers.contains_key(CONTENT_LENGTH) {
             session.set_keepalive(None);
         }

@@ -222,7 +222,7 @@ async fn write(session: &mut Session, exchange: &mut Exchange, reply: call::Repl
     write_interim(session, reply.interim).await?;
     let mut head = reply.head;
     response::depart(ResponseHead { status: &mut head.status, fields: &mut head.headers }, exchange)?;
-    close_when_done(session, exchange);
+    close_when_done(session);
     let mut head = Box::new(ResponseHeader::from(*head));
     if exchange.request.version != Version::HTTP_2 {
         head.set_version(Version::HTTP_11);

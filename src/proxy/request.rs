@@ -4,6 +4,7 @@ use super::failure;
 use super::held;
 use super::judge::judge;
 use super::provenance::{self, locate};
+use super::refused_head;
 use super::wire::{self, RequestFields, UpstreamFields};
 use crate::answer::answer;
 use crate::edge::threats::Threat;
@@ -22,7 +23,7 @@ use pingora::{Error, ErrorType, Result};
 use std::sync::LazyLock;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-use vestibule_plugin::{AnsweredBy, Facts, Flow, Hold, Problem, Response, RouteId, Soon};
+use vestibule_plugin::{AnsweredBy, Ended, Facts, Flow, Hold, Problem, Response, RouteId, Soon};
 
 /// Reads the head, applies the edge rules, finds the client and the route, and attaches the plugins.
 pub fn enter(session: &mut Session, exchange: &mut Exchange) {
@@ -40,7 +41,12 @@ pub fn enter(session: &mut Session, exchange: &mut Exchange) {
     settle_target(head);
     wire::join_cookies(head);
     let mut request = read(head, exchange.connection.tls, empty);
-    let judged = judge(&exchange.pipeline, &mut request, head);
+    let refused = exchange.connection.take_refused_head();
+    let judged = match refused {
+        // What was refused below the parser is a stand-in here.
+        Some(refused) => refused_head::refusal(refused, &exchange.pipeline, &mut request, head),
+        None => judge(&exchange.pipeline, &mut request, head),
+    };
     let (route, refusal) = match judged {
         Ok(route) => (route, None),
         Err(refusal) => {
@@ -60,13 +66,11 @@ pub fn enter(session: &mut Session, exchange: &mut Exchange) {
     exchange.story.facts = Facts::new(route, located.client, *exchange.story.facts.trace());
     settle_upgrade(&exchange.pipeline, route, &mut request, head);
     exchange.connection.expect(match request.body_length {
-        _ if request.upgrade || request.is_grpc => Expecting::Anything,
+        _ if request.upgrade => Expecting::Tunnel,
+        _ if request.is_grpc => Expecting::SlowBody,
         Some(0) => Expecting::Nothing,
         _ => Expecting::Body,
     });
-    if request.body_length == Some(0) && !request.upgrade && exchange.connection.has_bytes_behind_head() {
-        exchange.connection.mark_pipelined();
-    }
     exchange.request = std::sync::Arc::new(request);
     let pipeline = std::sync::Arc::clone(&exchange.pipeline);
     pipeline.attach(&exchange.request, head, &mut exchange.story);
@@ -114,6 +118,7 @@ pub(super) fn read(head: &RequestHeader, tls: bool, empty: bool) -> Request {
         upgrade: false,
         expects_continue: headers.contains_key(header::EXPECT),
         user_agent: headers.get(header::USER_AGENT).cloned(),
+        unread: None,
         provenance: None,
     }
 }
@@ -145,6 +150,7 @@ pub async fn admit(session: &mut Session, exchange: &mut Exchange) -> Result<boo
     }
     if let Some(refusal) = exchange.refusal.take() {
         session.as_downstream_mut().set_keepalive(None);
+        exchange.story.ended = Some(Ended::Refused);
         answer(session, exchange, AnsweredBy::Edge, refusal.problem.into()).await?;
         return Ok(true);
     }
