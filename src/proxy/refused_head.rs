@@ -2,7 +2,7 @@
 
 use super::judge::{Refusal, judge};
 use crate::exchange::Request;
-use crate::listener::refused::{RefusedHead, Why};
+use crate::listener::refused::{RefusedHead, Unread, Why};
 use crate::pipeline::Pipeline;
 use http::{Method, StatusCode};
 use pingora::http::RequestHeader;
@@ -19,6 +19,7 @@ pub fn refusal(
     request.unread = Some(refused.unread);
     if refused.why == Why::Connect {
         request.method = Method::CONNECT;
+        request.unread = Some(Unread { method: false, ..refused.unread });
         // No more than the edge asks of any method.
         return judge(pipeline, request, head);
     }

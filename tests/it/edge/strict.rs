@@ -381,7 +381,7 @@ async fn refusals_beyond_a_hundred_a_second_share_a_line() {
         assert_eq!(raw.answer().await.status, 400);
     }
     let told = |proxy: &Proxy| -> (u64, u64) {
-        let lines = proxy.access();
+        let lines = proxy.logs();
         let shared: u64 = lines.iter().filter_map(|line| line["requests"].as_u64()).sum();
         (lines.iter().filter(|line| line["msg"] == "request").count() as u64, shared)
     };
