@@ -2,12 +2,13 @@
 
 use crate::connections::Connections;
 use crate::edge::threats::{Threat, Threats};
+use crate::memory_budget::MemoryBudget;
 use crate::pipeline::Pipeline;
 use crate::telemetry::Log;
 use arc_swap::ArcSwap;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::time::Instant;
 use tokio::sync::watch;
 use vestibule_plugin::meter::{Counter, Desc, Gauge, Registry};
@@ -32,12 +33,16 @@ pub struct Host {
     pub log: Log,
     /// What the edge blocked.
     pub threats: Arc<Threats>,
-    /// Connections of the held lane.
+    /// Bounds all bodies kept in memory.
+    pub memory: Arc<MemoryBudget>,
+    /// Connections to upstreams.
     pub connector: Connections,
     /// Said once a minute: somebody inside forwards for others and is not trusted.
     pub unheard_proxy: Notice,
     /// The drain has waited long enough, and what is left is cut off.
     pub cut_off: watch::Sender<bool>,
+    /// The drain has begun: connections close after the response under way.
+    pub is_draining: AtomicBool,
     /// Exchanges under way.
     pub in_flight: AtomicUsize,
     /// Counts of the host's own.
@@ -53,6 +58,8 @@ pub struct Counts {
     pub shed_connections: Counter,
     /// Requests answered 503 at once.
     pub shed_requests: Counter,
+    /// Requests answered 503 because memory for bodies was used up.
+    pub shed_memory: Counter,
     /// The generation that serves.
     pub generation: Gauge,
     /// 1 when the last reload was taken.
@@ -70,7 +77,7 @@ impl Counts {
             help: "Connections and requests turned away because a limit was reached, by reason.",
             labels: &["reason"],
         });
-        let shed = shed.closed("reason", &["connections", "requests"]);
+        let shed = shed.closed("reason", &["connections", "requests", "memory"]);
         let reloads = meter.counter(Desc {
             name: "vestibule_config_reloads_total",
             help: "Reloads of the configuration, by outcome.",
@@ -81,6 +88,7 @@ impl Counts {
         Self {
             shed_connections: shed.with(&["connections"]),
             shed_requests: shed.with(&["requests"]),
+            shed_memory: shed.with(&["memory"]),
             generation: gauge("vestibule_config_generation", "The configuration that serves, counted from 1."),
             last_reload_ok: gauge(
                 "vestibule_config_last_reload_successful",
@@ -100,6 +108,8 @@ impl Host {
         counts.last_reload_ok.set(1);
         pipeline.install(None);
         pipeline.tell(&Event::Started(pipeline.running()));
+        let max_held = pipeline.settings.server.max_held;
+        let memory = MemoryBudget::new(max_held, counts.shed_memory.clone(), &lent.meter);
         let connector = Connections::new(pipeline.settings.upstream.idle_connections, pipeline.settings.server.workers);
         let build = lent.meter.gauge(Desc {
             name: "vestibule_build_info",
@@ -112,9 +122,11 @@ impl Host {
             meter: lent.meter,
             log,
             threats,
+            memory,
             connector,
             unheard_proxy: Notice::default(),
             cut_off: watch::Sender::new(false),
+            is_draining: AtomicBool::new(false),
             in_flight: AtomicUsize::new(0),
             counts,
             started: Instant::now(),
@@ -130,6 +142,7 @@ impl Host {
     /// Serves `pipeline` from the next exchange on.
     pub fn install(&self, pipeline: Pipeline) {
         self.counts.generation.set(pipeline.number() as i64);
+        self.memory.resize(pipeline.settings.server.max_held);
         pipeline.install(Some(&self.pipeline.load()));
         let pipeline = Arc::new(pipeline);
         let before = self.pipeline.swap(Arc::clone(&pipeline));

@@ -10,6 +10,7 @@ pub mod edge;
 pub mod exchange;
 pub mod host;
 pub mod listener;
+pub mod memory_budget;
 pub mod pipeline;
 pub mod proxy;
 pub mod registry;

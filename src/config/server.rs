@@ -47,6 +47,8 @@ pub(super) struct ServerFile {
     max_header_bytes: Size,
     /// Largest request body; over it: 413. 0: no limit.
     max_body_bytes: ByteLimit,
+    /// All bodies held in memory at once; over it: 503 for what must be held. At least 1MiB.
+    max_held: Size,
     /// Bytes a second a request body must average after 5 s, else 408; 0: no floor.
     min_body_rate: u64,
     /// From the first byte (or accept) to the end of the request head, in total.
@@ -85,6 +87,7 @@ impl Default for ServerFile {
             path_case: PathCaseFile::Sensitive,
             max_header_bytes: Size(64 << 10),
             max_body_bytes: ByteLimit(Size(10 << 20)),
+            max_held: Size(256 << 20),
             min_body_rate: 240,
             header_timeout: seconds(10),
             idle_timeout: seconds(75),
@@ -172,6 +175,9 @@ pub(super) enum PathCaseFile {
 /// Largest `max_connections`: more than any system has descriptors for.
 const MOST_CONNECTIONS: u64 = 1 << 24;
 
+/// Least `max_held`: with less, a sixteenth of it is no whole step of what is counted. The most is a tebibyte.
+const MAX_HELD: (u64, u64) = (1 << 20, 1 << 40);
+
 /// No deadline of the listener is shorter: a client needs a packet or two.
 const LEAST_TIMEOUT: Duration = Duration::from_millis(10);
 
@@ -221,6 +227,7 @@ impl ServerFile {
                 report,
             ),
             max_body_bytes: Some(self.max_body_bytes.0.0).filter(|bytes| *bytes > 0),
+            max_held: section.bounded("max_held", self.max_held.0, MAX_HELD, &bytes, report),
             min_body_rate: self.min_body_rate,
             header_timeout: section.duration("header_timeout", self.header_timeout, LEAST_TIMEOUT, report),
             idle_timeout: section.duration("idle_timeout", self.idle_timeout, LEAST_TIMEOUT, report),

@@ -51,6 +51,8 @@ pub struct Server {
     pub max_header_bytes: usize,
     /// Most bytes of a request body; `None`: no limit.
     pub max_body_bytes: Option<u64>,
+    /// Most bytes of all bodies held in memory at once.
+    pub max_held: usize,
     /// Bytes a second a request body must average after 5 s; 0: no floor.
     pub min_body_rate: u64,
     /// Total time for a request head.

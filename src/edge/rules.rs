@@ -1,7 +1,10 @@
 //! Small syntax rules of the edge. Pure.
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD as BASE64;
 use http::HeaderMap;
-use http::header::{CONNECTION, HOST, HeaderName};
+use http::header::{CONNECTION, HOST, HeaderName, HeaderValue, SEC_WEBSOCKET_ACCEPT, UPGRADE};
+use sha1::{Digest, Sha1};
 
 /// Most field lines of a request head.
 pub const MAX_FIELDS: usize = 256;
@@ -64,6 +67,24 @@ pub fn is_websocket_handshake(headers: &HeaderMap) -> bool {
     asks && is("upgrade", "websocket") && is("sec-websocket-version", "13") && key_ok
 }
 
+/// Appended to the client's key before it is hashed (RFC 6455 section 1.3).
+const WEBSOCKET_GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+
+/// Whether a 101 accepts the WebSocket handshake that was made with `key` (RFC 6455 section 4.1): the protocol, the
+/// option, and the proof that the handshake was understood.
+pub fn is_websocket_acceptance(headers: &HeaderMap, key: Option<&HeaderValue>) -> bool {
+    let switches = headers.get(UPGRADE).is_some_and(|v| v.as_bytes().eq_ignore_ascii_case(b"websocket"));
+    let agrees = headers.get_all(CONNECTION).iter().any(|line| {
+        line.as_bytes().split(|byte| *byte == b',').any(|option| option.trim_ascii().eq_ignore_ascii_case(b"upgrade"))
+    });
+    let mut proof = Sha1::new();
+    proof.update(key.map_or(&b""[..], HeaderValue::as_bytes));
+    proof.update(WEBSOCKET_GUID);
+    let proof = BASE64.encode(proof.finalize());
+    let proves = headers.get(SEC_WEBSOCKET_ACCEPT).is_some_and(|v| v.as_bytes().trim_ascii() == proof.as_bytes());
+    switches && agrees && proves
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -88,5 +109,20 @@ mod tests {
         assert!(!is_websocket_handshake(&headers), "nobody asked for it on this connection");
         headers.insert("connection", "keep-alive, Upgrade".parse().expect("value"));
         assert!(is_websocket_handshake(&headers));
+    }
+
+    /// The example of RFC 6455 section 1.3.
+    #[test]
+    fn an_acceptance_proves_that_the_key_was_read() {
+        let key = HeaderValue::from_static("dGhlIHNhbXBsZSBub25jZQ==");
+        let mut headers = HeaderMap::new();
+        headers.insert("upgrade", "websocket".parse().expect("value"));
+        headers.insert("connection", "Upgrade".parse().expect("value"));
+        assert!(!is_websocket_acceptance(&headers, Some(&key)));
+        headers.insert("sec-websocket-accept", "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=".parse().expect("value"));
+        assert!(is_websocket_acceptance(&headers, Some(&key)));
+        assert!(!is_websocket_acceptance(&headers, None));
+        headers.remove("connection");
+        assert!(!is_websocket_acceptance(&headers, Some(&key)));
     }
 }

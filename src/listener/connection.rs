@@ -2,6 +2,7 @@
 
 use super::refused::RefusedHead;
 use super::upload::Upload;
+use crate::memory_budget::ConnectionReplies;
 use http::HeaderValue;
 use parking_lot::Mutex;
 use std::net::IpAddr;
@@ -31,6 +32,8 @@ pub struct Connection {
     refused: Mutex<Option<RefusedHead>>,
     /// The body under way, where the guard does not see it.
     upload: Upload,
+    /// Over HTTP/2: replies kept for all streams of the connection.
+    replies: Option<ConnectionReplies>,
 }
 
 /// What the client may send behind a head.
@@ -65,12 +68,19 @@ impl Connection {
             head_pending: AtomicBool::new(false),
             refused: Mutex::new(None),
             upload: Upload::default(),
+            replies: None,
         }
     }
 
-    /// One stream of an HTTP/2 connection: the same peer, and a state of its own.
-    pub fn stream(&self) -> Self {
-        Self { peer_text: self.peer_text.clone(), ..Self::new(self.peer, self.tls) }
+    /// One stream of an HTTP/2 connection: the same peer, and a state of its own but for the `replies` that are kept.
+    pub fn stream(&self, replies: &ConnectionReplies) -> Self {
+        let replies = Some(replies.clone());
+        Self { peer_text: self.peer_text.clone(), replies, ..Self::new(self.peer, self.tls) }
+    }
+
+    /// Over HTTP/2: replies kept for all streams of the connection.
+    pub fn replies(&self) -> Option<&ConnectionReplies> {
+        self.replies.as_ref()
     }
 
     /// The body under way, where the guard does not see it.

@@ -106,7 +106,7 @@ impl<S: IO> Guard<S> {
             inbox: Vec::new(),
             handover: Handover::default(),
             body: BodyReader::None,
-            pace: Pace::new(bounds.min_body_rate),
+            pace: Pace::default(),
             connection,
             bounds,
             host,
@@ -265,7 +265,7 @@ impl<S: IO> Guard<S> {
                 self.inbox = Vec::new();
             }
         }
-        self.pace.came(buf.filled().len() - from);
+        self.pace.came(buf.filled().len() - from, Instant::now());
         Poll::Ready(if is_tunnel { Ok(()) } else { self.inspect_body(buf, from) })
     }
 
@@ -360,7 +360,8 @@ impl<S: IO> Guard<S> {
             return Poll::Pending;
         }
         let answered = self.connection.is_answered().then(|| *self.answered.get_or_insert_with(Instant::now));
-        let due = [self.pace.waiting_until(Instant::now()), answered.map(|at| at + LINGER)];
+        let floor = self.bounds.min_body_rate;
+        let due = [self.pace.waiting_until(Instant::now(), floor), answered.map(|at| at + LINGER)];
         match due.into_iter().flatten().min() {
             Some(deadline) => self.set_deadline(deadline),
             None => return Poll::Pending,

@@ -4,6 +4,7 @@ use super::connection::{Connection, Expecting};
 use super::guard::Bounds;
 use super::{CURRENT, Listener};
 use crate::edge::threats::Threat;
+use crate::memory_budget::ConnectionReplies;
 use pingora::apps::HttpServerApp;
 use pingora::protocols::http::ServerSession;
 use pingora::protocols::http::v2::server::{self, H2Accept, H2Options, HttpSession};
@@ -61,6 +62,7 @@ pub async fn serve<A: HttpServerApp + Send + Sync + 'static>(
     let preface_due = accepted + bounds.header_timeout;
     let Ok(Ok(mut wire)) = tokio::time::timeout_at(preface_due, handshake).await else { return };
     let streams = Arc::new(Streams::new());
+    let replies = ConnectionReplies::new();
     let mut draining = listener.draining.clone();
     let mut leaving = false;
     let mut malformed = 0;
@@ -85,7 +87,7 @@ pub async fn serve<A: HttpServerApp + Send + Sync + 'static>(
         match accepted {
             Ok(Some(H2Accept::Session(session))) => {
                 let busy = Busy::new(&streams);
-                let own = Arc::new(connection.stream());
+                let own = Arc::new(connection.stream(&replies));
                 let app = Arc::clone(listener.app());
                 let shutdown = listener.draining.clone();
                 let current = (Arc::clone(&own), listener.host.clock.now());

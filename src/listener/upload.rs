@@ -3,13 +3,12 @@
 //! Unlike with HTTP/1 it counts from when the body is first asked for to now: how long the proxy itself did not read is
 //! not known here. An upload that the application takes slowly has earned its time with the bytes that wait for it.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use super::pace::Pace;
+use parking_lot::Mutex;
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
-/// Waiting that is forgiven before the rate counts.
-const GRACE: Duration = Duration::from_secs(5);
 /// A body that still comes in drops is refused with an answer by whoever reads the next drop. One that does not come at
 /// all loses its stream this much later.
 const BEFORE_RESET: Duration = Duration::from_secs(1);
@@ -18,39 +17,37 @@ const BEFORE_RESET: Duration = Duration::from_secs(1);
 #[derive(Debug, Default)]
 pub struct Upload {
     asked_for: Notify,
-    bytes: AtomicU64,
-    began: parking_lot::Mutex<Option<Instant>>,
+    /// Since the body is asked for.
+    pace: Mutex<Option<Pace>>,
 }
 
 impl Upload {
     /// The body is read from now on.
     pub fn begin(&self) {
-        let mut began = self.began.lock();
-        if began.is_none() {
-            *began = Some(Instant::now());
+        let mut pace = self.pace.lock();
+        if pace.is_none() {
+            pace.get_or_insert_default().waiting_until(Instant::now(), 0);
             self.asked_for.notify_one();
         }
     }
 
     /// So many bytes more; whether all of it came at `bytes_per_second` on average. 0: whatever the pace.
     pub fn came(&self, bytes: usize, bytes_per_second: u64) -> bool {
-        self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
-        self.due(bytes_per_second).is_none_or(|due| Instant::now() <= due)
+        let now = Instant::now();
+        if let Some(pace) = &mut *self.pace.lock() {
+            pace.came(bytes, now);
+        }
+        self.due(now, bytes_per_second).is_none_or(|due| now <= due)
     }
 
-    fn due(&self, bytes_per_second: u64) -> Option<Instant> {
-        if bytes_per_second == 0 {
-            return None;
-        }
-        let earned = self.bytes.load(Ordering::Relaxed) as f64 / bytes_per_second as f64;
-        let began = (*self.began.lock())?;
-        began.checked_add(Duration::try_from_secs_f64(earned).ok()?.max(GRACE))
+    fn due(&self, now: Instant, bytes_per_second: u64) -> Option<Instant> {
+        self.pace.lock().as_mut()?.waiting_until(now, bytes_per_second)
     }
 
     /// Resolves when the body is overdue and `is_awaited` still.
     pub async fn overdue(&self, bytes_per_second: u64, is_awaited: impl Fn() -> bool) {
         self.asked_for.notified().await;
-        while let Some(due) = self.due(bytes_per_second)
+        while let Some(due) = self.due(Instant::now(), bytes_per_second)
             && is_awaited()
         {
             let end = due + BEFORE_RESET;

@@ -1,60 +1,27 @@
-//! When something breaks: what may be sent again, what the client is told, and how it is counted.
+//! When something breaks: what the client is told, and how it is counted.
 
 use crate::answer::answer;
+use crate::connections::BROKEN_HEAD;
 use crate::edge::threats::Threat;
 use crate::exchange::Exchange;
-use http::{Method, StatusCode};
-use pingora::proxy::{FailToProxy, Session};
-use pingora::upstreams::peer::HttpPeer;
+use http::StatusCode;
+use pingora::protocols::http::ServerSession as Session;
 use pingora::{Error, ErrorSource, ErrorType, Result};
+use std::time::Duration;
 use vestibule_plugin::{AnsweredBy, Ended, Problem};
 
 /// A request body turned out larger than allowed while it streamed.
 pub const BODY_TOO_LARGE: ErrorType = ErrorType::Custom("BodyTooLarge");
-/// Attempts on the upstream, the first included.
-pub const MAX_ATTEMPTS: usize = 2;
-
-/// No connection could be made, so no byte of the request was written: any method gets one more attempt.
-pub fn while_connecting(peer: &HttpPeer, exchange: &mut Exchange, mut error: Box<Error>) -> Box<Error> {
-    exchange.story.end_attempt(exchange.host.clock.now(), Some(error_type(&error)));
-    exchange.pipeline.upstream(exchange.story.facts.route()).connect_failed(peer);
-    // An attempt that used up connect_timeout leaves no time for another.
-    let again = exchange.story.attempts.len() < MAX_ATTEMPTS && error.etype != ErrorType::ConnectTimedout;
-    error.set_retry(again);
-    error
-}
-
-/// An attempt failed on a connection. Only a request that may have met a dead reused connection, and that does no harm
-/// when it arrives twice, is sent once more, on a fresh one. POST, PATCH, PUT and DELETE never are.
-pub fn while_proxying(session: &mut Session, exchange: &mut Exchange, mut error: Box<Error>) -> Box<Error> {
-    let harmless = matches!(exchange.request.method, Method::GET | Method::HEAD | Method::OPTIONS)
-        && exchange.request.body_length == Some(0);
-    let again = harmless
-        && error.esource == ErrorSource::Upstream
-        && is_broken_connection(&error)
-        && exchange.story.attempt_may_have_met_a_dead_connection()
-        && exchange.story.attempts_made() < MAX_ATTEMPTS
-        && session.response_written().is_none();
-    exchange.story.end_attempt(exchange.host.clock.now(), Some(error_type(&error)));
-    exchange.resend_fresh = again;
-    error.set_retry(again);
-    error
-}
+/// Longest pause in a request body that is held, whatever it has earned: it takes memory meanwhile.
+pub const MAX_SILENCE: Duration = Duration::from_secs(10);
 
 /// The connection ended without a byte of an answer, as opposed to a deadline that passed, an answer that made no
 /// sense, or one that was cut off.
 pub fn is_broken_connection(error: &Error) -> bool {
-    let kind = matches!(
+    matches!(
         error.etype,
         ErrorType::ReadError | ErrorType::WriteError | ErrorType::ConnectionClosed | ErrorType::H2Error
-    );
-    kind && !saw_part_of_a_head(error)
-}
-
-/// The engine counts the bytes of a head that broke off, but only in words.
-fn saw_part_of_a_head(error: &Error) -> bool {
-    let said = error.context.as_ref().map_or("", |context| context.as_str());
-    said.rsplit_once("bytes already read: ").is_some_and(|(_, bytes)| bytes != "0")
+    )
 }
 
 /// `error.type` of an attempt, as OpenTelemetry would have it, from a closed set.
@@ -73,6 +40,7 @@ pub fn error_type(error: &Error) -> &'static str {
         | ErrorType::InvalidH2
         | ErrorType::H2Downgrade => "protocol",
         e if *e == BODY_TOO_LARGE => "body_too_large",
+        e if *e == BROKEN_HEAD => "reset",
         ErrorType::InternalError => "internal",
         _ => "_OTHER",
     }
@@ -98,8 +66,10 @@ fn of_client(error: &Error, exchange: &Exchange) -> (Ended, Option<Problem>) {
     if exchange.connection.had_slow_body() {
         exchange.blocked(Threat::SlowBody);
         let floor = exchange.pipeline.settings.server.min_body_rate;
-        let problem = Problem::new("request-timeout", StatusCode::REQUEST_TIMEOUT, "Request timeout")
-            .detail(format!("the request body came slower than {floor} bytes a second"));
+        let problem = Problem::new("request-timeout", StatusCode::REQUEST_TIMEOUT, "Request timeout").detail(format!(
+            "the request body came slower than {floor} bytes a second, or not at all for {} s",
+            MAX_SILENCE.as_secs()
+        ));
         return (Ended::Timeout, Some(problem));
     }
     if exchange.connection.had_bad_body() {
@@ -182,13 +152,20 @@ pub fn stopped() -> Problem {
         .detail("the proxy stopped before the application answered")
 }
 
+/// 503, there is no memory to hold this request or its answer in.
+pub fn no_memory() -> Problem {
+    Problem::new("overloaded", StatusCode::SERVICE_UNAVAILABLE, "Overloaded")
+        .detail("this request must be held in memory, and there is no room for it now; repeat it shortly")
+        .retry_after(Duration::from_secs(1))
+}
+
 /// 500, the proxy's own fault.
 pub fn internal() -> Problem {
     Problem::new("internal", StatusCode::INTERNAL_SERVER_ERROR, "Internal error")
         .detail("the proxy failed to handle this request")
 }
 
-/// Whether the upstream had begun to answer when an attempt of the held lane failed.
+/// Whether the upstream had begun to answer when an attempt failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
     /// Its head had come.
@@ -197,7 +174,7 @@ pub enum Answer {
     NotBegun,
 }
 
-/// What to tell the client when an upstream attempt of the held lane failed for good.
+/// What to tell the client when the last attempt failed.
 pub fn upstream_problem(error: &Error, answer: Answer) -> (Ended, Problem) {
     match of_upstream(error) {
         (Ended::UpstreamError, Some(_)) if answer == Answer::Begun => {
@@ -209,33 +186,21 @@ pub fn upstream_problem(error: &Error, answer: Answer) -> (Ended, Problem) {
 }
 
 /// The exchange failed for good: tells the client, if a response has not begun and somebody is there.
-pub async fn give_up(session: &mut Session, exchange: &mut Exchange, error: &Error) -> FailToProxy {
+pub async fn give_up(session: &mut Session, exchange: &mut Exchange, error: &Error) {
     let (ended, problem) = verdict(error, exchange);
     exchange.story.ended.get_or_insert(ended);
     // Behind a 101 bytes belong to another protocol.
     let begun = session
         .response_written()
         .is_some_and(|head| !head.status.is_informational() || head.status == StatusCode::SWITCHING_PROTOCOLS);
-    let error_code = problem.as_ref().map_or(0, |p| p.status.as_u16());
     if let Some(problem) = problem
         && !begun
     {
-        // The engine closes the connection of an exchange that failed; the answer says so.
-        session.as_downstream_mut().set_keepalive(None);
+        // The connection of an exchange that failed closes; the answer says so.
+        session.set_keepalive(None);
         if answer(session, exchange, AnsweredBy::Edge, problem.into()).await.is_err() {
             exchange.story.ended = Some(Ended::ClientGone);
         }
-    }
-    FailToProxy { error_code, can_reuse_downstream: false }
-}
-
-/// Notes how an exchange ended that failed outside [`give_up`].
-pub fn note(exchange: &mut Exchange, error: &Error) {
-    if exchange.story.ended.is_none() {
-        exchange.story.ended = Some(match error.esource {
-            ErrorSource::Downstream => Ended::ClientGone,
-            _ => Ended::UpstreamError,
-        });
     }
 }
 
@@ -247,7 +212,7 @@ pub fn panic_error() -> Box<Error> {
 /// A plugin panicked: those around it, not it, have a word on the answer.
 pub async fn panicked(session: &mut Session, exchange: &mut Exchange) -> Result<()> {
     exchange.story.ended = Some(Ended::UpstreamError);
-    session.as_downstream_mut().set_keepalive(None);
+    session.set_keepalive(None);
     if session.response_written().is_some() {
         return Err(panic_error());
     }

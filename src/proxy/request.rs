@@ -1,25 +1,22 @@
-//! The way in: read the head, judge it at the edge, ask the plugins, count the body.
+//! The way in: read the head, judge it at the edge, ask the plugins.
 
 use super::failure;
 use super::held;
 use super::judge::judge;
 use super::provenance::{self, locate};
 use super::refused_head;
-use super::wire::{self, RequestFields, UpstreamFields};
+use super::wire::{self, RequestFields};
 use crate::answer::answer;
 use crate::edge::threats::Threat;
 use crate::edge::{path, rules};
 use crate::exchange::{Exchange, Request};
 use crate::listener::connection::Expecting;
 use crate::pipeline::Pipeline;
-use crate::upstream::Reuse;
-use bytes::Bytes;
 use http::header::{self, HeaderValue};
 use http::{Method, StatusCode, Version};
+use pingora::Result;
 use pingora::http::RequestHeader;
-use pingora::proxy::Session;
-use pingora::upstreams::peer::HttpPeer;
-use pingora::{Error, ErrorType, Result};
+use pingora::protocols::http::ServerSession as Session;
 use std::sync::LazyLock;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -27,17 +24,16 @@ use vestibule_plugin::{AnsweredBy, Ended, Facts, Flow, Hold, Problem, Response, 
 
 /// Reads the head, applies the edge rules, finds the client and the route, and attaches the plugins.
 pub fn enter(session: &mut Session, exchange: &mut Exchange) {
-    let downstream = session.as_downstream_mut();
     // The guard below the parser keeps time.
-    downstream.set_read_timeout(None);
+    session.set_read_timeout(None);
     let server = &exchange.pipeline.settings.server;
-    downstream.set_write_timeout(Some(server.idle_timeout));
+    session.set_write_timeout(Some(server.idle_timeout));
 
     // RFC 9110 section 15.2: they came after HTTP/1.0.
-    let is_http10 = downstream.req_header().version == Version::HTTP_10;
-    downstream.set_ignore_info_resp(is_http10);
-    let empty = downstream.is_body_empty();
-    let head = downstream.req_header_mut();
+    let is_http10 = session.req_header().version == Version::HTTP_10;
+    session.set_ignore_info_resp(is_http10);
+    let empty = session.is_body_empty();
+    let head = session.req_header_mut();
     settle_target(head);
     wire::join_cookies(head);
     let mut request = read(head, exchange.connection.tls, empty);
@@ -137,8 +133,8 @@ fn settle_upgrade(pipeline: &Pipeline, route: RouteId, request: &mut Request, he
     }
 }
 
-/// Asks the plugins, outermost first; whether the request has been answered.
-pub async fn admit(session: &mut Session, exchange: &mut Exchange) -> Result<bool> {
+/// Asks the plugins, outermost first, and serves what they let through.
+pub async fn admit(session: &mut Session, exchange: &mut Exchange) -> Result<()> {
     // Those that watch see the request before anything refuses it.
     let watching = exchange.story.hooks.iter().take_while(|attached| attached.stage.observes()).count();
     let answered = ask(session, exchange, watching).await?;
@@ -146,37 +142,34 @@ pub async fn admit(session: &mut Session, exchange: &mut Exchange) -> Result<boo
         exchange.blocked(threat);
     }
     if answered {
-        return Ok(true);
+        return Ok(());
     }
     if let Some(refusal) = exchange.refusal.take() {
-        session.as_downstream_mut().set_keepalive(None);
+        session.set_keepalive(None);
         exchange.story.ended = Some(Ended::Refused);
         answer(session, exchange, AnsweredBy::Edge, refusal.problem.into()).await?;
-        return Ok(true);
+        return Ok(());
     }
     if let Some(problem) = overload(exchange) {
         answer(session, exchange, AnsweredBy::Edge, problem.into()).await?;
-        return Ok(true);
+        return Ok(());
     }
     let all = exchange.story.hooks.len();
     if ask(session, exchange, all).await? {
-        return Ok(true);
+        return Ok(());
     }
     if let Some(limit) = exchange.pipeline.settings.server.max_body_bytes
         && exchange.request.body_length.is_some_and(|length| length > limit)
     {
-        session.as_downstream_mut().set_keepalive(None);
+        session.set_keepalive(None);
         answer(session, exchange, AnsweredBy::Edge, failure::too_large(limit).into()).await?;
-        return Ok(true);
+        return Ok(());
     }
     if exchange.request.upgrade {
-        return Box::pin(held::tunnel::run(session, exchange)).await.map(|()| true);
+        return Box::pin(held::tunnel::run(session, exchange)).await;
     }
-    match wanted_hold(exchange) {
-        // Boxed, so that the engine's own lane does not carry the room this one needs.
-        Some(hold) => Box::pin(held::run(session, exchange, hold)).await.map(|()| true),
-        None => Ok(false),
-    }
+    let hold = wanted_hold(exchange);
+    Box::pin(held::run(session, exchange, hold)).await
 }
 
 /// Runs `on_request` of the hooks up to `until`; whether one of them answered.
@@ -237,14 +230,14 @@ impl<'s> Lent<'s> {
         static NONE: LazyLock<RequestHeader> = LazyLock::new(|| {
             RequestHeader::build_no_case(Method::GET, b"/", None).unwrap_or_else(|_| unreachable!("it is a target"))
         });
-        let head = std::mem::replace(session.as_downstream_mut().req_header_mut(), NONE.clone());
+        let head = std::mem::replace(session.req_header_mut(), NONE.clone());
         Self { session, head }
     }
 }
 
 impl Drop for Lent<'_> {
     fn drop(&mut self) {
-        std::mem::swap(self.session.as_downstream_mut().req_header_mut(), &mut self.head);
+        std::mem::swap(self.session.req_header_mut(), &mut self.head);
     }
 }
 
@@ -261,8 +254,8 @@ fn overload(exchange: &Exchange) -> Option<Problem> {
     )
 }
 
-/// What the plugins want held, taken together; `None` sends the request down the stream lane.
-fn wanted_hold(exchange: &Exchange) -> Option<Hold> {
+/// What the plugins want held, taken together; `None` when both bodies stream.
+fn wanted_hold(exchange: &mut Exchange) -> Option<Hold> {
     let holds = exchange.story.hooks.iter().filter_map(|attached| attached.hold);
     let merged = holds.reduce(|a, b| Hold {
         request_body: a.request_body.max(b.request_body),
@@ -271,8 +264,11 @@ fn wanted_hold(exchange: &Exchange) -> Option<Hold> {
     })?;
     let has_body = exchange.request.body_length != Some(0);
     // Nobody asked for the body, so nobody bounded it: it streams, and the response with it.
-    let unbounded = merged.request_body.is_none() && has_body;
-    (!unbounded).then_some(merged)
+    if merged.request_body.is_none() && has_body {
+        exchange.story.hooks.iter_mut().for_each(|attached| attached.hold = None);
+        return None;
+    }
+    Some(merged)
 }
 
 /// The last word before the first attempt; whether the request goes on to the upstream.
@@ -295,81 +291,4 @@ pub async fn forward(session: &mut Session, exchange: &mut Exchange) -> Result<b
         }
     }
     Ok(true)
-}
-
-/// The peer for the next attempt of the stream lane.
-pub async fn choose_peer(exchange: &mut Exchange) -> Result<Box<HttpPeer>> {
-    let again = exchange.story.attempts.last().is_some_and(|_| exchange.resend_fresh);
-    let reuse = if again { Reuse::Fresh } else { Reuse::Pooled };
-    exchange.connection.upload().begin();
-    exchange.story.begin_attempt(exchange.host.clock.now());
-    let upstream = exchange.pipeline.upstream(exchange.story.facts.route());
-    match upstream.peer(exchange.request.upgrade, reuse).await {
-        Ok(peer) => Ok(Box::new(peer)),
-        Err(unresolved) => {
-            exchange.story.end_attempt(exchange.host.clock.now(), Some("name_resolution"));
-            Err(Error::because(ErrorType::ConnectNoRoute, "resolving the upstream", unresolved).into_up())
-        }
-    }
-}
-
-/// Prepares the head that one attempt sends: the same in both lanes.
-pub fn address(head: &mut RequestHeader, exchange: &mut Exchange) {
-    if exchange.request.version == Version::HTTP_10 && !head.headers.contains_key(header::HOST) {
-        let upstream = exchange.pipeline.upstream(exchange.story.facts.route());
-        let host = exchange.request.authority.clone().or_else(|| HeaderValue::try_from(upstream.authority()).ok());
-        if let Some(host) = host {
-            // Only a map of 32,768 entries could refuse it.
-            let _ = head.insert_header(header::HOST, host);
-        }
-    }
-    let mut fields = UpstreamFields::of(head);
-    wire::announce(&mut fields, &exchange.request, exchange.pipeline.via.as_ref());
-    let story = &mut exchange.story;
-    for attached in &mut story.hooks {
-        attached.enter().on_upstream_request(&mut fields, &story.facts);
-        attached.leave();
-    }
-}
-
-/// Refuses a body over HTTP/2 that comes too slowly; over HTTP/1 the guard below the parser does.
-pub fn keep_pace(bytes: usize, exchange: &Exchange) -> Result<()> {
-    let floor = exchange.pipeline.settings.server.min_body_rate;
-    let connection = &exchange.connection;
-    if exchange.request.version != Version::HTTP_2
-        || connection.expecting() != Expecting::Body
-        || connection.upload().came(bytes, floor)
-    {
-        return Ok(());
-    }
-    connection.mark_slow_body();
-    Err(Error::explain(ErrorType::ReadTimedout, "request body too slow").into_down())
-}
-
-/// Shows a piece of request body to the hooks.
-pub fn show_upload(piece: &Bytes, exchange: &mut Exchange) {
-    for attached in &mut exchange.story.hooks {
-        attached.enter().on_upload(piece);
-        attached.leave();
-    }
-}
-
-/// Counts a piece of request body of the stream lane against the limit.
-pub fn count_body(body: Option<&Bytes>, end: bool, exchange: &mut Exchange) -> Result<()> {
-    exchange.request_bytes += body.map_or(0, |chunk| chunk.len() as u64);
-    if let Some(piece) = body {
-        show_upload(piece, exchange);
-    }
-    if !end {
-        keep_pace(body.map_or(0, Bytes::len), exchange)?;
-    }
-    if end && !exchange.request.upgrade {
-        exchange.connection.expect(Expecting::Nothing);
-    }
-    match exchange.pipeline.settings.server.max_body_bytes {
-        Some(limit) if exchange.request_bytes > limit && !exchange.request.upgrade => {
-            Err(Error::explain(failure::BODY_TOO_LARGE, "request body over max_body_bytes").into_down())
-        }
-        _ => Ok(()),
-    }
 }

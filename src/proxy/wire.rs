@@ -27,59 +27,8 @@ impl Fields for RequestFields<'_> {
     }
 }
 
-/// A request head on its way to the upstream. While it is edited its fields are a plain map: the engine keeps the
-/// spelling of names in a second map, which costs more than all the edits, and which nobody may depend on (RFC 9110
-/// section 5.1). Names leave in the engine's usual spelling.
-pub struct UpstreamFields<'a> {
-    head: &'a mut RequestHeader,
-    parts: Option<http::request::Parts>,
-}
-
-impl<'a> UpstreamFields<'a> {
-    /// Takes the fields out of `head` until it is dropped.
-    pub fn of(head: &'a mut RequestHeader) -> Self {
-        // A target that is not UTF-8 lives in the head alone; such a head keeps its spelling.
-        let parts = head.raw_path_is_utf8().then(|| {
-            let blank = RequestHeader::from(http::Request::new(()).into_parts().0);
-            std::mem::replace(head, blank).into()
-        });
-        Self { head, parts }
-    }
-}
-
-impl Fields for UpstreamFields<'_> {
-    fn map(&self) -> &HeaderMap {
-        self.parts.as_ref().map_or(&self.head.headers, |parts| &parts.headers)
-    }
-    fn set(&mut self, name: HeaderName, value: HeaderValue) {
-        match &mut self.parts {
-            Some(parts) => drop(parts.headers.insert(name, value)),
-            None => RequestFields(self.head).set(name, value),
-        }
-    }
-    fn append(&mut self, name: HeaderName, value: HeaderValue) {
-        match &mut self.parts {
-            Some(parts) => drop(parts.headers.append(name, value)),
-            None => RequestFields(self.head).append(name, value),
-        }
-    }
-    fn remove(&mut self, name: &HeaderName) -> bool {
-        match &mut self.parts {
-            Some(parts) => parts.headers.remove(name).is_some(),
-            None => RequestFields(self.head).remove(name),
-        }
-    }
-}
-
-impl Drop for UpstreamFields<'_> {
-    fn drop(&mut self) {
-        if let Some(parts) = self.parts.take() {
-            *self.head = RequestHeader::from(parts);
-        }
-    }
-}
-
-/// A response head as it is edited: a plain map, as with [`UpstreamFields`].
+/// A response head of the engine as it is edited: a plain map, since the engine keeps the spelling of names in a second
+/// map, which costs more than all the edits, and which nobody may depend on (RFC 9110 section 5.1).
 pub struct ResponseFields<'a> {
     head: &'a mut ResponseHeader,
     headers: HeaderMap,
@@ -165,6 +114,16 @@ pub fn strip_response_hops(status: StatusCode, headers: &mut HeaderMap) {
     remove_hop_by_hop(headers);
 }
 
+/// Removes from trailers what speaks to the next hop or frames the message (RFC 9110 section 6.5.1).
+pub fn strip_trailers(trailers: &mut HeaderMap) {
+    let framing =
+        [header::CONNECTION, header::UPGRADE, header::TRANSFER_ENCODING, header::CONTENT_LENGTH, header::HOST];
+    for name in &framing {
+        trailers.remove(name);
+    }
+    remove_hop_by_hop(trailers);
+}
+
 /// Removes the fields of [`HOP_BY_HOP`]; nearly always there are none.
 fn remove_hop_by_hop(headers: &mut HeaderMap) {
     // One look at the first letter settles most names.
@@ -194,7 +153,7 @@ fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
         .collect()
 }
 
-/// Removes from a request what was meant for this hop; the held lane's share of what the engine does in its own.
+/// Removes from a request what was meant for this hop.
 pub fn strip_request_hops(headers: &mut HeaderMap) {
     for name in [header::CONNECTION, header::UPGRADE, header::TRANSFER_ENCODING] {
         headers.remove(name);

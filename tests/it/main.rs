@@ -13,6 +13,7 @@ mod hooks;
 mod idempotency;
 mod lanes;
 mod limits;
+mod memory;
 mod observe;
 mod tags;
 mod torture;

@@ -39,6 +39,8 @@ pub enum Undecodable {
     TooLarge,
     /// Not what the coding's specification says.
     Corrupt,
+    /// Whoever was given the content wants no more of it.
+    Unwanted,
 }
 
 /// The coding that `Content-Encoding` names.
@@ -75,7 +77,23 @@ impl Codec {
     }
 
     /// Gives the content of `coded` to `sink`, in pieces; at most `most` bytes of it.
+    ///
+    /// # Errors
+    ///
+    /// When it is more than that, or not of this coding; the pieces given until then count for nothing.
     pub fn decode(self, coded: &[u8], most: u64, sink: &mut dyn FnMut(&[u8])) -> Result<(), Undecodable> {
+        self.decode_while(coded, most, &mut |piece| {
+            sink(piece);
+            true
+        })
+    }
+
+    /// As [`Self::decode`], until `sink` says `false`.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Self::decode`], and [`Undecodable::Unwanted`].
+    pub fn decode_while(self, coded: &[u8], most: u64, sink: &mut dyn FnMut(&[u8]) -> bool) -> Result<(), Undecodable> {
         let mut out = Bounded { left: most, sink };
         match self {
             Self::Gzip => gzip(coded, &mut out),
@@ -88,14 +106,13 @@ impl Codec {
 /// Where decoded pieces go, and how many more bytes may.
 struct Bounded<'a> {
     left: u64,
-    sink: &'a mut dyn FnMut(&[u8]),
+    sink: &'a mut dyn FnMut(&[u8]) -> bool,
 }
 
 impl Bounded<'_> {
     fn put(&mut self, piece: &[u8]) -> Result<(), Undecodable> {
         self.left = self.left.checked_sub(piece.len() as u64).ok_or(Undecodable::TooLarge)?;
-        (self.sink)(piece);
-        Ok(())
+        if (self.sink)(piece) { Ok(()) } else { Err(Undecodable::Unwanted) }
     }
 }
 

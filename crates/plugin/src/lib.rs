@@ -18,6 +18,7 @@ mod hooks;
 mod notice;
 mod otlp;
 mod problem;
+mod room;
 mod soon;
 pub mod units;
 
@@ -37,5 +38,6 @@ pub use hooks::{Guard, Hooks, Plugin};
 pub use notice::Notice;
 pub use otlp::{Otlp, OtlpProtocol, Telemetry};
 pub use problem::{FullResponse, GrpcStatus, Problem, Response};
+pub use room::{HeldRequest, Room};
 pub use soon::Soon;
 pub use vestibule_meter as meter;

@@ -9,8 +9,8 @@ use std::time::Instant;
 use vestibule_csp::Csp;
 use vestibule_csp::config::Config;
 use vestibule_plugin::{
-    Build, ClientAddress, Deps, Facts, Flow, Plugin, RequestHead, ResponseHead, RouteId, Routes, Secret, Soon,
-    StoreTerms, SystemClock, TraceContext,
+    Build, ClientAddress, Deps, Facts, Flow, HeldRequest, Plugin, RequestHead, ResponseHead, RouteId, Routes, Secret,
+    Soon, StoreTerms, SystemClock, TraceContext,
 };
 
 const ROUNDS: u32 = 100_000;
@@ -57,7 +57,8 @@ fn reports(plugin: &Csp, body: &Bytes) {
     let mut head = head(&Method::POST, &mut fields);
     let mut hooks = plugin.attach(&head, RouteId(1)).expect("attached");
     assert!(matches!(hooks.on_request(&mut head, &mut facts), Soon::Now(Flow::Hold(_))));
-    assert!(matches!(black_box(hooks.on_request_body(body, &mut facts)), Soon::Now(Flow::Respond(_))));
+    let request = HeldRequest { body: &mut body.clone(), room: &mut () };
+    assert!(matches!(black_box(hooks.on_request_body(request, &mut facts)), Soon::Now(Flow::Respond(_))));
 }
 
 fn facts(route: RouteId) -> Facts {

@@ -3,11 +3,10 @@
 use crate::answers;
 use crate::header::{Policy, Scheme};
 use crate::intake::Intake;
-use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, Method};
 use std::sync::Arc;
-use vestibule_plugin::{Detach, Facts, Flow, Hold, Hooks, Keep, RequestHead, ResponseHead, Soon};
+use vestibule_plugin::{Detach, Facts, Flow, HeldRequest, Hold, Hooks, Keep, RequestHead, ResponseHead, Soon};
 
 /// Media types that reports come as; what they are is decided by their shape.
 const TYPES: [&str; 4] = ["application/csp-report", "application/reports+json", "application/json", "text/plain"];
@@ -77,8 +76,8 @@ impl Hooks for Delivery {
         Soon::Now(self.judge(request, facts))
     }
 
-    fn on_request_body<'a>(&'a mut self, body: &'a Bytes, facts: &'a mut Facts) -> Soon<'a, Flow> {
-        Soon::Now(match self.intake.take(body, facts.address()) {
+    fn on_request_body<'a>(&'a mut self, request: HeldRequest<'a>, facts: &'a mut Facts) -> Soon<'a, Flow> {
+        Soon::Now(match self.intake.take(request.body, facts.address()) {
             Ok(()) => Flow::respond(answers::taken()),
             Err(malformed) => Flow::respond(answers::malformed(malformed)),
         })

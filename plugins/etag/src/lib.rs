@@ -7,6 +7,7 @@ mod date;
 mod explain;
 mod forward;
 mod hooks;
+mod if_match;
 mod list;
 mod metrics;
 mod name;

@@ -13,8 +13,8 @@ use http::{Method, StatusCode};
 use std::sync::Arc;
 use std::time::Duration;
 use vestibule_plugin::{
-    AccessLine, Detach, End, Ended, Facts, Failure, Fields, Flow, FullResponse, Held, HeldFlow, Hold, Hooks, Keep,
-    Looked, Problem, RequestHead, ResponseHead, Sent, Soon,
+    AccessLine, Detach, End, Ended, Facts, Failure, Fields, Flow, FullResponse, Held, HeldFlow, HeldRequest, Hold,
+    Hooks, Keep, Looked, Problem, RequestHead, ResponseHead, Sent, Soon,
 };
 use vestibule_store::Locks;
 use vestibule_store::locks::Lock;
@@ -116,7 +116,7 @@ impl Hooks for Serialized {
         }))
     }
 
-    fn on_request_body<'a>(&'a mut self, _: &'a Bytes, facts: &'a mut Facts) -> Soon<'a, Flow> {
+    fn on_request_body<'a>(&'a mut self, _: HeldRequest<'a>, facts: &'a mut Facts) -> Soon<'a, Flow> {
         Soon::later(async move {
             let policy = &self.shared.policy;
             let trace_id = facts.trace().trace_id;

@@ -28,6 +28,8 @@ pub(crate) enum Shape {
     TooLarge,
     /// It has no end that could be waited for.
     Stream,
+    /// There was no memory to keep it in.
+    NoRoom,
 }
 
 /// After a reply of the application.
@@ -40,6 +42,7 @@ pub(crate) fn of_reply(profile: Profile, status: StatusCode, word: Word, shape: 
             Shape::Whole => Fate::Done,
             Shape::TooLarge => Fate::Tombstone(NotKept::TooLarge),
             Shape::Stream => Fate::Tombstone(NotKept::Stream),
+            Shape::NoRoom => Fate::Tombstone(NotKept::Memory),
         },
     }
 }
@@ -95,6 +98,7 @@ mod tests {
         let shaped = |status, shape| of_reply(Profile::AtMostOnce, status, Word::None, shape);
         assert_eq!(shaped(StatusCode::OK, Shape::TooLarge), Fate::Tombstone(NotKept::TooLarge));
         assert_eq!(shaped(StatusCode::OK, Shape::Stream), Fate::Tombstone(NotKept::Stream));
+        assert_eq!(shaped(StatusCode::OK, Shape::NoRoom), Fate::Tombstone(NotKept::Memory));
         assert_eq!(shaped(StatusCode::SERVICE_UNAVAILABLE, Shape::TooLarge), Fate::Released);
         assert_eq!(shaped(StatusCode::BAD_GATEWAY, Shape::Stream), Fate::Uncertain(Unknown::Upstream));
     }

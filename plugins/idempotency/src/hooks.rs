@@ -12,7 +12,7 @@ use crate::metrics::Outcome;
 use crate::names::PrincipalId;
 use crate::policy::Policy;
 use crate::principal;
-use crate::replay::{self, Accepts, REPLAYED};
+use crate::replay::{self, Accepts, REPLAYED, Unfit};
 use crate::shared::Shared;
 use crate::stored;
 use crate::undo::Undo;
@@ -24,10 +24,10 @@ use std::borrow::Cow;
 use std::mem;
 use std::sync::Arc;
 use vestibule_plugin::{
-    AccessLine, Detach, End, Facts, Failure, Field, Flow, Held, HeldFlow, Hold, Hooks, Keep, Problem, RequestHead,
-    ResponseHead, RouteId, Soon, WhyFailed, WhyFlowing,
+    AccessLine, Detach, End, Facts, Failure, Field, Flow, Held, HeldFlow, HeldRequest, Hold, Hooks, Keep, Problem,
+    RequestHead, ResponseHead, Room, RouteId, Soon, WhyFailed, WhyFlowing,
 };
-use vestibule_store::records::{self, Abandoned, Begun, Keeping, Name, NotKept, Outage, Owner, Unknown};
+use vestibule_store::records::{self, Abandoned, Begun, Keeping, Name, NotKept, Outage, Owner, Payer, Unknown};
 
 /// Says that a request was forwarded without protection.
 pub(crate) const STATUS: HeaderName = HeaderName::from_static("idempotency-status");
@@ -61,6 +61,7 @@ enum Stage {
 struct Asked {
     name: Name,
     principal: PrincipalId,
+    payer: Payer,
     head: Head,
     accepts: Accepts,
 }
@@ -100,7 +101,8 @@ impl Exchange {
         };
         let head = Head::new(request.method.as_str(), request.scheme, request.authority, request.target, fields);
         let name = names.record(principal, &key.text);
-        self.stage = Stage::Asked(Box::new(Asked { name, principal, head, accepts: Accepts::of(fields) }));
+        let payer = self.shared.payer(&policy, principal, facts);
+        self.stage = Stage::Asked(Box::new(Asked { name, principal, payer, head, accepts: Accepts::of(fields) }));
         Flow::Hold(Hold {
             request_body: Some(policy.max_request_body),
             response: Keep::Whole { max: policy.max_response_body, within: None },
@@ -109,13 +111,14 @@ impl Exchange {
     }
 
     /// Claims the key for the whole request, or answers with what is known of it.
-    async fn claim(&mut self, body: &Bytes, facts: &mut Facts) -> Flow {
+    async fn claim(&mut self, request: HeldRequest<'_>, facts: &mut Facts) -> Flow {
         let Stage::Asked(asked) = mem::replace(&mut self.stage, Stage::Over) else { return Flow::Continue };
         let policy = Arc::clone(&self.policy);
         let mac = self.shared.names.fingerprint();
-        let fingerprint = fingerprint::of(mac, policy.fingerprint, &asked.head, body);
+        let fingerprint = fingerprint::of(mac, policy.fingerprint, &asked.head, request.body);
         let trace_id = facts.trace().trace_id;
-        let hold = records::Hold { name: asked.name, fingerprint, owner: Owner::draw(), trace_id };
+        let (name, payer) = (asked.name, asked.payer);
+        let hold = records::Hold { name, fingerprint, owner: Owner::draw(), trace_id, payer };
         let claim = records::Claim {
             hold,
             lease: policy.lease,
@@ -129,11 +132,15 @@ impl Exchange {
         let began = self.shared.clock.now();
         let got = match policy.wait {
             None => line::ask(&self.shared.ledger, claim).await,
-            Some(patience) => line::wait(&self.shared.ledger, claim, patience).await,
+            Some(patience) => line::wait(&self.shared.ledger, claim, patience, request.body).await,
         };
         match got {
             Ok(Got::Claim(held, lead)) => {
                 let hold = records::Hold { trace_id, ..held };
+                if let Err(wait) = self.shared.admit_claim(&policy, facts.address()) {
+                    Undo::now(&self.shared.ledger, hold).await;
+                    return self.refuse(Outcome::Refused, answers::too_many_claims(wait));
+                }
                 let Some(seat) = self.shared.ledger.sit_down(policy.max_in_flight) else {
                     drop(Undo::new(&self.shared.ledger, hold));
                     return self.refuse(Outcome::Refused, answers::overloaded());
@@ -146,27 +153,59 @@ impl Exchange {
                 may_die(Point::Claimed);
                 Flow::Continue
             }
-            Ok(Got::Known(known)) => self.answer(known, &hold, &asked, facts),
+            Ok(Got::Known(Begun::Replay { reply, .. })) => {
+                // The reply takes the room of the request, which is not sent.
+                *request.body = Bytes::new();
+                self.replay(&reply, &hold, &asked, request.room, facts).await
+            }
+            Ok(Got::Known(known)) => self.answer(known, &asked, facts),
             Err(outage) => self.without_store(&outage, &asked, facts),
         }
     }
 
-    /// Answers with what the store knows.
-    fn answer(&mut self, known: Begun, hold: &records::Hold, asked: &Asked, facts: &mut Facts) -> Flow {
+    /// Answers with the stored reply.
+    async fn replay(
+        &mut self,
+        stored: &Bytes,
+        hold: &records::Hold,
+        asked: &Asked,
+        room: &mut dyn Room,
+        facts: &mut Facts,
+    ) -> Flow {
+        let reply = match stored::decode(stored, &self.policy, hold) {
+            Ok(reply) => reply,
+            Err(stored::Unreadable::Clear) => {
+                note_clear(asked, facts);
+                return self.refuse(Outcome::Uncertain, answers::record_in_the_clear());
+            }
+            Err(stored::Unreadable::Broken(why)) => {
+                return self.without_store(&Outage::Unreadable(why.to_owned()), asked, facts);
+            }
+        };
+
+        let status = reply.status;
+        let most = self.policy.max_response_body;
+        match replay::prepare(reply, &asked.accepts, most, room, &self.shared.decoders).await {
+            Ok(reply) => {
+                facts.set_replayed();
+                self.outcome = Some(Outcome::Replayed);
+                Flow::respond(reply)
+            }
+            Err(Unfit::NotAcceptable { coding }) => {
+                facts.set_replayed();
+                self.refuse(Outcome::Replayed, answers::not_acceptable(status, coding))
+            }
+            Err(Unfit::NoRoom) => self.refuse(Outcome::Refused, answers::no_room()),
+        }
+    }
+
+    /// Answers with what the store knows, which is not a reply.
+    fn answer(&mut self, known: Begun, asked: &Asked, facts: &Facts) -> Flow {
         let (outcome, problem) = match known {
-            Begun::Replay { reply, .. } => match stored::decode(&reply, self.policy.keys.as_deref(), hold) {
-                Ok(mut reply) => {
-                    replay::prepare(&mut reply, &asked.accepts, self.policy.max_response_body);
-                    facts.set_replayed();
-                    self.outcome = Some(Outcome::Replayed);
-                    return Flow::respond(reply);
-                }
-                Err(stored::Unreadable(why)) => {
-                    return self.without_store(&Outage::Unreadable(why.to_owned()), asked, facts);
-                }
-            },
-            // The line turns a claim into one; nobody else has it.
-            Begun::Acquired | Begun::Busy { .. } => (Outcome::InProgress, answers::in_progress()),
+            // The line turns a claim into one, and a reply is given elsewhere; nobody else has them.
+            Begun::Acquired | Begun::Busy { .. } | Begun::Replay { .. } => {
+                (Outcome::InProgress, answers::in_progress())
+            }
             Begun::Mismatch => (Outcome::Mismatch, answers::key_reused()),
             Begun::Gone { status, why, .. } => {
                 (Outcome::NotStored, answers::response_not_stored(StatusCode::CONFLICT, status, why))
@@ -210,7 +249,7 @@ impl Exchange {
             return Flow::Continue;
         }
         let problem = match outage {
-            Outage::Full => answers::store_full(),
+            Outage::Full(bound) => answers::store_full(*bound),
             _ => answers::store_unavailable(outage),
         };
         self.refuse(Outcome::StoreError, problem)
@@ -264,6 +303,7 @@ impl Exchange {
         let shape = match body {
             Held::Whole { .. } => Shape::Whole,
             Held::Flowing(WhyFlowing::TooLarge) => Shape::TooLarge,
+            Held::Flowing(WhyFlowing::NoRoom) => Shape::NoRoom,
             Held::Flowing(WhyFlowing::NotKept | WhyFlowing::TooSlow) => Shape::Stream,
         };
         let fate = fate::of_reply(self.policy.profile, status, word, shape);
@@ -273,7 +313,7 @@ impl Exchange {
                 if let Word::Ttl(ttl) = word {
                     keeping.ttl = ttl;
                 }
-                let reply = stored::encode(status, fields, body, self.policy.keys.as_deref(), claim.hold());
+                let reply = stored::encode(status, fields, body, &self.policy, claim.hold());
                 match reply {
                     Ok(reply) => Ending::Complete(records::Outcome::Done { status: status.as_u16(), reply }, keeping),
                     Err(stored::Unstorable(why)) => {
@@ -321,6 +361,18 @@ impl Exchange {
             Fate::Released | Fate::Done => Flow::Continue,
         }
     }
+}
+
+/// Somebody wrote it who has no key, or it is older than the keys.
+fn note_clear(asked: &Asked, facts: &Facts) {
+    tracing::error!(
+        target: "idempotency",
+        record = %asked.name,
+        principal_id = %asked.principal,
+        trace_id = format_args!("{:032x}", facts.trace().trace_id),
+        "a record in the clear is refused, as encryption_keys_file is set; if it is older than the keys, \
+         accept_clear_records = true lets it be given"
+    );
 }
 
 /// Somebody has to find out what happened, and needs to know whose key it was.
@@ -394,8 +446,8 @@ impl Hooks for Exchange {
         Soon::Now(self.read(request, facts))
     }
 
-    fn on_request_body<'a>(&'a mut self, body: &'a Bytes, facts: &'a mut Facts) -> Soon<'a, Flow> {
-        Soon::later(self.claim(body, facts))
+    fn on_request_body<'a>(&'a mut self, request: HeldRequest<'a>, facts: &'a mut Facts) -> Soon<'a, Flow> {
+        Soon::later(self.claim(request, facts))
     }
 
     fn on_send<'a>(&'a mut self, _: &'a Facts) -> Soon<'a, Flow> {

@@ -4,6 +4,7 @@ mod admin;
 mod answers;
 mod claim;
 pub mod config;
+mod decoder;
 mod explain;
 mod fail;
 mod fate;
@@ -23,6 +24,7 @@ mod undo;
 mod word;
 
 use config::{Config, RouteKey};
+use decoder::Decoders;
 use hooks::Exchange;
 use http::HeaderName;
 use metrics::Requests;
@@ -126,6 +128,7 @@ impl Build for Idempotency {
                 route_names: Arc::clone(&deps.route_names),
                 store: deps.store.kind,
                 ipv6_prefix: deps.ipv6_prefix,
+                decoders: Decoders::default(),
                 bypasses: Notice::default(),
                 // Where nothing was wrong, every policy is there.
                 policies: policies.into_iter().flatten().map(Arc::new).collect(),

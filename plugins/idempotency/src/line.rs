@@ -1,6 +1,7 @@
 //! Getting a claim, or what is there instead: asked of the store, or learned from whoever asks it for this process.
 
 use crate::undo::Undo;
+use bytes::Bytes;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout_at};
@@ -31,19 +32,25 @@ pub(crate) async fn ask(ledger: &Arc<Ledger>, claim: Claim) -> Result<Got, Outag
 }
 
 /// As [`ask`], and waits for another caller's execution; longest `patience`. Of all callers in this process one asks.
-pub(crate) async fn wait(ledger: &Arc<Ledger>, claim: Claim, patience: Duration) -> Result<Got, Outage> {
+///
+/// Meanwhile `body` is let go: one of all that wait is kept for them. It is back where the request goes on.
+pub(crate) async fn wait(
+    ledger: &Arc<Ledger>,
+    claim: Claim,
+    patience: Duration,
+    body: &mut Bytes,
+) -> Result<Got, Outage> {
     let until = Instant::now() + patience;
     loop {
-        let mut follower = match ledger.lobby().enter(claim.hold.name, claim.hold.fingerprint) {
+        let mut follower = match ledger.lobby().enter(claim.hold.name, claim.hold.fingerprint, body) {
             Entry::Mismatch => return Ok(Got::Known(Begun::Mismatch)),
             Entry::Follow(follower) => follower,
             Entry::Lead(lead) => match begin(ledger, claim).await? {
                 Begun::Acquired => return Ok(Got::Claim(claim.hold, Some(lead))),
                 Begun::Busy { .. } => {
                     // This caller follows the poller from the first moment on, so that it does not see itself alone.
-                    let Entry::Follow(follower) = ledger.lobby().enter(claim.hold.name, claim.hold.fingerprint) else {
-                        continue;
-                    };
+                    let entry = ledger.lobby().enter(claim.hold.name, claim.hold.fingerprint, body);
+                    let Entry::Follow(follower) = entry else { continue };
                     tokio::spawn(poll(Arc::clone(ledger), claim, lead));
                     follower
                 }
@@ -53,15 +60,21 @@ pub(crate) async fn wait(ledger: &Arc<Ledger>, claim: Claim, patience: Duration)
                 }
             },
         };
-        match timeout_at(until, follower.news()).await {
+        *body = Bytes::new();
+        let news = timeout_at(until, follower.news()).await;
+        if let Ok(News::Settled(known)) = news {
+            return Ok(Got::Known(known));
+        }
+
+        *body = follower.body();
+        match news {
             Err(_) => return follower.doubt().map_or(Ok(Got::Known(Begun::Busy { trace_id: 0 })), Err),
-            Ok(News::Settled(known)) => return Ok(Got::Known(known)),
             Ok(News::Offered) => {
                 if let Some((lead, hold)) = follower.take() {
                     return Ok(Got::Claim(hold, Some(lead)));
                 }
             }
-            Ok(News::Vacant | News::None) => {}
+            Ok(News::Vacant | News::None | News::Settled(_)) => {}
         }
     }
 }

@@ -1,19 +1,29 @@
 //! A stored reply on its way to a client that is not the one who got it first.
 
+use crate::decoder::{Decoders, Failed};
 use bytes::Bytes;
 use http::header::{
     ACCEPT_ENCODING, ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, CONTENT_ENCODING, CONTENT_RANGE, ETAG,
     HeaderName, HeaderValue,
 };
 use http::{HeaderMap, StatusCode};
-use vestibule_coding::{Coding, coding_of};
-use vestibule_plugin::FullResponse;
+use vestibule_coding::{Codec, Coding, coding_of};
+use vestibule_plugin::{FullResponse, Room};
 
 /// Marks a reply as a stored one.
 pub(crate) const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 
-/// A stored body is decoded into at most this many times the bytes that may be stored; else it is sent as it is.
-const MOST_DECODED: u64 = 20;
+/// Why a stored reply cannot be given to a client.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Unfit {
+    /// It is in a coding that the client does not take, and larger without it than a reply may be.
+    NotAcceptable {
+        /// As registered with IANA.
+        coding: &'static str,
+    },
+    /// There is no memory for it.
+    NoRoom,
+}
 
 /// What a client says of codings: the lines of Accept-Encoding, joined; `None`: it takes any (RFC 9110 section 12.5.3).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -50,28 +60,44 @@ fn is_zero(weight: &[u8]) -> bool {
     weight.iter().all(|byte| matches!(byte, b'0' | b'.'))
 }
 
-/// Makes a stored reply one for this client. `max_body` bounds what is stored.
-pub(crate) fn prepare(reply: &mut FullResponse, accepts: &Accepts, max_body: usize) {
-    decode_unless_accepted(reply, accepts, max_body);
+/// Makes a stored reply one for this client, within `room`. `max_body` bounds it without its coding.
+pub(crate) async fn prepare(
+    mut reply: FullResponse,
+    accepts: &Accepts,
+    max_body: usize,
+    room: &mut dyn Room,
+    decoders: &Decoders,
+) -> Result<FullResponse, Unfit> {
+    if !room.grow_to(reply.body.len()) {
+        return Err(Unfit::NoRoom);
+    }
+    if let Some(codec) = coding_to_undo(&reply, accepts) {
+        match decoders.decode(codec, &reply.body, max_body, room).await {
+            Ok(content) => without_coding(&mut reply, content),
+            // Nobody can read it in another way either.
+            Err(Failed::Corrupt) => {}
+            Err(Failed::TooLarge) => return Err(Unfit::NotAcceptable { coding: codec.name() }),
+            Err(Failed::NoRoom) => return Err(Unfit::NoRoom),
+        }
+    }
     reply.fields.insert(REPLAYED, HeaderValue::from_static("true"));
     if reply.fields.contains_key(ACCESS_CONTROL_ALLOW_ORIGIN) {
         reply.fields.append(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("Idempotent-Replayed"));
     }
+    Ok(reply)
 }
 
-fn decode_unless_accepted(reply: &mut FullResponse, accepts: &Accepts, max_body: usize) {
-    let Coding::Known(codec) = coding_of(&reply.fields) else { return };
+/// The coding of a reply that the client does not take, where it can be undone.
+fn coding_to_undo(reply: &FullResponse, accepts: &Accepts) -> Option<Codec> {
+    let Coding::Known(codec) = coding_of(&reply.fields) else { return None };
     // A range is of the coded bytes: without the others it cannot be decoded.
     let is_part = reply.status == StatusCode::PARTIAL_CONTENT || reply.fields.contains_key(CONTENT_RANGE);
-    if accepts.takes(codec.name()) || reply.body.is_empty() || is_part {
-        return;
-    }
-    let mut plain = Vec::new();
-    let most = MOST_DECODED.saturating_mul(max_body as u64);
-    if codec.decode(&reply.body, most, &mut |piece| plain.extend_from_slice(piece)).is_err() {
-        return;
-    }
-    reply.body = Bytes::from(plain);
+    let is_taken = accepts.takes(codec.name()) || reply.body.is_empty() || is_part;
+    (!is_taken).then_some(codec)
+}
+
+fn without_coding(reply: &mut FullResponse, content: Bytes) {
+    reply.body = content;
     reply.fields.remove(CONTENT_ENCODING);
     // They are of the coded bytes (RFC 9530 section 2; RFC 3230; RFC 1864).
     for name in ["content-digest", "repr-digest", "digest", "content-md5"] {
@@ -99,6 +125,10 @@ mod tests {
         FullResponse { status: StatusCode::CREATED, fields, body: Bytes::from_static(GZIP) }
     }
 
+    async fn prepared(reply: FullResponse, accepts: &Accepts) -> FullResponse {
+        prepare(reply, accepts, 1 << 20, &mut (), &Decoders::default()).await.expect("fit")
+    }
+
     fn accepts(lines: &[&'static str]) -> Accepts {
         let lines = lines.iter().map(|line| (ACCEPT_ENCODING, HeaderValue::from_static(line)));
         let mut fields = HeaderMap::new();
@@ -106,53 +136,59 @@ mod tests {
         Accepts::of(&fields)
     }
 
-    #[test]
-    fn what_speaks_of_the_coded_bytes_goes_with_them() {
+    #[tokio::test]
+    async fn what_speaks_of_the_coded_bytes_goes_with_them() {
         let digest = HeaderName::from_static("content-digest");
-        let mut decoded = reply(&[(CONTENT_ENCODING, "gzip"), (digest.clone(), "sha-256=:AAAA:")]);
-        prepare(&mut decoded, &accepts(&["identity"]), 1 << 20);
+        let coded = reply(&[(CONTENT_ENCODING, "gzip"), (digest.clone(), "sha-256=:AAAA:")]);
+        let decoded = prepared(coded, &accepts(&["identity"])).await;
         assert!(!decoded.fields.contains_key(&digest));
-        let mut part = reply(&[(CONTENT_ENCODING, "gzip"), (CONTENT_RANGE, "bytes 0-26/100")]);
-        prepare(&mut part, &accepts(&["identity"]), 1 << 20);
+        let part = reply(&[(CONTENT_ENCODING, "gzip"), (CONTENT_RANGE, "bytes 0-26/100")]);
+        let part = prepared(part, &accepts(&["identity"])).await;
         assert_eq!(part.body, GZIP, "a part stays as it is");
     }
 
-    #[test]
-    fn a_coding_that_the_client_does_not_take_is_undone() {
+    #[tokio::test]
+    async fn a_coding_that_the_client_does_not_take_is_undone() {
         let stored = [(CONTENT_ENCODING, "gzip"), (ETAG, "\"a\"")];
         for lines in [&["br"][..], &["identity"], &["gzip;q=0"], &["br, *;q=0"], &["gzip;q=0.000", "*"], &[""]] {
-            let mut reply = reply(&stored);
-            prepare(&mut reply, &accepts(lines), 1 << 20);
+            let reply = prepared(reply(&stored), &accepts(lines)).await;
             assert_eq!(&reply.body[..], b"content", "{lines:?}");
             assert!(!reply.fields.contains_key(CONTENT_ENCODING));
             assert_eq!(reply.fields[ETAG], "W/\"a\"");
         }
         for lines in [&[][..], &["gzip"], &["br", "GZIP;q=0.5"], &["*"], &["x-gzip"]] {
-            let mut reply = reply(&stored);
-            prepare(&mut reply, &accepts(lines), 1 << 20);
+            let reply = prepared(reply(&stored), &accepts(lines)).await;
             assert_eq!((&reply.body[..], &reply.fields[ETAG]), (GZIP, &HeaderValue::from_static("\"a\"")), "{lines:?}");
         }
     }
 
-    #[test]
-    fn what_cannot_be_undone_is_sent_as_it_is() {
-        let mut odd = reply(&[(CONTENT_ENCODING, "compress")]);
-        prepare(&mut odd, &accepts(&["identity"]), 1 << 20);
+    #[tokio::test]
+    async fn what_cannot_be_undone_is_sent_as_it_is() {
+        let odd = prepared(reply(&[(CONTENT_ENCODING, "compress")]), &accepts(&["identity"])).await;
         assert_eq!(&odd.body[..], GZIP);
-        let mut broken = reply(&[(CONTENT_ENCODING, "br"), (ETAG, "\"a\"")]);
-        prepare(&mut broken, &accepts(&["identity"]), 1 << 20);
+        let broken = reply(&[(CONTENT_ENCODING, "br"), (ETAG, "\"a\"")]);
+        let broken = prepared(broken, &accepts(&["identity"])).await;
         assert_eq!((&broken.body[..], &broken.fields[ETAG]), (GZIP, &HeaderValue::from_static("\"a\"")));
     }
 
     /// ID-08.
-    #[test]
-    fn the_marker_is_readable_across_origins() {
-        let mut plain = reply(&[]);
-        prepare(&mut plain, &Accepts::default(), 1);
+    #[tokio::test]
+    async fn the_marker_is_readable_across_origins() {
+        let plain = prepared(reply(&[]), &Accepts::default()).await;
         assert!(plain.fields[REPLAYED] == "true" && !plain.fields.contains_key(ACCESS_CONTROL_EXPOSE_HEADERS));
-        let mut shared = reply(&[(ACCESS_CONTROL_ALLOW_ORIGIN, "*"), (ACCESS_CONTROL_EXPOSE_HEADERS, "X-A")]);
-        prepare(&mut shared, &Accepts::default(), 1);
+        let shared = reply(&[(ACCESS_CONTROL_ALLOW_ORIGIN, "*"), (ACCESS_CONTROL_EXPOSE_HEADERS, "X-A")]);
+        let shared = prepared(shared, &Accepts::default()).await;
         let exposed: Vec<_> = shared.fields.get_all(ACCESS_CONTROL_EXPOSE_HEADERS).iter().collect();
         assert_eq!(exposed, ["X-A", "Idempotent-Replayed"]);
+    }
+
+    #[tokio::test]
+    async fn what_is_too_large_without_its_coding_is_not_acceptable() {
+        let coded = || reply(&[(CONTENT_ENCODING, "gzip")]);
+        let identity = accepts(&["identity"]);
+        let refused = prepare(coded(), &identity, 6, &mut (), &Decoders::default()).await;
+        assert_eq!(refused.err(), Some(Unfit::NotAcceptable { coding: "gzip" }));
+        assert!(prepare(coded(), &identity, 7, &mut (), &Decoders::default()).await.is_ok());
+        assert!(prepare(coded(), &accepts(&["gzip"]), 6, &mut (), &Decoders::default()).await.is_ok());
     }
 }

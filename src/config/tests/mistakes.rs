@@ -186,6 +186,7 @@ fn values_that_cannot_be() {
             "[server]\nmax_header_bytes = \"64KB\"",
             "2:20 `64KB` is no size; expected a size such as \"64KiB\", \"10MiB\" or \"1GiB\"",
         ),
+        ("[server]\nmax_held = \"64KiB\"", "2:12 `max_held` cannot be 64KiB; expected 1MiB to 1024GiB"),
         ("[server]\nmax_header_bytes = \"0\"", "2:20 `max_header_bytes` cannot be 0; expected 1KiB to 1MiB"),
         ("[server]\nmax_body_bytes = -1", "2:18 `max_body_bytes` cannot be -1; expected at least 0"),
         ("[server]\nmax_connections = 0", "2:19 `max_connections` cannot be 0; expected 1 to 16777216"),

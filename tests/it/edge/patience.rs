@@ -142,17 +142,29 @@ async fn a_client_that_takes_nothing_is_closed() {
     assert!(line["duration_ms"].as_f64().is_some_and(|ms| ms < 5000.0), "{line}");
 }
 
-/// One that takes its response slowly, but takes it, is not: whoever kept the body, and however large it is.
+/// DI-19: one that takes its response slowly, but takes it, is not: whoever kept the body, and however large it is.
 #[tokio::test]
 async fn a_client_that_takes_its_response_slowly_gets_all_of_it() {
     const LENGTH: usize = 12 << 20;
     let origin = Origin::returning(200, vec![b'x'; LENGTH]);
-    for lane in ["", "[etag]\nmax_body = \"16MiB\"\n"] {
-        let proxy = proxy(&origin, &format!("[server]\nidle_timeout = \"1s\"\n{lane}")).await;
+    for (what, toml) in [
+        ("streamed", ""),
+        ("held", "[etag]\nmax_body = \"16MiB\"\n"),
+        ("replayed", "[idempotency]\nprincipal = [\"none\"]\nmax_response_body = \"16MiB\"\n"),
+    ] {
+        let proxy = proxy(&origin, &format!("[server]\nidle_timeout = \"1s\"\n{toml}")).await;
+        let request = || match what {
+            "replayed" => proxy.post("/").header("idempotency-key", "k").body("once"),
+            _ => proxy.get("/"),
+        };
+        let before = usize::from(what == "replayed");
+        if what == "replayed" {
+            assert_eq!(request().await.body.len(), LENGTH);
+        }
         let socket = tokio::net::TcpSocket::new_v4().expect("socket");
         socket.set_recv_buffer_size(128 * 1024).expect("a small window");
         let mut stream = socket.connect(proxy.address()).await.expect("connect");
-        stream.write_all(proxy.get("/").encoded().as_ref()).await.expect("request");
+        stream.write_all(request().encoded().as_ref()).await.expect("request");
         let (mut piece, mut taken, began) = (vec![0; 64 * 1024], 0, Instant::now());
         let mut slowly = true;
         while let Ok(some @ 1..) = stream.read(&mut piece).await {
@@ -167,10 +179,10 @@ async fn a_client_that_takes_its_response_slowly_gets_all_of_it() {
                 break;
             }
         }
-        assert!(taken > LENGTH, "{lane:?}: cut after {taken} bytes and {:?}", began.elapsed());
+        assert!(taken > LENGTH, "{what}: cut after {taken} bytes and {:?}", began.elapsed());
         drop(stream);
-        let line = proxy.wait_access(1).await.remove(0);
-        assert_eq!((&line["end"], &line["response_bytes"]), (&"ok".into(), &LENGTH.into()), "{lane:?}");
+        let line = proxy.wait_access(before + 1).await.remove(before);
+        assert_eq!((&line["end"], &line["response_bytes"]), (&"ok".into(), &LENGTH.into()), "{what}");
     }
 }
 

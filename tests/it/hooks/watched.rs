@@ -2,13 +2,12 @@
 
 use super::journal::{Call, Journal};
 use super::script::{Deed, Script, answer};
-use bytes::Bytes;
 use http::StatusCode;
 use http::header::{HeaderName, HeaderValue};
 use std::sync::Arc;
 use vestibule_plugin::{
-    AccessLine, End, Facts, Failure, Fields, Flow, Held, HeldFlow, Hooks, Keep, Plugin, RequestHead, ResponseHead,
-    RouteId, Soon,
+    AccessLine, End, Facts, Failure, Fields, Flow, Held, HeldFlow, HeldRequest, Hooks, Keep, Plugin, RequestHead,
+    ResponseHead, RouteId, Soon,
 };
 
 /// Every watched plugin adds its name to this field of the response.
@@ -93,11 +92,12 @@ impl Hooks for WatchedHooks {
         pace(&self.script, Call::Request, value)
     }
 
-    fn on_request_body<'a>(&'a mut self, body: &'a Bytes, facts: &'a mut Facts) -> Soon<'a, Flow> {
+    fn on_request_body<'a>(&'a mut self, request: HeldRequest<'a>, facts: &'a mut Facts) -> Soon<'a, Flow> {
+        let body = &*request.body;
         self.note(Call::Body, format!("{} {}", body.len(), body.iter().map(|b| u64::from(*b)).sum::<u64>()));
         let value = match self.told(Call::Body) {
             Some(flow) => Soon::Now(flow),
-            None => self.inner.on_request_body(body, facts),
+            None => self.inner.on_request_body(request, facts),
         };
         pace(&self.script, Call::Body, value)
     }

@@ -4,6 +4,7 @@
 //! here as long as somebody leads it, so there is nothing to clean up.
 
 use crate::records::{Begun, Fingerprint, Hold, Name, Outage};
+use bytes::Bytes;
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::fmt;
@@ -43,14 +44,17 @@ pub enum News {
 struct Room {
     name: Name,
     fingerprint: Fingerprint,
+    /// What all of them ask the application, once for all of them.
+    body: Bytes,
     news: watch::Sender<News>,
     offer: Mutex<Option<(Lead, Hold)>>,
     doubt: Mutex<Option<Outage>>,
 }
 
 impl Lobby {
-    /// Comes with a request.
-    pub fn enter(&self, name: Name, fingerprint: Fingerprint) -> Entry {
+    /// Comes with a request and its body. Bodies of one fingerprint are as good as each other, so that of whoever came
+    /// first is kept for all.
+    pub fn enter(&self, name: Name, fingerprint: Fingerprint, body: &Bytes) -> Entry {
         let mut rooms = self.rooms.lock();
         if let Some(room) = rooms.get(&name) {
             if room.fingerprint != fingerprint {
@@ -59,7 +63,14 @@ impl Lobby {
             return Entry::Follow(Follower { news: room.news.subscribe(), room: Arc::clone(room) });
         }
         let news = watch::Sender::new(News::None);
-        let room = Arc::new(Room { name, fingerprint, news, offer: Mutex::new(None), doubt: Mutex::new(None) });
+        let room = Arc::new(Room {
+            name,
+            fingerprint,
+            body: body.clone(),
+            news,
+            offer: Mutex::new(None),
+            doubt: Mutex::new(None),
+        });
         rooms.insert(name, Arc::clone(&room));
         Entry::Lead(Lead { room, rooms: Arc::clone(&self.rooms) })
     }
@@ -137,6 +148,11 @@ impl Follower {
         known.map_or(News::Vacant, |news| news.clone())
     }
 
+    /// A body as good as the one this follower came with.
+    pub fn body(&self) -> Bytes {
+        self.room.body.clone()
+    }
+
     /// Why the leader knows nothing at the moment.
     pub fn doubt(&self) -> Option<Outage> {
         self.room.doubt.lock().clone()
@@ -166,27 +182,28 @@ impl fmt::Debug for Follower {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::records::{Owner, Unknown};
+    use crate::records::{Owner, Payer, Unknown};
 
     const NAME: Name = Name([1; 16]);
     const REQUEST: Fingerprint = Fingerprint([2; 32]);
+    const BODY: Bytes = Bytes::from_static(b"body");
 
     fn lead(lobby: &Lobby) -> Lead {
-        match lobby.enter(NAME, REQUEST) {
+        match lobby.enter(NAME, REQUEST, &BODY) {
             Entry::Lead(lead) => lead,
             other => panic!("{other:?}"),
         }
     }
 
     fn follow(lobby: &Lobby) -> Follower {
-        match lobby.enter(NAME, REQUEST) {
+        match lobby.enter(NAME, REQUEST, &BODY) {
             Entry::Follow(follower) => follower,
             other => panic!("{other:?}"),
         }
     }
 
     fn claim() -> Hold {
-        Hold { name: NAME, fingerprint: REQUEST, owner: Owner([3; 16]), trace_id: 4 }
+        Hold { name: NAME, fingerprint: REQUEST, owner: Owner([3; 16]), trace_id: 4, payer: Payer::default() }
     }
 
     #[tokio::test]
@@ -194,7 +211,8 @@ mod tests {
         let lobby = Lobby::default();
         let leader = lead(&lobby);
         let (mut one, mut other) = (follow(&lobby), follow(&lobby));
-        assert!(matches!(lobby.enter(NAME, Fingerprint([9; 32])), Entry::Mismatch));
+        assert_eq!(one.body(), BODY);
+        assert!(matches!(lobby.enter(NAME, Fingerprint([9; 32]), &BODY), Entry::Mismatch));
         leader.settle(Begun::Uncertain { why: Unknown::Lease, trace_id: 7 });
         for follower in [&mut one, &mut other] {
             assert!(matches!(follower.news().await, News::Settled(Begun::Uncertain { trace_id: 7, .. })));

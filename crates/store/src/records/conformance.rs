@@ -19,7 +19,13 @@ fn hold(request: u8) -> Hold {
     let mut name = [0; 16];
     name[..8].copy_from_slice(&NAMES.fetch_add(1, Ordering::Relaxed).to_le_bytes());
     name[8..].copy_from_slice(&rand::random::<[u8; 8]>());
-    Hold { name: Name(name), fingerprint: Fingerprint([request; 32]), owner: Owner::draw(), trace_id: rand::random() }
+    Hold {
+        name: Name(name),
+        fingerprint: Fingerprint([request; 32]),
+        owner: Owner::draw(),
+        trace_id: rand::random(),
+        payer: Payer::default(),
+    }
 }
 
 fn other_owner(of: Hold) -> Hold {
@@ -164,9 +170,13 @@ pub(crate) async fn a_reply_is_given_back_byte_for_byte(rig: &Rig<'_>) {
 }
 
 pub(crate) async fn a_tombstone_says_why_and_of_which_status(rig: &Rig<'_>) {
-    for (status, why) in
-        [(200, NotKept::TooLarge), (207, NotKept::Stream), (599, NotKept::Truncated), (100, NotKept::StoreFull)]
-    {
+    for (status, why) in [
+        (200, NotKept::TooLarge),
+        (207, NotKept::Stream),
+        (599, NotKept::Truncated),
+        (999, NotKept::StoreFull),
+        (201, NotKept::Memory),
+    ] {
         let first = hold(1);
         assert_eq!(rig.begin(first).await, Begun::Acquired);
         assert_eq!(rig.complete(first, Outcome::Tombstone { status, why }).await, Completed::Ok);

@@ -3,7 +3,7 @@
 local key = KEYS[1]
 local VERSION, HEADER = 1, 77
 local IN_FLIGHT, DONE, TOMBSTONE, UNCERTAIN = 1, 2, 3, 4
-local REASONS = { [IN_FLIGHT] = { 0, 0 }, [DONE] = { 0, 0 }, [TOMBSTONE] = { 1, 4 }, [UNCERTAIN] = { 1, 3 } }
+local REASONS = { [IN_FLIGHT] = { 0, 0 }, [DONE] = { 0, 0 }, [TOMBSTONE] = { 1, 5 }, [UNCERTAIN] = { 1, 3 } }
 local LEASE_RAN_OUT = 1
 
 local function now_ms()
