@@ -10,6 +10,9 @@ use vestibule_store::fuzzing as store;
 use vestibule_testkit::AuditLog;
 use vestibule_testkit::audit_log::KEY;
 
+/// What is nested deeper has a fingerprint of its bytes.
+const MOST_DEPTH: usize = 64;
+
 /// Holds of a key: its syntaxes agree, it is short and printable, and written again it is the same key; and of a
 /// fingerprint: spelling that means nothing makes no difference.
 pub fn idempotency_key(data: &[u8]) {
@@ -38,7 +41,7 @@ fn fingerprint(body: &[u8]) {
 
     let Ok(value) = serde_json::from_slice::<Value>(body) else { return };
     // `serde_json` merges members of one name and reads numbers; without either, its spelling means the same.
-    if !has_number(&value) && count(&value) == members(body) {
+    if !has_number(&value) && count(&value) == members(body) && depth(&value) < MOST_DEPTH {
         assert_eq!(own, of(&serde_json::to_vec(&value).expect("JSON")), "spelt anew");
         assert_eq!(own, of(&serde_json::to_vec_pretty(&value).expect("JSON")), "spelt with space");
     }
@@ -50,6 +53,14 @@ fn has_number(value: &Value) -> bool {
         Value::Array(items) => items.iter().any(has_number),
         Value::Object(members) => members.values().any(has_number),
         _ => false,
+    }
+}
+
+fn depth(value: &Value) -> usize {
+    match value {
+        Value::Array(items) => 1 + items.iter().map(depth).max().unwrap_or(0),
+        Value::Object(members) => 1 + members.values().map(depth).max().unwrap_or(0),
+        _ => 0,
     }
 }
 
@@ -99,7 +110,8 @@ pub fn stored_reply(data: &[u8]) {
 pub fn store_reply(data: &[u8]) {
     let passed = store::bounded(data);
     assert!(passed <= data.len());
-    if store::is_reply(data) {
+    // The parser takes no notice of what stands behind a reply.
+    if store::is_reply(data) && !store::is_reply(&data[..data.len() - 1]) {
         assert_eq!(passed, data.len(), "a whole reply is passed on");
     }
     // Three scripts, and a reply without their tag is none of theirs.

@@ -14,6 +14,8 @@ use vestibule_plugin::meter::{Format, Registry};
 
 /// A proxy that is silent for so long has nothing more to say.
 const QUIET: Duration = Duration::from_millis(60);
+/// The longest that another client waits for an answer.
+const SERVED_WITHIN: Duration = Duration::from_secs(10);
 /// Between the end of a connection and the count of what was on it.
 const COUNTED_WITHIN: Duration = Duration::from_secs(5);
 /// Behind the bytes, so that a connection whose bytes were understood ends at once.
@@ -31,10 +33,10 @@ struct Running {
 pub fn whole_proxy(data: &[u8]) {
     static RUNNING: OnceLock<Running> = OnceLock::new();
     let running = RUNNING.get_or_init(start);
-    let text = String::from_utf8_lossy(&converse(running.proxy, &[data, LAST].concat())).into_owned();
+    let text = String::from_utf8_lossy(&converse(running.proxy, &[data, LAST].concat(), QUIET)).into_owned();
     assert!(text.is_empty() || text.starts_with("HTTP/1.1 "), "{text:?}");
 
-    let other = converse(running.proxy, LAST);
+    let other = converse(running.proxy, LAST, SERVED_WITHIN);
     assert!(other.starts_with(b"HTTP/1.1 200 "), "another client got {:?}", String::from_utf8_lossy(&other));
     assert!(other.ends_with(b"\r\n\r\nok"), "another client got {:?}", String::from_utf8_lossy(&other));
     assert_eq!(running.origin.fault(), None, "not canonical");
@@ -47,10 +49,10 @@ pub fn whole_proxy(data: &[u8]) {
 }
 
 /// Sends and reads until the proxy closes or falls silent.
-fn converse(address: SocketAddr, bytes: &[u8]) -> Vec<u8> {
+fn converse(address: SocketAddr, bytes: &[u8], patience: Duration) -> Vec<u8> {
     let mut stream = TcpStream::connect(address).expect("the proxy listens");
     stream.set_nodelay(true).expect("a socket");
-    stream.set_read_timeout(Some(QUIET)).expect("a socket");
+    stream.set_read_timeout(Some(patience)).expect("a socket");
     // A proxy that has refused what came first does not take the rest.
     let _ = stream.write_all(bytes);
     let mut received = Vec::new();

@@ -15,12 +15,22 @@ NGINX = """
 daemon off; worker_processes 1; pid {home}/nginx.pid; error_log {home}/nginx.log error;
 events {{ worker_connections 1024; }}
 http {{
-    log_format counted '$status $request_method $request_uri';
+    # A head that is taken gets as far as its location, whatever becomes of its body.
+    map $taken $counted {{ 1 200; default 400; }}
+    log_format counted '$counted $request_method $request_uri'; uninitialized_variable_warn off;
     access_log {home}/counted counted;
     client_body_temp_path {home}/body; proxy_temp_path {home}/proxy; fastcgi_temp_path {home}/fastcgi;
     uwsgi_temp_path {home}/uwsgi; scgi_temp_path {home}/scgi;
     large_client_header_buffers 16 64k; keepalive_timeout 600s; keepalive_requests 1000000;
-    server {{ listen 127.0.0.1:{port}; merge_slashes off; location / {{ return 200 "$request_method $request_uri"; }} }}
+    # Behind itself, so that it reads a body before it answers: an early answer ends the client's connection.
+    server {{
+        listen 127.0.0.1:{port}; merge_slashes off;
+        location / {{ set $taken 1; proxy_pass http://127.0.0.1:{behind}; proxy_set_header X-Target $request_uri; }}
+    }}
+    server {{
+        listen 127.0.0.1:{behind}; merge_slashes off; access_log off;
+        location / {{ return 200 "$request_method $http_x_target"; }}
+    }}
 }}
 """
 
@@ -83,7 +93,7 @@ class Nginx(Process):
     def command(self):
         config = os.path.join(self.home, "nginx.conf")
         with open(config, "w") as out:
-            out.write(NGINX.format(home=self.home, port=self.port))
+            out.write(NGINX.format(home=self.home, port=self.port, behind=free_port()))
         return [tool("nginx"), "-p", self.home, "-c", config], {}
 
 
