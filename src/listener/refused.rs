@@ -3,11 +3,11 @@
 //! The engine answers what it cannot read by itself: without a problem, a trace id or an access line. So a refused head is
 //! handed on as a stand-in that keeps what was readable of it, and the exchange that it becomes finds the refusal here.
 
-use vestibule_plugin::is_authority;
 use crate::edge::threats::Threat;
 use http::{HeaderValue, Method};
 use std::time::Duration;
 use vestibule_http1::{FaultKind, RequestFault};
+use vestibule_plugin::is_authority;
 
 /// Longest method and target that are told on.
 const MAX_METHOD: usize = 32;
