@@ -263,7 +263,7 @@ async fn an_endless_answer_of_the_store_takes_no_memory() {
         (b"-ERR ", b"x"),
         (b":", b"1"),
         (b"*1000000000\r\n", b"$1\r\nx\r\n"),
-        (b"*260000\r\n", b":1\r\n"),
+        (b"*65000\r\n", b":1\r\n"),
         (b"", b"*1\r\n"),
         (b"", b">2\r\n+message\r\n+x\r\n"),
     ];
