@@ -55,10 +55,10 @@ pub(super) struct ServerFile {
     header_timeout: Span,
     /// How long a kept-alive connection may be idle.
     idle_timeout: Span,
-    /// Connections at once; one more is closed.
+    /// Connections at once; one more is closed. At most half of the file descriptors that the system grants.
     #[schemars(range(min = 1, max = MOST_CONNECTIONS))]
     max_connections: u64,
-    /// Connections at once from one socket address, trusted proxies exempt; 0: no limit.
+    /// Connections at once from one client, an IPv6 one by `ipv6_prefix`, trusted proxies exempt; 0: no limit.
     max_connections_per_client: u64,
     /// Requests served at once; one more: 503. 0: no limit.
     max_requests: u64,

@@ -141,9 +141,10 @@ fn find_route(pipeline: &Pipeline, request: &mut Request) -> Result<RouteId, Box
         let detail = format!("the path can be read as `{ways}`{culprit}, which are different routes");
         let mut met = ambiguous.routes.map(|route| pipeline.route_name(route)).to_vec();
         met.dedup();
-        let mut refusal = bad_target(detail);
-        refusal.problem.reason = Some(met.join(", ").into());
-        refusal
+        let met = met.join(", ");
+        let problem = bad_request("bad-target", "Bad target", detail);
+        let problem = problem.caused_by(format_args!("its readings meet the routes {met}")).reason(met);
+        refuse(Some(Threat::BadTarget), problem)
     })?;
     let normal = (readings.normal != readings.sent).then(|| readings.normal.clone().into_owned());
     request.normal_path = normal;

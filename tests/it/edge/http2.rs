@@ -466,7 +466,7 @@ async fn an_authority_or_a_target_that_is_none_is_refused() {
         (head("GET", "*", "https", Some("a"), None), "400", "bad-target", "bad_target"),
         (head("GET", "/", "ftp", Some("a"), None), "400", "bad-target", "bad_target"),
         (head("GET", "x", "https", Some("a"), None), "400", "bad-target", "bad_target"),
-        (head("CONNECT", "/", "https", Some("a"), None), "other", "method-not-allowed", "method"),
+        (vec![(":method", "CONNECT"), (":authority", "a:80")], "other", "method-not-allowed", "method"),
     ] {
         let (got, problem, counted) = refusal(&proxy, &certs, &fields).await;
         assert_eq!((got.as_str(), problem.as_str(), counted), (status, slug, super::once(kind)), "{fields:?}");

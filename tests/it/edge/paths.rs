@@ -30,6 +30,9 @@ async fn an_ambiguous_path_is_refused_where_it_meets_an_entry() {
     assert!(detail.contains("`//admin` or `/admin`"), "each once: {detail}");
     assert!(detail.contains("because of `//` at byte 1"), "{detail}");
 
+    let met = |line: &serde_json::Value| line["cause"] == "its readings meet the routes static, admin";
+    proxy.wait_log("the routes", met).await;
+
     // One trailing slash is the same path, and goes on as it was sent.
     assert_eq!(ask(&proxy, "/admin/").await.0, 200);
     assert_eq!(origin.last().target, "/admin/");
