@@ -153,9 +153,9 @@ fn respond_hooks_to(exchange: &mut Exchange, head: &mut ResponseHeader) -> Resul
     respond_hooks(exchange, &mut ResponseHead { status: &mut status, fields: &mut fields })
 }
 
-/// Says that no further request will be served on this connection: the drain has begun, or the next request came early.
+/// Says that no further request will be served on this connection, once the drain has begun.
 pub fn close_when_done(session: &mut Session, exchange: &Exchange) {
-    if exchange.host.is_draining.load(Ordering::Acquire) || exchange.connection.is_pipelined() {
+    if exchange.host.is_draining.load(Ordering::Acquire) {
         session.set_keepalive(None);
     }
 }

@@ -15,6 +15,7 @@ pub mod failure;
 mod held;
 mod judge;
 mod provenance;
+pub mod refused_head;
 mod request;
 pub mod resend;
 mod response;

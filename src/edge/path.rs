@@ -43,22 +43,6 @@ pub fn read(path: &str) -> Result<Readings<'_>, Unreadable> {
     Ok(Readings { sent: path, normal: Cow::Owned(normal), decoded: Cow::Owned(decoded) })
 }
 
-/// The target with its bytes from 0x80 percent-encoded, as every reading and the upstream take them (RFC 3986 section
-/// 2.1); `None` where there are none.
-pub fn encoded(target: &[u8]) -> Option<Vec<u8>> {
-    if target.is_ascii() {
-        return None;
-    }
-    let mut encoded = Vec::with_capacity(target.len() + 32);
-    for &byte in target {
-        match byte {
-            0x80.. => encoded.extend_from_slice(format!("%{byte:02X}").as_bytes()),
-            _ => encoded.push(byte),
-        }
-    }
-    Some(encoded)
-}
-
 /// The first thing in a path that others read as something else, and where it stands, counted in bytes from 1.
 pub fn oddity(path: &str) -> Option<String> {
     let bytes = path.as_bytes();
@@ -246,12 +230,6 @@ mod tests {
         ] {
             assert_eq!(readings(path), (normal.into(), decoded.into()), "{path}");
         }
-    }
-
-    #[test]
-    fn bytes_that_are_not_ascii_count_as_their_escapes() {
-        assert_eq!(encoded(b"/a?b"), None);
-        assert_eq!(encoded(b"/caf\xc3\xa9?\xff").as_deref(), Some(&b"/caf%C3%A9?%FF"[..]));
     }
 
     /// An answer names what made a path ambiguous.

@@ -72,6 +72,13 @@ fn of_client(error: &Error, exchange: &Exchange) -> (Ended, Option<Problem>) {
         ));
         return (Ended::Timeout, Some(problem));
     }
+    if exchange.connection.had_bad_body() {
+        exchange.blocked(Threat::Framing);
+        let problem = Problem::new("bad-request", StatusCode::BAD_REQUEST, "Bad request")
+            .detail("the request body is malformed or was cut off");
+        // A client that half-closed may still read; one that left will not.
+        return (Ended::ClientGone, Some(problem));
+    }
     match error.etype {
         ErrorType::InvalidHTTPHeader | ErrorType::H1Error => {
             exchange.blocked(Threat::Framing);

@@ -4,10 +4,11 @@ use super::failure;
 use super::held;
 use super::judge::{judge, settled_target};
 use super::provenance::{self, locate};
+use super::refused_head;
 use super::wire::{self, RequestFields};
 use crate::answer::answer;
 use crate::edge::threats::Threat;
-use crate::edge::{path, rules};
+use crate::edge::{path, rules, target};
 use crate::exchange::{Exchange, Request};
 use crate::listener::connection::Expecting;
 use crate::pipeline::Pipeline;
@@ -20,7 +21,7 @@ use std::borrow::Cow;
 use std::sync::LazyLock;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-use vestibule_plugin::{AnsweredBy, Facts, Flow, Hold, Problem, Response, RouteId, Soon, list, media};
+use vestibule_plugin::{AnsweredBy, Ended, Facts, Flow, Hold, Problem, Response, RouteId, Soon, list, media};
 
 /// Reads the head, applies the edge rules, finds the client and the route, and attaches the plugins.
 pub fn enter(session: &mut Session, exchange: &mut Exchange) {
@@ -41,7 +42,13 @@ pub fn enter(session: &mut Session, exchange: &mut Exchange) {
     settle_target(head, exchange.connection.tls);
     wire::join_cookies(head);
     let mut request = read(head, exchange.connection.tls, empty);
-    let judged = judge(&exchange.pipeline, &mut request, head, exchange.connection.tls);
+    let refused = exchange.connection.take_refused_head();
+    let tls = exchange.connection.tls;
+    let judged = match refused {
+        // What was refused below the parser is a stand-in here.
+        Some(refused) => refused_head::refusal(refused, &exchange.pipeline, &mut request, head, tls),
+        None => judge(&exchange.pipeline, &mut request, head, tls),
+    };
     let (route, refusal) = match judged {
         Ok(route) => (route, None),
         Err(refusal) => {
@@ -64,13 +71,11 @@ pub fn enter(session: &mut Session, exchange: &mut Exchange) {
     exchange.story.facts = Facts::new(route, located.client, *exchange.story.facts.trace());
     settle_upgrade(&exchange.pipeline, route, &mut request, head);
     exchange.connection.expect(match request.body_length {
-        _ if request.upgrade || request.is_grpc => Expecting::Anything,
+        _ if request.upgrade => Expecting::Tunnel,
+        _ if request.is_grpc => Expecting::SlowBody,
         Some(0) => Expecting::Nothing,
         _ => Expecting::Body,
     });
-    if request.body_length == Some(0) && !request.upgrade && exchange.connection.has_bytes_behind_head() {
-        exchange.connection.mark_pipelined();
-    }
     exchange.request = std::sync::Arc::new(request);
     let pipeline = std::sync::Arc::clone(&exchange.pipeline);
     pipeline.attach(&exchange.request, head, &mut exchange.story);
@@ -81,7 +86,7 @@ pub fn enter(session: &mut Session, exchange: &mut Exchange) {
 /// percent-encodes bytes that are not ASCII, which HTTP/2 and the engine's text cannot carry. A target for which that
 /// cannot be done is left for the edge to refuse.
 pub(super) fn settle_target(head: &mut RequestHeader, tls: bool) {
-    if let Some(encoded) = path::encoded(head.raw_path()) {
+    if let Some(encoded) = target::encoded(head.raw_path()) {
         let _ = head.set_raw_path(&encoded);
     }
     if head.version == Version::HTTP_2 || head.raw_path().starts_with(b"/") {
@@ -118,6 +123,7 @@ pub(super) fn read(head: &RequestHeader, tls: bool, empty: bool) -> Request {
         upgrade: false,
         expects_continue: headers.contains_key(header::EXPECT),
         user_agent: headers.get(header::USER_AGENT).cloned(),
+        unread: None,
         provenance: None,
     }
 }
@@ -149,6 +155,7 @@ pub async fn admit(session: &mut Session, exchange: &mut Exchange) -> Result<()>
     }
     if let Some(refusal) = exchange.refusal.take() {
         session.set_keepalive(None);
+        exchange.story.ended = Some(Ended::Refused);
         answer(session, exchange, AnsweredBy::Edge, refusal.problem.into()).await?;
         return Ok(());
     }
