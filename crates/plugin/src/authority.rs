@@ -100,6 +100,12 @@ fn folded(name: &[u8]) -> Result<Cow<'_, str>, BadAuthority> {
     if name.len() > MAX_NAME || !name.iter().all(is_allowed) {
         return Err(BadAuthority::BadHost);
     }
+    // An empty label has no name (RFC 1034 section 3.1), and servers differ on whether they take one. A dot at the end
+    // is the root's.
+    let labels = name.strip_suffix(b".").unwrap_or(name);
+    if labels.split(|byte| *byte == b'.').any(<[u8]>::is_empty) {
+        return Err(BadAuthority::BadHost);
+    }
 
     let text = std::str::from_utf8(name).map_err(|_| BadAuthority::BadHost)?;
     Ok(if text.bytes().any(|byte| byte.is_ascii_uppercase()) { text.to_ascii_lowercase().into() } else { text.into() })
@@ -155,6 +161,10 @@ mod tests {
             ("a@b", BadAuthority::BadHost),
             ("a b", BadAuthority::BadHost),
             ("a,b", BadAuthority::BadHost),
+            ("a..b", BadAuthority::BadHost),
+            (".a", BadAuthority::BadHost),
+            (".", BadAuthority::BadHost),
+            ("a..:80", BadAuthority::BadHost),
             ("a/b", BadAuthority::BadHost),
             ("a\\b", BadAuthority::BadHost),
             ("[::1", BadAuthority::BadHost),
