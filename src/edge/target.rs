@@ -50,8 +50,8 @@ pub enum BadTarget {
     Asterisk,
 }
 
-/// Checks the Host fields of a head of HTTP/1 and brings its target into origin-form; borrowed where it stays as it is.
-/// `tls` is that of the connection.
+/// Checks the Host fields of a head of HTTP/1 and brings its target into origin-form, bytes from 0x80 percent-encoded, since
+/// the engine refuses those that are not UTF-8; borrowed where it stays as it is. `tls` is that of the connection.
 ///
 /// # Errors
 ///
@@ -75,7 +75,7 @@ pub fn settle<'t, 'h>(
     };
 
     match target {
-        [b'/', ..] => return Ok(Cow::Borrowed(target)),
+        [b'/', ..] => return Ok(encoded(target).map_or(Cow::Borrowed(target), Cow::Owned)),
         b"*" if method == Method::OPTIONS.as_str().as_bytes() => return Ok(Cow::Borrowed(target)),
         b"*" => return Err(BadTarget::Asterisk),
         _ => {}
@@ -83,19 +83,19 @@ pub fn settle<'t, 'h>(
 
     let (scheme, rest) = split_scheme(target).ok_or(BadTarget::Form)?;
     let end = rest.iter().position(|byte| matches!(byte, b'/' | b'?' | b'#')).unwrap_or(rest.len());
-    let (authority, path) = rest.split_at(end);
+    let (authority, local) = rest.split_at(end);
     let named = Authority::parse(authority, scheme).map_err(|_| BadTarget::OtherAuthority)?;
     // A Host without a port has that of the target's scheme, as the target itself has.
     if host.is_some_and(|host| Authority::parse(host, scheme).as_ref() != Ok(&named)) {
         return Err(BadTarget::OtherAuthority);
     }
 
-    Ok(match path {
-        [b'/', ..] => Cow::Borrowed(path),
+    Ok(match local {
+        [b'/', ..] => encoded(local).map_or(Cow::Borrowed(local), Cow::Owned),
         // OPTIONS for the server as a whole has no path (RFC 9112 section 3.2.4).
         [] if method == Method::OPTIONS.as_str().as_bytes() => Cow::Borrowed(b"*"),
         // An empty path is `/` (RFC 9110 section 4.2.3).
-        path => Cow::Owned([b"/", path].concat()),
+        local => Cow::Owned([b"/", encoded(local).as_deref().unwrap_or(local)].concat()),
     })
 }
 
@@ -167,6 +167,9 @@ mod tests {
             ("https://a.test/", "a.test:443", "/"),
             ("http://[::1]/x", "[0:0:0:0:0:0:0:1]:80", "/x"),
             ("/http://b/", "a.test", "/http://b/"),
+            ("/é?ü", "a.test", "/%C3%A9?%C3%BC"),
+            ("http://a.test/é", "a.test", "/%C3%A9"),
+            ("http://a.test?é", "a.test", "/?%C3%A9"),
         ] {
             assert_eq!(settled("GET", target, &[host]).as_deref(), Ok(expected), "{target} {host}");
         }

@@ -1,7 +1,7 @@
 //! What the engine gets to read: a head that it cannot read differently. Pure.
 
 use super::refused::Why;
-use crate::edge::target::{BadTarget, MAX_TARGET, encoded, settle};
+use crate::edge::target::{BadTarget, MAX_TARGET, settle};
 use tokio::io::ReadBuf;
 use vestibule_http1::{Framing, HeadFault, Known, Limits, Parsed, Progress, read_request};
 
@@ -65,8 +65,7 @@ pub fn judge(bytes: &[u8], progress: &mut Progress, limits: &Limits, tls: bool) 
         BadTarget::Asterisk => Why::BadTarget("`*` is a target for OPTIONS only"),
     })?;
 
-    let encoded = encoded(&target);
-    let carried = encoded.as_deref().unwrap_or(&target);
+    let carried = &*target;
     // The engine's types hold no longer ones.
     if carried.len() > MAX_TARGET || head.fields().iter(bytes).any(|(name, _)| name.len() > MAX_NAME) {
         return Err(Why::Fault(HeadFault::TooManyBytes.into()));

@@ -37,7 +37,8 @@ impl Upload {
         if let Some(pace) = &mut *self.pace.lock() {
             pace.came(bytes, now);
         }
-        self.due(now, bytes_per_second).is_none_or(|due| now <= due)
+        // A body that has used up what it earned is due now, and not a moment ago.
+        self.due(now, bytes_per_second).is_none_or(|due| now < due)
     }
 
     fn due(&self, now: Instant, bytes_per_second: u64) -> Option<Instant> {

@@ -101,8 +101,12 @@ fn check_method(pipeline: &Pipeline, request: &Request) -> Result<(), Box<Refusa
 }
 
 fn check_expectation(request: &Request, head: &RequestHeader) -> Result<(), Box<Refusal>> {
-    let is_known = |expected: &[u8]| expected.eq_ignore_ascii_case(b"100-continue");
-    if !request.expects_continue || list::members(&head.headers, &header::EXPECT).all(is_known) {
+    // An empty line is no expectation that can be met either: some servers refuse it, others do not look.
+    let is_known = |line: &HeaderValue| {
+        let mut members = list::members_of_line(line.as_bytes()).peekable();
+        members.peek().is_some() && members.all(|expected| expected.eq_ignore_ascii_case(b"100-continue"))
+    };
+    if !request.expects_continue || head.headers.get_all(header::EXPECT).iter().all(is_known) {
         return Ok(());
     }
     let problem = Problem::new("expectation-failed", StatusCode::EXPECTATION_FAILED, "Expectation failed")

@@ -458,19 +458,27 @@ async fn an_authority_or_a_target_that_is_none_is_refused() {
         fields.extend(host.map(|host| ("host", host)));
         fields
     };
+    let mut differ = Vec::new();
     for (fields, status, slug, kind) in [
+        // The engine answers those two itself.
         (head("GET", "/", "https", Some("a.test"), Some("b.test")), "400", "", "bad_host"),
         (head("GET", "/", "https", None, None), "400", "", "bad_host"),
         (head("GET", "/", "https", None, Some("a,b")), "400", "bad-host", "bad_host"),
-        (head("GET", "/", "https", Some("a:b:c"), None), "400", "bad-host", "bad_host"),
+        (head("GET", "/", "https", Some("a,b"), None), "400", "bad-host", "bad_host"),
+        // What the protocol cannot even write down ends the stream.
+        (head("GET", "/", "https", Some("a:b:c"), None), "reset", "", ""),
         (head("GET", "*", "https", Some("a"), None), "400", "bad-target", "bad_target"),
         (head("GET", "/", "ftp", Some("a"), None), "400", "bad-target", "bad_target"),
-        (head("GET", "x", "https", Some("a"), None), "400", "bad-target", "bad_target"),
+        (head("GET", "x", "https", Some("a"), None), "reset", "", ""),
         (vec![(":method", "CONNECT"), (":authority", "a:80")], "other", "method-not-allowed", "method"),
     ] {
-        let (got, problem, counted) = refusal(&proxy, &certs, &fields).await;
-        assert_eq!((got.as_str(), problem.as_str(), counted), (status, slug, super::once(kind)), "{fields:?}");
+        let got = refusal(&proxy, &certs, &fields).await;
+        let expected = (status.to_owned(), slug.to_owned(), super::once(kind));
+        if got != expected {
+            differ.push((fields, got, expected));
+        }
     }
+    assert!(differ.is_empty(), "{differ:#?}");
     assert_eq!(origin.hits(), 0);
     assert_eq!(
         end_of(&proxy, &certs, &head("GET", "/", "https", Some("A.test:443"), None), None).await,

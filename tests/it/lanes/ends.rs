@@ -80,7 +80,8 @@ async fn read(stream: &mut TcpStream, input: &mut Vec<u8>) -> Result<Option<(Str
         let step = reader.step(input).map_err(|fault| fault.to_string())?;
         body.extend_from_slice(&input[step.data]);
         input.drain(..step.consumed);
-        if !reader.is_finished() && stream.read_buf(input).await.unwrap_or(0) == 0 {
+        let is_stuck = step.consumed == 0 && !reader.is_finished();
+        if is_stuck && stream.read_buf(input).await.unwrap_or(0) == 0 {
             return Err("a body that broke off".to_owned());
         }
     }
