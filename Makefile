@@ -1,8 +1,10 @@
 # Each target is a line or two; what they need and is missing is installed first.
-.PHONY: demo test torture lint bench coverage docs deny
+.PHONY: demo test torture fuzz garden lint bench coverage docs deny
 
 build_tools = cmake cc:build-essential
-test_tools = curl git nginx:nginx-light redis-server faketime chromium
+test_tools = curl git nginx:nginx-light python3 redis-server faketime chromium
+cargo_fuzz = 0.13.2
+gunicorn = 23.0.0
 
 demo: ## the reference application with the proxy in front, and things to try
 	@tools/need $(build_tools) curl
@@ -17,6 +19,22 @@ torture: ## everything is killed: ten minutes of repeated writes, and 300 deaths
 	@tools/need $(build_tools) redis-server
 	cargo test --locked --features fail-points --test it torture::long -- --ignored --exact --nocapture
 	CRASHES=$${CRASHES:-300} cargo test --locked --features fail-points --test it audit::crashes::long -- --ignored --exact --nocapture
+
+fuzz: ## every target of tests/fuzz for FUZZ_SECONDS (60); FUZZ_TARGETS= names some of them
+	@tools/need $(build_tools) c++:g++
+	@cargo fuzz --version 2>/dev/null | grep -q " $(cargo_fuzz)$$" || cargo install --locked --force cargo-fuzz@$(cargo_fuzz)
+	tests/fuzz/run $(FUZZ_TARGETS)
+
+garden: target/garden/venv/bin/gunicorn ## generated attacks through the proxy, to nginx, Node, gunicorn and a strict recorder
+	@tools/need $(build_tools) nginx:nginx-light node:nodejs
+	cargo build --locked --bin vestibule
+	tests/garden/run
+
+target/garden/venv/bin/gunicorn:
+	@tools/need python3
+	@python3 -c "import ensurepip" 2>/dev/null || tools/need ensurepip:python3-venv
+	python3 -m venv target/garden/venv
+	target/garden/venv/bin/pip install --quiet gunicorn==$(gunicorn)
 
 lint:
 	@tools/need $(build_tools)

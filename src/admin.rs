@@ -7,6 +7,7 @@ use crate::config::settings::SecretText;
 use crate::host::Host;
 use crate::listener::CURRENT;
 use crate::listener::connection::Expecting;
+use crate::proxy::refused_head;
 use crate::reload::Reloader;
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -113,10 +114,19 @@ impl HttpServerApp for Admin {
                 return None;
             }
         }
-        CURRENT.with(|(connection, _)| {
+        let (refused, peer) = CURRENT.with(|(connection, _)| {
             connection.take_head();
             connection.expect(if session.is_body_empty() { Expecting::Nothing } else { Expecting::Body });
+            (connection.take_refused_head(), connection.peer)
         });
+        if let Some(refused) = refused {
+            self.host.refuse_head(refused.why.threat(), peer);
+            session.set_keepalive(None);
+            let problem = refused_head::problem(refused.why);
+            let _ = write(&mut session, Page::refusal(problem.status, &problem.detail), false).await;
+            session.shutdown().await;
+            return None;
+        }
         session.set_read_timeout(None);
         let page = self.respond(&mut session).await;
         let bodiless = session.req_header().method == Method::HEAD;

@@ -5,6 +5,7 @@ mod form;
 use crate::exchange::Exchange;
 use crate::proxy::failure;
 use crate::proxy::wire::ResponseFields;
+use bytes::Bytes;
 use form::Form;
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -12,9 +13,9 @@ use http::header::{self, HeaderValue};
 use http::{Method, StatusCode, Version};
 use pingora::Result;
 use pingora::http::ResponseHeader;
-use pingora::protocols::http::ServerSession;
-use pingora::proxy::Session;
+use pingora::protocols::http::ServerSession as Session;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use vestibule_plugin::{AnsweredBy, Ended, FullResponse, Problem, Response, ResponseHead};
 
@@ -22,6 +23,8 @@ use vestibule_plugin::{AnsweredBy, Ended, FullResponse, Problem, Response, Respo
 const DRAIN_BYTES: u64 = 64 * 1024;
 /// Bytes of an upload over HTTP/2 that are read when its answer is out; with its windows full a client reads answers.
 const UPLOAD_BYTES: usize = 1024 * 1024;
+/// Bytes of a body written at once.
+const PIECE: usize = 64 * 1024;
 /// The longest such a drain takes.
 const DRAIN_TIME: Duration = Duration::from_secs(5);
 
@@ -100,18 +103,31 @@ async fn write(session: &mut Session, exchange: &mut Exchange, by: AnsweredBy, m
     close_when_done(session, exchange);
     if exchange.request.version == Version::HTTP_2 && !send_body {
         // One HEADERS frame with END_STREAM: what a gRPC client calls trailers-only.
-        if let ServerSession::H2(h2) = session.as_downstream_mut() {
+        if let Session::H2(h2) = session {
             return h2.write_response_header(Box::new(head), true);
         }
     }
-    session.write_response_header(Box::new(head), !send_body).await?;
+    session.write_response_header(Box::new(head)).await?;
     if send_body {
-        exchange.response_bytes += full.body.len() as u64;
-        session.write_response_body(Some(full.body), true).await?;
+        write_body(session, exchange, full.body).await?;
     } else {
-        session.as_downstream_mut().finish_body().await?;
+        session.finish_body().await?;
     }
     Ok(())
+}
+
+/// Writes a body that is here, piece by piece: the deadline is for one write, and a client that takes a large body slowly
+/// still takes it. A piece counts once it is written.
+pub async fn write_body(session: &mut Session, exchange: &mut Exchange, mut body: Bytes) -> Result<()> {
+    loop {
+        let piece = body.split_to(body.len().min(PIECE));
+        let (length, ends) = (piece.len() as u64, body.is_empty());
+        session.write_response_body(piece, ends).await?;
+        exchange.response_bytes += length;
+        if ends {
+            return Ok(());
+        }
+    }
 }
 
 /// A hook panicked; it is not asked again in this exchange.
@@ -137,10 +153,10 @@ fn respond_hooks_to(exchange: &mut Exchange, head: &mut ResponseHeader) -> Resul
     respond_hooks(exchange, &mut ResponseHead { status: &mut status, fields: &mut fields })
 }
 
-/// Says that no further request will be served on this connection: the drain has begun, or the next request came early.
+/// Says that no further request will be served on this connection, once the drain has begun.
 pub fn close_when_done(session: &mut Session, exchange: &Exchange) {
-    if session.is_process_shutting_down() || exchange.connection.is_pipelined() {
-        session.as_downstream_mut().set_keepalive(None);
+    if exchange.host.is_draining.load(Ordering::Acquire) {
+        session.set_keepalive(None);
     }
 }
 
@@ -153,33 +169,32 @@ async fn plan_unread_body(session: &mut Session, exchange: &mut Exchange) {
     {
         return;
     }
-    let downstream = session.as_downstream_mut();
     let small = match exchange.request.body_length {
         Some(length) => length <= DRAIN_BYTES,
         None => {
             let mut thrown = 0;
             while thrown <= DRAIN_BYTES
-                && let Some(Ok(Some(chunk))) = tokio::task::unconstrained(downstream.read_request_body()).now_or_never()
+                && let Some(Ok(Some(chunk))) = tokio::task::unconstrained(session.read_request_body()).now_or_never()
             {
                 thrown += chunk.len() as u64;
             }
             exchange.request_bytes += thrown;
-            downstream.is_body_done()
+            session.is_body_done()
         }
     };
     if small {
-        downstream.set_close_on_response_before_downstream_finish(false);
-        downstream.set_total_drain_timeout(Some(DRAIN_TIME));
+        session.set_close_on_response_before_downstream_finish(false);
+        session.set_total_drain_timeout(Some(DRAIN_TIME));
     }
 }
 
 /// Lets a client that has its answer finish a short upload, or notice: when a reset comes right behind the answer, the
 /// client may never see it. Of HTTP/2 clients, curl 7.88 drops it.
 pub async fn let_upload_end(session: &mut Session, failed: bool) {
-    let h2 = match session.as_downstream_mut() {
-        ServerSession::H2(h2) if !h2.is_body_done() && h2.response_written().is_some() => h2,
+    let h2 = match session {
+        Session::H2(h2) if !h2.is_body_done() && h2.response_written().is_some() => h2,
         // What did not fail the engine ends in the same way.
-        ServerSession::H1(h1) if failed && h1.response_written().is_some() => return h1.shutdown().await,
+        Session::H1(h1) if failed && h1.response_written().is_some() => return h1.shutdown().await,
         _ => return,
     };
     let read = async {

@@ -1,28 +1,67 @@
-//! Upstream connections of the held lane, of tunnels and of health probes.
+//! Connections to upstreams: of exchanges, of tunnels and of health probes.
 
+mod http1;
+mod http2;
 mod idle;
+mod message;
+mod patience;
+mod upload;
+
+pub use http1::{BROKEN_HEAD, Reason};
+pub use message::{RequestBody, RequestHead, Switch};
+pub use upload::{Replay, Upload, UploadReader, UploadSender, upload};
 
 use crate::serve::worker;
-use futures::FutureExt;
+use bytes::Bytes;
+use http::header::HeaderMap;
+use http::response;
+use http1::Http1;
+use http2::Http2;
 use idle::Idle;
-use pingora::Result;
+use patience::Timeouts;
 use pingora::connectors::http::Connector;
 use pingora::connectors::{ConnectorOptions, TransportConnector};
-use pingora::protocols::ALPN;
 use pingora::protocols::http::client::HttpSession;
-use pingora::protocols::http::v1::client::HttpSession as Http1;
+use pingora::protocols::{ALPN, Shutdown, Stream};
 use pingora::upstreams::peer::{HttpPeer, Peer};
+use pingora::{Error, ErrorType, Result};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How often idle connections are looked at.
 const SWEEP: Duration = Duration::from_secs(1);
+/// How long the farewell of a TLS connection may take.
+const FAREWELL: Duration = Duration::from_secs(1);
 
-/// Connections to peers that speak HTTP/1.1 alone are kept here, by the worker that made them: taking one up again wakes
-/// nobody and asks the kernel nothing. The rest are the engine's to keep, since HTTP/2 connections are shared.
+/// Connections that speak HTTP/1.1 are kept here, by the worker that made them: taking one up again wakes nobody and asks
+/// the kernel nothing. HTTP/2 connections are the engine's to keep, since exchanges share them.
 pub struct Connections {
     plain: TransportConnector,
     idle: Idle,
     negotiated: Connector,
+}
+
+/// A connection with one exchange on it.
+pub struct UpstreamConnection {
+    protocol: Protocol,
+    peer: Arc<HttpPeer>,
+}
+
+/// Boxed: it is moved from hand to hand on its way.
+enum Protocol {
+    /// HTTP/1.1, alone.
+    Http1(Box<Http1>),
+    /// A stream of HTTP/2.
+    Http2(Box<Http2>),
+}
+
+/// Whether others have used a connection before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Age {
+    /// It is new.
+    Fresh,
+    /// It was idle, or is shared: the upstream may be about to close it.
+    Used,
 }
 
 impl Connections {
@@ -37,37 +76,64 @@ impl Connections {
         }
     }
 
-    fn is_plain(peer: &HttpPeer) -> bool {
-        !peer.is_tls() && peer.options.alpn == ALPN::H1
+    /// A connection to `peer`. Making one is boxed: it is rare, and large.
+    ///
+    /// # Errors
+    ///
+    /// As the engine's connectors name them; nothing of a request was sent.
+    pub async fn connect(&self, peer: Arc<HttpPeer>) -> Result<(UpstreamConnection, Age)> {
+        let (protocol, age) = self.protocol(&peer).await?;
+        Ok((UpstreamConnection { protocol, peer }, age))
     }
 
-    /// A connection to `peer`; whether others have used it. Making one is boxed: it is rare, and large.
-    pub async fn connect(&self, peer: &HttpPeer) -> Result<(HttpSession, bool)> {
-        if !Self::is_plain(peer) {
-            return Box::pin(self.negotiated.get_http_session(peer)).await;
+    async fn protocol(&self, peer: &HttpPeer) -> Result<(Protocol, Age)> {
+        let timeouts = Timeouts { read: peer.options.read_timeout, write: peer.options.write_timeout };
+        let http1 = |stream| Protocol::Http1(Box::new(Http1::new(stream, timeouts)));
+
+        // A peer that may speak HTTP/2 and does not has its connections here as well.
+        if let Some(stream) = self.idle.take(worker::number(), peer.reuse_hash()) {
+            return Ok((http1(stream), Age::Used));
         }
-        let (stream, reused) = match self.idle.take(worker::number(), peer.reuse_hash()) {
-            Some(stream) => (stream, true),
-            None => (Box::pin(self.plain.new_stream(peer)).await?, false),
-        };
-        Ok((HttpSession::H1(Http1::new_with_options(stream, peer)), reused))
+        if !peer.is_tls() && peer.options.alpn == ALPN::H1 {
+            let stream = Box::pin(self.plain.new_stream(peer)).await.map_err(Error::into_up)?;
+            return Ok((http1(stream), Age::Fresh));
+        }
+        let (session, reused) = Box::pin(self.negotiated.get_http_session(peer)).await.map_err(Error::into_up)?;
+        let age = if reused { Age::Used } else { Age::Fresh };
+        match session {
+            HttpSession::H1(session) => Ok((http1(session.into_inner()), age)),
+            HttpSession::H2(session) => Ok((Protocol::Http2(Box::new(Http2::new(session, timeouts))), age)),
+            HttpSession::Custom(()) => {
+                Err(Error::explain(ErrorType::InternalError, "no other protocol is asked for").into_in())
+            }
+        }
     }
 
     /// Gives a connection back; one that cannot be used again is closed.
-    pub async fn release(&self, session: HttpSession, peer: &HttpPeer) {
-        match session {
-            HttpSession::H1(mut session) if Self::is_plain(peer) => {
-                session.respect_keepalive();
-                // What can be used again is there at once. What cannot has a farewell to say, and without TLS that is
-                // said by closing. One that was asked for fresh has a key that nobody else will look for.
-                if peer.idle_timeout().is_none()
-                    && let Some(Some(stream)) = session.reuse().now_or_never()
-                {
-                    self.idle.keep(worker::number(), peer.reuse_hash(), stream);
+    pub async fn release(&self, connection: UpstreamConnection) {
+        let UpstreamConnection { protocol, peer } = connection;
+        match protocol {
+            Protocol::Http1(http1) => {
+                // One that was asked for fresh has a key that nobody else will look for.
+                let may_serve_others = peer.idle_timeout().is_none();
+                match http1.into_idle() {
+                    Some(stream) if may_serve_others => {
+                        self.idle.keep(worker::number(), peer.reuse_hash(), stream);
+                    }
+                    Some(mut stream) if peer.is_tls() => {
+                        let farewell = Box::pin(Shutdown::shutdown(stream.as_mut()));
+                        // Who does not take it loses nothing.
+                        let _ = tokio::time::timeout(FAREWELL, farewell).await;
+                    }
+                    _ => {}
                 }
             }
-            session => {
-                Box::pin(self.negotiated.release_http_session(session, peer, peer.idle_timeout())).await;
+            Protocol::Http2(http2) => {
+                if let Some(session) = http2.into_idle() {
+                    let session = HttpSession::H2(session);
+                    let release = self.negotiated.release_http_session(session, &*peer, peer.idle_timeout());
+                    Box::pin(release).await;
+                }
             }
         }
     }
@@ -78,6 +144,101 @@ impl Connections {
         loop {
             tick.tick().await;
             self.idle.sweep();
+        }
+    }
+}
+
+impl UpstreamConnection {
+    /// Whether it speaks HTTP/2.
+    pub fn is_http2(&self) -> bool {
+        matches!(self.protocol, Protocol::Http2(_))
+    }
+
+    /// Whether it is TLS.
+    pub fn is_tls(&self) -> bool {
+        self.peer.is_tls()
+    }
+
+    /// Lines a request up; it leaves while something is read.
+    ///
+    /// # Errors
+    ///
+    /// When the head cannot be said in this protocol, or an HTTP/2 connection takes no more streams.
+    pub fn send(&mut self, head: &RequestHead, body: RequestBody) -> Result<()> {
+        match &mut self.protocol {
+            Protocol::Http1(http1) => {
+                http1.send(head, body);
+                Ok(())
+            }
+            Protocol::Http2(http2) => http2.send(head, body).map_err(Error::into_up),
+        }
+    }
+
+    /// The next head, interim or final. `seen` is shown each new piece of the request body as it leaves.
+    ///
+    /// # Errors
+    ///
+    /// When the connection broke, a deadline passed, or the head is malformed.
+    pub async fn read_head(&mut self, seen: &mut (dyn FnMut(&Bytes) + Send)) -> Result<response::Parts> {
+        match &mut self.protocol {
+            Protocol::Http1(http1) => http1.read_head(seen).await,
+            Protocol::Http2(http2) => http2.read_head(seen).await,
+        }
+    }
+
+    /// The next piece of the response body; `None` at its end.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::read_head`].
+    pub async fn read_body(&mut self, seen: &mut (dyn FnMut(&Bytes) + Send)) -> Result<Option<Bytes>> {
+        match &mut self.protocol {
+            Protocol::Http1(http1) => http1.read_body(seen).await,
+            Protocol::Http2(http2) => http2.read_body(seen).await,
+        }
+    }
+
+    /// Trailers behind a body that was read to its end.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::read_head`].
+    pub async fn read_trailers(&mut self) -> Result<Option<HeaderMap>> {
+        match &mut self.protocol {
+            Protocol::Http1(http1) => Ok(http1.trailers()),
+            Protocol::Http2(http2) => http2.read_trailers().await,
+        }
+    }
+
+    /// Whether a byte of an answer has come.
+    pub fn has_heard(&self) -> bool {
+        match &self.protocol {
+            Protocol::Http1(http1) => http1.has_heard(),
+            Protocol::Http2(http2) => http2.has_heard(),
+        }
+    }
+
+    /// Whether all of the request has left, or none of it will any more.
+    pub fn is_sent(&self) -> bool {
+        match &self.protocol {
+            Protocol::Http1(http1) => http1.is_sent(),
+            Protocol::Http2(http2) => http2.is_sent(),
+        }
+    }
+
+    /// Sends what is left of the request, once the response is complete; ends early when the upstream wants no more.
+    pub async fn send_rest(&mut self, seen: &mut (dyn FnMut(&Bytes) + Send)) {
+        match &mut self.protocol {
+            Protocol::Http1(http1) => http1.send_rest(seen).await,
+            Protocol::Http2(http2) => http2.send_rest(seen).await,
+        }
+    }
+
+    /// After a 101: what has been read behind the head, and the bare connection.
+    pub fn into_stream(self) -> Option<(Bytes, Stream)> {
+        match self.protocol {
+            Protocol::Http1(http1) => Some(http1.into_stream()),
+            Protocol::Http2(_) => None,
         }
     }
 }

@@ -38,18 +38,28 @@ pub struct Exchange {
     pub request_bytes: u64,
     /// Bytes of response body sent.
     pub response_bytes: u64,
-    /// Interim responses of the upstream passed on.
-    pub interim: usize,
     /// The response is an event stream or a tunnel: its time is the time to its head.
     pub open_ended: bool,
     /// What the edge blocked, until it is counted.
     pub threat: Option<Threat>,
     /// What the edge found wrong, until it is answered.
     pub refusal: Option<Box<Refusal>>,
-    /// The next attempt must not use a connection that others have used.
-    pub resend_fresh: bool,
     in_flight: Option<InFlight>,
     over: bool,
+}
+
+/// The client's side of an exchange, apart from its story.
+pub struct ClientSide<'a> {
+    /// The socket.
+    pub connection: &'a Connection,
+    /// The head.
+    pub request: &'a Request,
+    /// Bytes of request body read.
+    pub request_bytes: &'a mut u64,
+    /// Most bytes of it.
+    pub limit: Option<u64>,
+    /// Bytes a second that it must average.
+    pub floor: u64,
 }
 
 /// Counts an exchange until its end has been told; a drain waits for it.
@@ -83,11 +93,9 @@ impl Exchange {
             story: Story::new(facts),
             request_bytes: 0,
             response_bytes: 0,
-            interim: 0,
             open_ended: false,
             threat: None,
             refusal: None,
-            resend_fresh: false,
             over: false,
         }
     }

@@ -8,7 +8,7 @@ use crate::telemetry::Log;
 use arc_swap::ArcSwap;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::time::Instant;
 use tokio::sync::watch;
 use vestibule_plugin::meter::{Counter, Desc, Gauge, Registry};
@@ -35,12 +35,14 @@ pub struct Host {
     pub threats: Arc<Threats>,
     /// Bounds all bodies kept in memory.
     pub memory: Arc<MemoryBudget>,
-    /// Connections of the held lane.
+    /// Connections to upstreams.
     pub connector: Connections,
     /// Said once a minute: somebody inside forwards for others and is not trusted.
     pub unheard_proxy: Notice,
     /// The drain has waited long enough, and what is left is cut off.
     pub cut_off: watch::Sender<bool>,
+    /// The drain has begun: connections close after the response under way.
+    pub is_draining: AtomicBool,
     /// Exchanges under way.
     pub in_flight: AtomicUsize,
     /// Counts of the host's own.
@@ -54,6 +56,8 @@ pub struct Host {
 pub struct Counts {
     /// Connections closed at once.
     pub shed_connections: Counter,
+    /// Connections closed at once, since file descriptors are kept for others.
+    pub shed_descriptors: Counter,
     /// Requests answered 503 at once.
     pub shed_requests: Counter,
     /// Requests answered 503 because memory for bodies was used up.
@@ -75,7 +79,7 @@ impl Counts {
             help: "Connections and requests turned away because a limit was reached, by reason.",
             labels: &["reason"],
         });
-        let shed = shed.closed("reason", &["connections", "requests", "memory"]);
+        let shed = shed.closed("reason", &["connections", "descriptors", "memory", "requests"]);
         let reloads = meter.counter(Desc {
             name: "vestibule_config_reloads_total",
             help: "Reloads of the configuration, by outcome.",
@@ -85,6 +89,7 @@ impl Counts {
         let gauge = |name, help| meter.gauge(Desc { name, help, labels: &[] }).with(&[]);
         Self {
             shed_connections: shed.with(&["connections"]),
+            shed_descriptors: shed.with(&["descriptors"]),
             shed_requests: shed.with(&["requests"]),
             shed_memory: shed.with(&["memory"]),
             generation: gauge("vestibule_config_generation", "The configuration that serves, counted from 1."),
@@ -124,6 +129,7 @@ impl Host {
             connector,
             unheard_proxy: Notice::default(),
             cut_off: watch::Sender::new(false),
+            is_draining: AtomicBool::new(false),
             in_flight: AtomicUsize::new(0),
             counts,
             started: Instant::now(),

@@ -5,15 +5,18 @@
 
 pub mod connection;
 mod crowd;
+pub mod descriptors;
 mod frames;
 mod guard;
-mod head;
+mod handover;
 mod head_clock;
 mod http1;
 mod http2;
 mod live;
 mod outbox;
 mod pace;
+pub mod refused;
+mod residents;
 mod socket;
 pub mod tls;
 mod untold;
@@ -23,13 +26,14 @@ use crate::config::settings::Server;
 use crate::host::Host;
 use crate::serve::worker;
 use connection::Connection;
-use crowd::Crowd;
+use crowd::{Crowd, Full, Limits};
 use guard::{Bounds, Guard};
 use head_clock::HeadClock;
 use live::Live;
 use pingora::apps::HttpServerApp;
 use pingora::listeners::tls::Acceptor;
 use pingora::protocols::{ALPN, Ssl};
+use residents::Residents;
 use socket::Socket;
 use socket2::SockRef;
 use std::io;
@@ -72,7 +76,7 @@ pub fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
 pub enum Room {
     /// Those of `[server]`, as they stand when a connection comes.
     AsConfigured,
-    /// This many, whoever comes.
+    /// This many, whoever comes; one more takes the place of the one that has been idle longest.
     Fixed(usize),
 }
 
@@ -84,6 +88,10 @@ pub struct Listener<A> {
     room: Room,
     tls: Option<Arc<Acceptor>>,
     crowd: Arc<Crowd>,
+    /// Connections that there are file descriptors for.
+    descriptors: usize,
+    /// Where nobody is refused.
+    residents: Option<Arc<Residents>>,
     live: Live,
     /// `true` once the drain has begun.
     draining: watch::Receiver<bool>,
@@ -104,6 +112,11 @@ impl<A: HttpServerApp + Send + Sync + 'static> Listener<A> {
             room,
             tls,
             crowd: Arc::new(Crowd::default()),
+            descriptors: descriptors::for_clients(descriptors::granted()),
+            residents: match room {
+                Room::AsConfigured => None,
+                Room::Fixed(room) => Some(Residents::new(room)),
+            },
             live: Live::default(),
             draining,
         })
@@ -154,28 +167,42 @@ impl<A: HttpServerApp + Send + Sync + 'static> Listener<A> {
         let pipeline = self.host.pipeline();
         let server = &pipeline.settings.server;
         let address = peer.ip().to_canonical();
-        let (limit, per_client) = match (self.room, server.max_connections_per_client) {
-            (Room::Fixed(limit), _) => (limit, None),
-            (Room::AsConfigured, 0) => (server.max_connections, None),
-            (Room::AsConfigured, _) if pipeline.trust.holds(address) => (server.max_connections, None),
-            (Room::AsConfigured, each) => (server.max_connections, Some(each)),
+        let per_client = match server.max_connections_per_client {
+            0 => None,
+            _ if pipeline.trust.holds(address) => None,
+            each => Some(each),
         };
-        let Some(place) = self.crowd.enter(address, limit, per_client) else {
-            self.host.counts.shed_connections.inc();
-            return;
+        let limits = match self.room {
+            Room::Fixed(_) => Limits { all: usize::MAX, descriptors: usize::MAX, per_client: None },
+            Room::AsConfigured => Limits { all: server.max_connections, descriptors: self.descriptors, per_client },
         };
+        let place = match self.crowd.enter(pipeline.trust.key(address), limits) {
+            Ok(place) => place,
+            Err(Full::Connections) => return self.host.counts.shed_connections.inc(),
+            Err(Full::Descriptors) => return self.host.counts.shed_descriptors.inc(),
+        };
+
         tune(&stream);
         let bounds = bounds(server);
+        let connection = Arc::new(Connection::new(address, self.tls.is_some()));
+        connection.begin_idle(self.host.clock.now());
+        let stay = self.residents.as_ref().map(|residents| residents.take_in(Arc::clone(&connection)));
         let listener = Arc::clone(self);
         self.live.spawn(async move {
             let _place = place;
-            listener.serve(Socket(stream), address, bounds).await;
+            let served = listener.serve(Socket(stream), connection, bounds);
+            match stay {
+                None => served.await,
+                Some(stay) => tokio::select! {
+                    () = served => {}
+                    () = stay.told_to_leave() => {}
+                },
+            }
         });
     }
 
-    async fn serve(&self, socket: Socket, peer: std::net::IpAddr, bounds: Bounds) {
+    async fn serve(&self, socket: Socket, connection: Arc<Connection>, bounds: Bounds) {
         let accepted = Instant::now();
-        let connection = Arc::new(Connection::new(peer, self.tls.is_some()));
         let Some(acceptor) = &self.tls else {
             return self.serve_http1(socket, accepted, connection, bounds).await;
         };

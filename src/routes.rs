@@ -20,9 +20,36 @@ struct Entry {
     spells_trailing_slash: bool,
 }
 
+/// Why an entry serves a method; an earlier reason wins over a later one.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Service {
+    /// It names the method.
+    Named,
+    /// It names GET, of which HEAD is half (RFC 9110 section 9.3.2): a rule for one that does not hold for the other
+    /// would be walked around.
+    HeadOfGet,
+    /// It names none.
+    Any,
+}
+
+impl Service {
+    fn of(route: &Route, method: &Method) -> Option<Self> {
+        if route.methods.contains(method) {
+            Some(Self::Named)
+        } else if *method == Method::HEAD && route.methods.contains(&Method::GET) {
+            Some(Self::HeadOfGet)
+        } else {
+            route.methods.is_empty().then_some(Self::Any)
+        }
+    }
+}
+
 /// The readings of a path fall on different routes.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Ambiguous;
+pub struct Ambiguous {
+    /// Those of the path as sent, normalised and decoded.
+    pub routes: [RouteId; 3],
+}
 
 impl Routes {
     /// Builds the routers. The templates were checked when the configuration was loaded; one that a router still
@@ -33,10 +60,13 @@ impl Routes {
             .map(|method| {
                 let mut router = Router::new();
                 // Of two entries with one template the first one stays: plugins' own, then those that name the method.
-                let serves = |route: &(usize, &Route)| route.1.methods.is_empty() || route.1.methods.contains(method);
-                let mut entries: Vec<(usize, &Route)> = routes.iter().enumerate().filter(serves).collect();
-                entries.sort_by_key(|(_, route)| (route.owner.is_none(), route.methods.is_empty()));
-                for (index, route) in entries {
+                let mut entries: Vec<(usize, &Route, Service)> = routes
+                    .iter()
+                    .enumerate()
+                    .filter_map(|(index, route)| Some((index, route, Service::of(route, method)?)))
+                    .collect();
+                entries.sort_by_key(|(_, route, service)| (route.owner.is_none(), *service));
+                for (index, route, _) in entries {
                     let template = shape(&route.path, path_case);
                     let id = RouteId(u16::try_from(index + 1).map_err(|_| "more than 65,535 routes".to_owned())?);
                     let entry = Entry { id, spells_trailing_slash: template.len() > 1 && template.ends_with('/') };
@@ -59,8 +89,10 @@ impl Routes {
             return Ok(RouteId::UNMATCHED);
         };
         let found = self.lookup(router, readings.sent);
-        let agrees = |reading: &str| std::ptr::eq(reading, readings.sent) || self.lookup(router, reading) == found;
-        if agrees(&readings.normal) && agrees(&readings.decoded) { Ok(found) } else { Err(Ambiguous) }
+        let of =
+            |reading: &str| if std::ptr::eq(reading, readings.sent) { found } else { self.lookup(router, reading) };
+        let routes = [found, of(&readings.normal), of(&readings.decoded)];
+        if routes == [found; 3] { Ok(found) } else { Err(Ambiguous { routes }) }
     }
 
     fn lookup(&self, router: &Router<Entry>, path: &str) -> RouteId {
@@ -89,16 +121,23 @@ mod tests {
     use super::*;
     use crate::edge::path;
 
+    fn route(path: &str) -> Route {
+        Route {
+            name: path.to_owned(),
+            path: path.to_owned(),
+            methods: Vec::new(),
+            upgrade: false,
+            upstream: None,
+            owner: None,
+        }
+    }
+
     fn routes(entries: &[(&str, &[&str])], path_case: PathCase) -> Routes {
         let entries: Vec<Route> = entries
             .iter()
             .map(|(path, methods)| Route {
-                name: (*path).to_owned(),
-                path: (*path).to_owned(),
                 methods: methods.iter().map(|m| m.parse().expect("method")).collect(),
-                upgrade: false,
-                upstream: None,
-                owner: None,
+                ..route(path)
             })
             .collect();
         Routes::new(&entries, &[Method::GET, Method::POST], path_case).expect("routes")
@@ -128,6 +167,24 @@ mod tests {
         assert_eq!(find(&routes, &Method::GET, "/api/login"), Ok(1));
     }
 
+    /// DI-09: HEAD is half of GET.
+    #[test]
+    fn an_entry_that_names_get_takes_head_unless_another_names_it() {
+        let entries = [
+            Route { methods: vec![Method::GET], ..route("/a") },
+            route("/{*rest}"),
+            Route { methods: vec![Method::GET], ..route("/b") },
+            Route { methods: vec![Method::HEAD], ..route("/b") },
+        ];
+        let routes =
+            Routes::new(&entries, &[Method::GET, Method::HEAD, Method::POST], PathCase::Sensitive).expect("routes");
+        for (method, path, expected) in
+            [(Method::HEAD, "/a", 1), (Method::POST, "/a", 2), (Method::GET, "/b", 3), (Method::HEAD, "/b", 4)]
+        {
+            assert_eq!(find(&routes, &method, path), Ok(expected), "{method} {path}");
+        }
+    }
+
     #[test]
     fn a_trailing_slash_is_ignored_unless_a_template_spells_it() {
         let routes = routes(&[("/a", &[]), ("/b/", &[]), ("/b", &[]), ("/{*rest}", &[])], PathCase::Sensitive);
@@ -142,7 +199,7 @@ mod tests {
         let with = routes(&[("/admin", &[])], PathCase::Sensitive);
         let without = routes(&[("/other", &[])], PathCase::Sensitive);
         for path in ["/static/..%2fadmin", "//admin", "/x/../admin", "/admin;a=b", "/%61dmin"] {
-            assert_eq!(find(&with, &Method::GET, path), Err(Ambiguous), "{path}");
+            assert!(find(&with, &Method::GET, path).is_err(), "{path}");
             assert_eq!(find(&without, &Method::GET, path), Ok(0), "{path}");
         }
         assert_eq!(find(&with, &Method::GET, "/admin/"), Ok(1));

@@ -13,9 +13,6 @@ use crate::reload::{self, Reloader};
 use crate::stores::Stores;
 use crate::telemetry::Log;
 use crate::upstream;
-use pingora::apps::HttpServerOptions;
-use pingora::proxy::HttpProxy;
-use pingora::server::configuration::ServerConf;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -38,7 +35,7 @@ const LAST_LINES: Duration = Duration::from_secs(1);
 /// A process that serves.
 pub struct Server {
     host: Arc<Host>,
-    proxy: Arc<Listener<HttpProxy<Proxy>>>,
+    proxy: Arc<Listener<Proxy>>,
     reloader: Arc<Reloader>,
     draining: Arc<AtomicBool>,
     drain: channel::Sender<bool>,
@@ -60,14 +57,24 @@ impl Server {
         let log = Log::start(&lent.meter);
         log.configure(settings.log, settings.store.secret);
         reload::warn(&generation.warnings);
+        let (granted, needed) = (listener::descriptors::granted(), listener::descriptors::needed(&settings));
+        if granted < needed {
+            tracing::warn!(
+                target: "listener",
+                granted,
+                needed,
+                "fewer file descriptors than the bounds of [server] need: raise the hard limit (`ulimit -Hn`, LimitNOFILE) \
+                 or lower max_connections and max_requests"
+            );
+        }
         let threats = Arc::new(Threats::new(&lent.meter));
         let pipeline = Pipeline::new(1, generation, &[], &lent)?;
         pipeline.prepare(None)?;
         let host = Arc::new(Host::new(lent, log, threats, pipeline));
 
         let (drain, draining) = channel::channel(false);
-        let engines = (0..settings.server.workers).map(|_| Arc::new(engine(&host, &settings))).collect();
-        let proxy = Listener::new(Arc::clone(&host), engines, Room::AsConfigured, tls, draining);
+        let app = Arc::new(Proxy::new(Arc::clone(&host)));
+        let proxy = Listener::new(Arc::clone(&host), vec![app], Room::AsConfigured, tls, draining);
         let reloader = Arc::new(Reloader::new(Arc::clone(&host), deps, source.clone(), started));
         reloader.watch();
         let mut server = Self {
@@ -266,21 +273,4 @@ impl Bound {
 fn bind(key: &str, address: SocketAddr) -> Result<Bound, String> {
     let bound = listener::bind(address).and_then(|socket| Ok(Bound { address: socket.local_addr()?, socket }));
     bound.map_err(|error| format!("cannot listen on {address} ([server] {key}): {error}"))
-}
-
-/// The engine of one worker. It keeps idle upstream connections for itself, so that taking one up wakes nobody else.
-fn engine(host: &Arc<Host>, settings: &config::Settings) -> HttpProxy<Proxy> {
-    let conf = ServerConf {
-        threads: 1,
-        upstream_keepalive_pool_size: settings.upstream.idle_connections.div_ceil(settings.server.workers),
-        max_retries: crate::proxy::MAX_ATTEMPTS,
-        ..ServerConf::default()
-    };
-    let mut engine = HttpProxy::new(Proxy { host: Arc::clone(host) }, Arc::new(conf));
-    // The edge refuses CONNECT itself, as it does every method that is not served.
-    let mut options = HttpServerOptions::default();
-    options.allow_connect_method_proxying = true;
-    engine.server_options = Some(options);
-    engine.handle_init_modules();
-    engine
 }

@@ -3,6 +3,7 @@
 pub mod access;
 mod digits;
 mod line;
+mod refusals;
 mod subscriber;
 mod writer;
 
@@ -10,6 +11,7 @@ use crate::config::settings::{LogClient, LogFormat};
 use hmac::{Hmac, Mac};
 use line::Line;
 use parking_lot::Mutex;
+use refusals::{Refusals, Share, WINDOW};
 use sha2::Sha256;
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -34,6 +36,7 @@ struct Shared {
     level: AtomicU8,
     secret: Mutex<[u8; 32]>,
     malformed: Mutex<Malformed>,
+    refusals: Mutex<Refusals>,
 }
 
 #[derive(Default)]
@@ -52,6 +55,7 @@ impl Log {
                 level: AtomicU8::new(level_rank(tracing::Level::INFO)),
                 secret: Mutex::new([0; 32]),
                 malformed: Mutex::new(Malformed::default()),
+                refusals: Mutex::default(),
             }),
         };
         // A second subscriber in one process (tests) is refused; the first one stays.
@@ -77,6 +81,34 @@ impl Log {
 
     fn admits(&self, level: tracing::Level) -> bool {
         level_rank(level) <= self.shared.level.load(Ordering::Relaxed)
+    }
+
+    /// Whether a refused head has an access line of its own; beyond 100 a second they share one, which this sees to.
+    pub fn gives_refusal_a_line(&self, generation: u64) -> bool {
+        match self.shared.refusals.lock().add(Instant::now()) {
+            Share::Own => return true,
+            Share::Counted => {}
+            Share::First => {
+                let log = self.clone();
+                tokio::spawn(async move {
+                    tokio::time::sleep(WINDOW).await;
+                    log.shared_refusals(generation);
+                });
+            }
+        }
+        false
+    }
+
+    fn shared_refusals(&self, generation: u64) {
+        let refused = self.shared.refusals.lock().take();
+        let mut line = Line::new(self.format(), "INFO", "access", "requests");
+        for name in ["trace_id", "method", "path", "status"] {
+            line.null(name);
+        }
+        line.number("requests", refused);
+        line.text("end", "refused");
+        line.number("generation", generation);
+        self.write(line);
     }
 
     /// Writes one access line.

@@ -7,6 +7,7 @@ use http::{HeaderMap, Method, StatusCode};
 use pingora::http::RequestHeader;
 use std::net::{IpAddr, SocketAddr};
 use subtle::ConstantTimeEq;
+use vestibule_plugin::Authority;
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
@@ -52,19 +53,15 @@ impl Gate {
 
     fn is_own_name(&self, headers: &HeaderMap) -> bool {
         let mut lines = headers.get_all(header::HOST).iter();
-        let (Some(host), None) = (lines.next().and_then(|v| v.to_str().ok()), lines.next()) else { return false };
-        if host == self.address.to_string() {
+        let (Some(host), None) = (lines.next(), lines.next()) else { return false };
+        let Ok(sent) = Authority::parse(host.as_bytes(), "http") else { return false };
+        let own = self.address.to_string();
+        if Authority::parse(own.as_bytes(), "http").as_ref() == Ok(&sent) {
             return true;
         }
-        let (name, port) = match host.strip_prefix('[') {
-            Some(v6) => v6.split_once(']').unwrap_or(("", "")),
-            None => host.split_at(host.find(':').unwrap_or(host.len())),
-        };
-        let is_port = |port: &str| port.is_empty() || port.bytes().all(|byte| byte.is_ascii_digit());
-        if !(port.is_empty() || port.strip_prefix(':').is_some_and(is_port)) {
-            return false;
-        }
-        name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+        let name = sent.host();
+        let address = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);
+        name == "localhost" || address.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
     }
 }
 
@@ -112,7 +109,7 @@ mod tests {
     #[test]
     fn names_and_pages_are_checked() {
         assert_eq!(judge(None, "GET", "/status", &[("host", "evil.test")]), Some(403));
-        for host in ["localhost:9901", "127.0.0.1:9901", "[::1]:9901", "LOCALHOST"] {
+        for host in ["localhost:9901", "127.0.0.1:9901", "[::1]:9901", "LOCALHOST", "localhost:", "[0:0::1]"] {
             assert_eq!(judge(None, "GET", "/status", &[("host", host)]), None, "{host}");
         }
         assert_eq!(judge(None, "POST", "/reload", &[("host", "localhost"), ("origin", "http://localhost")]), Some(403));

@@ -55,10 +55,10 @@ pub(super) struct ServerFile {
     header_timeout: Span,
     /// How long a kept-alive connection may be idle.
     idle_timeout: Span,
-    /// Connections at once; one more is closed.
+    /// Connections at once; one more is closed. At most half of the file descriptors that the system grants.
     #[schemars(range(min = 1, max = MOST_CONNECTIONS))]
     max_connections: u64,
-    /// Connections at once from one socket address, trusted proxies exempt; 0: no limit.
+    /// Connections at once from one client, an IPv6 one by `ipv6_prefix`, trusted proxies exempt; 0: no limit.
     max_connections_per_client: u64,
     /// Requests served at once; one more: 503. 0: no limit.
     max_requests: u64,
@@ -172,6 +172,18 @@ pub(super) enum PathCaseFile {
     Insensitive,
 }
 
+/// A network of IPv4 addresses in IPv6 dress (`::ffff:0:0/96`) is that of the IPv4 addresses, as peers are.
+fn canonical(network: IpNet) -> IpNet {
+    const MAPPED_BITS: u8 = 96;
+    let (address, bits) = (network.addr().to_canonical(), network.prefix_len());
+    match (network, address) {
+        (IpNet::V6(_), IpAddr::V4(_)) if bits >= MAPPED_BITS => {
+            IpNet::new(address, bits - MAPPED_BITS).unwrap_or(network)
+        }
+        _ => network,
+    }
+}
+
 /// Largest `max_connections`: more than any system has descriptors for.
 const MOST_CONNECTIONS: u64 = 1 << 24;
 
@@ -248,7 +260,7 @@ impl ServerFile {
                 let label = "expected an address or a CIDR such as \"10.0.0.0/8\"";
                 report.error(&at, format!("`{text}` is no network"), label);
             }
-            network.ok()
+            network.ok().map(canonical)
         });
         parsed.collect()
     }

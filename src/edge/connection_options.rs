@@ -1,6 +1,7 @@
 //! What a client's `Connection` field may name (RFC 9110 section 7.6.1). Pure.
 
-use http::header::{HeaderMap, HeaderName};
+use http::header::{CONNECTION, HeaderMap, HeaderName};
+use vestibule_plugin::list;
 
 /// Most names a client may list.
 const MAX_NAMES: usize = 9;
@@ -25,29 +26,24 @@ pub enum BadOption {
 /// The fields that `Connection` asks to drop, beyond the usual options; empty for nearly every request.
 pub fn nominated(headers: &HeaderMap, protected: &Protected) -> Result<Vec<HeaderName>, BadOption> {
     let mut names = Vec::new();
-    for line in headers.get_all(http::header::CONNECTION) {
-        for option in line.as_bytes().split(|b| *b == b',').map(<[u8]>::trim_ascii) {
-            if option.is_empty() {
-                continue;
-            }
-            if is_usual(option) {
-                continue;
-            }
-            if names.len() == MAX_NAMES {
-                return Err(BadOption::TooMany);
-            }
-            if option.contains(&b':') {
-                return Err(BadOption::Pseudo);
-            }
-            if !option.iter().all(|b| is_token_byte(*b)) {
-                return Err(BadOption::NotAToken);
-            }
-            let name = HeaderName::from_bytes(option).map_err(|_| BadOption::NotAToken)?;
-            if protected.holds(&name) {
-                return Err(BadOption::Protected(name));
-            }
-            names.push(name);
+    for option in list::tokens(headers, &CONNECTION) {
+        if is_usual(option) {
+            continue;
         }
+        if names.len() == MAX_NAMES {
+            return Err(BadOption::TooMany);
+        }
+        if option.contains(&b':') {
+            return Err(BadOption::Pseudo);
+        }
+        if !option.iter().all(|b| is_token_byte(*b)) {
+            return Err(BadOption::NotAToken);
+        }
+        let name = HeaderName::from_bytes(option).map_err(|_| BadOption::NotAToken)?;
+        if protected.holds(&name) {
+            return Err(BadOption::Protected(name));
+        }
+        names.push(name);
     }
     Ok(names)
 }

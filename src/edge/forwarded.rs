@@ -5,10 +5,10 @@ use http::HeaderMap;
 use http::header::{FORWARDED, HeaderName};
 use ipnet::IpNet;
 use std::net::IpAddr;
-use vestibule_plugin::ClientAddress;
+use vestibule_plugin::{ClientAddress, is_authority};
 
 /// Most entries of a forwarding field that are looked at, from the right.
-const MAX_ENTRIES: usize = 32;
+pub const MAX_ENTRIES: usize = 32;
 
 /// `x-forwarded-for`
 pub const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -71,11 +71,11 @@ impl Trust {
     fn entries<'a>(&self, headers: &'a HeaderMap) -> Box<dyn Iterator<Item = Option<IpAddr>> + 'a> {
         match self.field {
             ForwardingField::XForwardedFor => {
-                Box::new(elements(headers, &X_FORWARDED_FOR, Quotes::AreOrdinary).map(|text| text.and_then(parse_node)))
+                Box::new(elements(headers, &X_FORWARDED_FOR, Quotes::AreOrdinary).map(|text| text.and_then(address_of)))
             }
             ForwardingField::Forwarded => Box::new(
                 elements(headers, &FORWARDED, Quotes::Count)
-                    .map(|text| text.and_then(|t| parameter(t, "for")).and_then(|t| parse_node(&t))),
+                    .map(|text| text.and_then(|t| parameter(t, "for")).and_then(|t| address_of(&t))),
             ),
         }
     }
@@ -99,7 +99,7 @@ impl Trust {
             }
             ForwardingField::Forwarded => parameter(elements(headers, &FORWARDED, Quotes::Count).next()??, "host"),
         }
-        .filter(|host| super::rules::is_host(host.as_bytes()))
+        .filter(|host| is_authority(host.as_bytes()))
     }
 
     /// The address as far as it counts when it is a key.
@@ -205,8 +205,8 @@ fn parameter(element: &str, name: &str) -> Option<String> {
     })
 }
 
-/// An IP address with or without port, brackets and zone.
-fn parse_node(text: &str) -> Option<IpAddr> {
+/// An IP address with or without port, brackets and zone; one that only wraps an IPv4 address is that.
+pub fn address_of(text: &str) -> Option<IpAddr> {
     let address = if let Some(bracketed) = text.strip_prefix('[') {
         let (inside, port) = bracketed.split_once(']')?;
         if !port.is_empty() && !port.strip_prefix(':').is_some_and(is_port) {
@@ -309,9 +309,9 @@ mod tests {
     #[test]
     fn what_only_looks_like_an_address_is_none() {
         for text in ["1.2.3.4:+80", "1.2.3.4%x", "1.2.3.4:", "1.2.3.4:99999", "[1.2.3.4", "1.2.3", "unknown"] {
-            assert_eq!(parse_node(text), None, "{text}");
+            assert_eq!(address_of(text), None, "{text}");
         }
-        assert!(parse_node("fe80::1%eth0").is_some());
+        assert!(address_of("fe80::1%eth0").is_some());
     }
 
     proptest! {

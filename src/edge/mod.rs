@@ -3,7 +3,10 @@
 
 pub mod connection_options;
 pub mod forwarded;
+pub mod forwarding_fields;
 pub mod guarded;
+pub mod methods;
 pub mod path;
 pub mod rules;
+pub mod target;
 pub mod threats;

@@ -43,6 +43,26 @@ pub fn read(path: &str) -> Result<Readings<'_>, Unreadable> {
     Ok(Readings { sent: path, normal: Cow::Owned(normal), decoded: Cow::Owned(decoded) })
 }
 
+/// The first thing in a path that others read as something else, and where it stands, counted in bytes from 1.
+pub fn oddity(path: &str) -> Option<String> {
+    let bytes = path.as_bytes();
+    let at = (0..bytes.len()).find(|&at| match &bytes[at..] {
+        [b'\\' | b';', ..] | [b'/', b'/', ..] => true,
+        [b'/', b'.', rest @ ..] => matches!(rest, [] | [b'/' | b'.', ..]),
+        // An escape of what has a meaning in a path, or of what needs none.
+        [b'%', high, low, ..] => {
+            hex_value(*high, *low).is_some_and(|byte| is_unreserved(byte) || matches!(byte, b'/' | b'\\' | b';' | b'%'))
+        }
+        _ => false,
+    })?;
+    let shown = match bytes[at] {
+        b'%' => 3,
+        b'/' => 2,
+        _ => 1,
+    };
+    Some(format!("`{}` at byte {}", &path[at..at + shown], at + 1))
+}
+
 /// The normalised path where it differs from `path`; for the log, so what cannot be read stays as it is.
 pub fn normal(path: &str) -> Option<String> {
     if is_plain(path) {
@@ -58,7 +78,7 @@ fn is_plain(path: &str) -> bool {
         match byte {
             b'%' | b'\\' | b';' => return false,
             b'/' | b'.' if previous == b'/' => return false,
-            // Other bytes read the same everywhere; non-ASCII ones too, since no reading decodes into or out of them.
+            // Other bytes read the same everywhere; those from 0x80 were encoded before.
             _ => previous = byte,
         }
     }
@@ -210,6 +230,24 @@ mod tests {
         ] {
             assert_eq!(readings(path), (normal.into(), decoded.into()), "{path}");
         }
+    }
+
+    /// An answer names what made a path ambiguous.
+    #[test]
+    fn what_is_odd_about_a_path_is_found() {
+        for (path, odd) in [
+            ("/a%20b/..%2fadmin", "`%2f` at byte 10"),
+            ("//admin", "`//` at byte 1"),
+            ("/x/../admin", "`/.` at byte 3"),
+            ("/admin;a=b", "`;` at byte 7"),
+            ("/%61dmin", "`%61` at byte 2"),
+            ("/a\\b", "`\\` at byte 3"),
+            ("/%252e", "`%25` at byte 2"),
+            ("/a/.", "`/.` at byte 3"),
+        ] {
+            assert_eq!(oddity(path).as_deref(), Some(odd), "{path}");
+        }
+        assert_eq!(oddity("/a%20b/.well-known/x"), None);
     }
 
     #[test]

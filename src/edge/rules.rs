@@ -1,51 +1,18 @@
 //! Small syntax rules of the edge. Pure.
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD as BASE64;
 use http::HeaderMap;
-use http::header::{CONNECTION, HOST, HeaderName};
+use http::header::{CONNECTION, HeaderName, HeaderValue, SEC_WEBSOCKET_ACCEPT, UPGRADE};
+use sha1::{Digest, Sha1};
+use vestibule_plugin::list;
 
 /// Most field lines of a request head.
 pub const MAX_FIELDS: usize = 256;
 
-/// Whether `host` is `name[:port]`, `v4[:port]` or `[v6][:port]` (RFC 9110 section 7.2, narrowed).
-pub fn is_host(host: &[u8]) -> bool {
-    let (name, port) = match host.strip_prefix(b"[") {
-        Some(rest) => match rest.iter().position(|b| *b == b']') {
-            Some(end) if std::str::from_utf8(&rest[..end]).is_ok_and(|ip| ip.parse::<std::net::Ipv6Addr>().is_ok()) => {
-                (&b"v6"[..], &rest[end + 1..])
-            }
-            _ => return false,
-        },
-        None => host.split_at(host.iter().position(|b| *b == b':').unwrap_or(host.len())),
-    };
-    let name_ok = !name.is_empty()
-        && name.len() <= 255
-        && name.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~' | b'%' | b'!'));
-    let port_ok = match port.strip_prefix(b":") {
-        None => port.is_empty(),
-        Some(digits) => {
-            !digits.is_empty()
-                && std::str::from_utf8(digits)
-                    .is_ok_and(|d| d.bytes().all(|b| b.is_ascii_digit()) && d.parse::<u16>().is_ok())
-        }
-    };
-    name_ok && port_ok
-}
-
-/// Whether the request names exactly one host, and a valid one.
-pub fn names_one_host(headers: &HeaderMap) -> bool {
-    let mut hosts = headers.get_all(HOST).iter();
-    matches!((hosts.next(), hosts.next()), (Some(host), None) if is_host(host.as_bytes()))
-}
-
 /// The field whose name this one spells with `_` for `-`, when it spells any.
 pub fn dashed_twin(name: &HeaderName) -> Option<String> {
     name.as_str().contains('_').then(|| name.as_str().replace('_', "-"))
-}
-
-/// Whether a media type is one of gRPC, whatever its case (RFC 9110 section 8.3.1).
-pub fn is_grpc(content_type: &[u8]) -> bool {
-    const GRPC: &[u8] = b"application/grpc";
-    content_type.get(..GRPC.len()).is_some_and(|start| start.eq_ignore_ascii_case(GRPC))
 }
 
 /// Whether a WebSocket handshake is complete (RFC 6455 section 4.1): asked of this connection, version 13 and a key of
@@ -58,25 +25,29 @@ pub fn is_websocket_handshake(headers: &HeaderMap) -> bool {
     let key_ok = key.len() == 24
         && key.ends_with(b"==")
         && key[..22].iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/'));
-    let asks = headers.get_all(CONNECTION).iter().any(|line| {
-        line.as_bytes().split(|byte| *byte == b',').any(|option| option.trim_ascii().eq_ignore_ascii_case(b"upgrade"))
-    });
+    let asks = list::has_token(headers, &CONNECTION, "upgrade");
     asks && is("upgrade", "websocket") && is("sec-websocket-version", "13") && key_ok
+}
+
+/// Appended to the client's key before it is hashed (RFC 6455 section 1.3).
+const WEBSOCKET_GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+
+/// Whether a 101 accepts the WebSocket handshake that was made with `key` (RFC 6455 section 4.1): the protocol, the
+/// option, and the proof that the handshake was understood.
+pub fn is_websocket_acceptance(headers: &HeaderMap, key: Option<&HeaderValue>) -> bool {
+    let switches = headers.get(UPGRADE).is_some_and(|v| v.as_bytes().eq_ignore_ascii_case(b"websocket"));
+    let agrees = list::has_token(headers, &CONNECTION, "upgrade");
+    let mut proof = Sha1::new();
+    proof.update(key.map_or(&b""[..], HeaderValue::as_bytes));
+    proof.update(WEBSOCKET_GUID);
+    let proof = BASE64.encode(proof.finalize());
+    let proves = headers.get(SEC_WEBSOCKET_ACCEPT).is_some_and(|v| v.as_bytes().trim_ascii() == proof.as_bytes());
+    switches && agrees && proves
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn hosts_are_names_or_addresses_with_an_optional_port() {
-        for host in ["example.com", "example.com:8080", "127.0.0.1:80", "[::1]", "[::1]:8080", "a_b"] {
-            assert!(is_host(host.as_bytes()), "{host}");
-        }
-        for host in ["", ":80", "a@b", "a b", "a:b", "a:", "a:99999", "[::1", "[x]", "a/b", "a,b", "a:1:2"] {
-            assert!(!is_host(host.as_bytes()), "{host}");
-        }
-    }
 
     #[test]
     fn a_handshake_needs_connection_version_and_key() {
@@ -88,5 +59,20 @@ mod tests {
         assert!(!is_websocket_handshake(&headers), "nobody asked for it on this connection");
         headers.insert("connection", "keep-alive, Upgrade".parse().expect("value"));
         assert!(is_websocket_handshake(&headers));
+    }
+
+    /// The example of RFC 6455 section 1.3.
+    #[test]
+    fn an_acceptance_proves_that_the_key_was_read() {
+        let key = HeaderValue::from_static("dGhlIHNhbXBsZSBub25jZQ==");
+        let mut headers = HeaderMap::new();
+        headers.insert("upgrade", "websocket".parse().expect("value"));
+        headers.insert("connection", "Upgrade".parse().expect("value"));
+        assert!(!is_websocket_acceptance(&headers, Some(&key)));
+        headers.insert("sec-websocket-accept", "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=".parse().expect("value"));
+        assert!(is_websocket_acceptance(&headers, Some(&key)));
+        assert!(!is_websocket_acceptance(&headers, None));
+        headers.remove("connection");
+        assert!(!is_websocket_acceptance(&headers, Some(&key)));
     }
 }

@@ -98,7 +98,9 @@ impl Story {
                 client: self.facts.address(),
             }));
         }
-        if settings.access {
+        // Those of heads that never became a request are bounded; whatever else came of it, nobody asked for them.
+        let refused = closing.request.unread.is_some();
+        if settings.access && (!refused || closing.host.log.gives_refusal_a_line(closing.pipeline.number())) {
             let upstream: Duration = self.attempts.iter().map(|attempt| attempt.duration).sum();
             closing.host.log.access(&Access {
                 end: &end,
@@ -108,6 +110,7 @@ impl Story {
                 path: Cow::Borrowed(closing.request.path()),
                 tls: closing.connection.tls,
                 upstream,
+                unread: closing.request.unread.unwrap_or_default(),
                 sender: (!is_own)
                     .then_some(Sender { user_agent: closing.request.user_agent.as_ref(), client: settings.client }),
                 generation: closing.pipeline.number(),

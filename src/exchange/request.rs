@@ -1,5 +1,6 @@
 //! What was asked, as the edge read it.
 
+use crate::listener::refused::Unread;
 use http::{HeaderValue, Method, Version};
 
 /// The request head as the edge read it.
@@ -27,6 +28,8 @@ pub struct Request {
     pub expects_continue: bool,
     /// For the access line.
     pub user_agent: Option<HeaderValue>,
+    /// The head was refused before it became a request; what of it could not be read.
+    pub unread: Option<Unread>,
     /// What the application is told about where it came from; set once the edge has found the client.
     pub provenance: Option<Provenance>,
 }
@@ -45,6 +48,7 @@ impl Default for Request {
             upgrade: false,
             expects_continue: false,
             user_agent: None,
+            unread: None,
             provenance: None,
         }
     }

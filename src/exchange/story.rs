@@ -1,6 +1,8 @@
 //! What has happened in an exchange so far: the plugins that take part, and the attempts on the upstream.
 
 use crate::proxy::failure::Answer;
+use crate::proxy::resend::FailedAttempt;
+use bytes::Bytes;
 use http::StatusCode;
 use smallvec::SmallVec;
 use std::borrow::Cow;
@@ -69,7 +71,7 @@ struct UnderWay {
     reused: bool,
     /// The first byte of the request is about to leave, or has left.
     sent: bool,
-    /// An interim head has come.
+    /// A byte of an answer has come.
     heard: bool,
 }
 
@@ -140,16 +142,11 @@ impl Story {
         self.hooks.iter_mut().for_each(Attached::leave);
     }
 
-    /// The attempt has an interim head.
+    /// The attempt has an interim head, or a part of one.
     pub fn attempt_heard(&mut self) {
         if let Some(attempt) = &mut self.attempt {
             attempt.heard = true;
         }
-    }
-
-    /// Whether the attempt under way runs on a reused connection and has seen no byte of an answer.
-    pub fn attempt_may_have_met_a_dead_connection(&self) -> bool {
-        self.attempt.is_some_and(|a| a.reused && !a.heard && a.head.is_none())
     }
 
     /// Whether the final head of an answer has come.
@@ -180,8 +177,27 @@ impl Story {
         });
     }
 
+    /// Shows the hooks a piece of the request body.
+    pub fn show_upload(&mut self, piece: &Bytes) {
+        for attached in &mut self.hooks {
+            attached.enter().on_upload(piece);
+            attached.leave();
+        }
+    }
+
+    /// The attempt under way, now that it has failed.
+    pub fn failed_attempt(&self) -> FailedAttempt {
+        let attempt = self.attempt.as_ref();
+        FailedAttempt {
+            made: self.attempts_made(),
+            sent: attempt.is_some_and(|attempt| attempt.sent),
+            reused: attempt.is_some_and(|attempt| attempt.reused),
+            heard: attempt.is_some_and(|attempt| attempt.heard || attempt.head.is_some()),
+        }
+    }
+
     /// Attempts made so far, the one under way included.
-    pub fn attempts_made(&self) -> usize {
+    fn attempts_made(&self) -> usize {
         self.attempts.len() + usize::from(self.attempt.is_some())
     }
 }

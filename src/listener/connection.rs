@@ -1,8 +1,10 @@
 //! What an accepted connection and the exchanges on it share.
 
+use super::refused::RefusedHead;
 use super::upload::Upload;
 use crate::memory_budget::ConnectionReplies;
 use http::HeaderValue;
+use parking_lot::Mutex;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use vestibule_plugin::Monotonic;
@@ -21,17 +23,23 @@ pub struct Connection {
     /// One of [`Expecting`].
     expecting: AtomicU8,
     slow_body: AtomicBool,
-    pipelined: AtomicBool,
+    bad_body: AtomicBool,
     /// The response is complete, whatever is left of the request.
     answered: AtomicBool,
     /// A head has come that no exchange has taken yet.
     head_pending: AtomicBool,
-    bytes_behind: AtomicBool,
+    /// Since when no exchange is under way, in nanoseconds; [`BUSY`] while one is.
+    idle_since: AtomicU64,
+    /// The head was refused, and the one that the parser reads stands in for it.
+    refused: Mutex<Option<RefusedHead>>,
     /// The body under way, where the guard does not see it.
     upload: Upload,
     /// Over HTTP/2: replies kept for all streams of the connection.
     replies: Option<ConnectionReplies>,
 }
+
+/// Stands for "not idle".
+const BUSY: u64 = u64::MAX;
 
 /// What the client may send behind a head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,8 +49,10 @@ pub enum Expecting {
     Nothing,
     /// A body, at a pace.
     Body,
-    /// Bytes of a tunnel, or a body without a floor.
-    Anything,
+    /// A body without a floor.
+    SlowBody,
+    /// Bytes of a tunnel.
+    Tunnel,
 }
 
 impl Connection {
@@ -58,10 +68,11 @@ impl Connection {
             armed: AtomicBool::new(true),
             expecting: AtomicU8::new(Expecting::Nothing as u8),
             slow_body: AtomicBool::new(false),
-            pipelined: AtomicBool::new(false),
+            bad_body: AtomicBool::new(false),
             answered: AtomicBool::new(false),
             head_pending: AtomicBool::new(false),
-            bytes_behind: AtomicBool::new(false),
+            idle_since: AtomicU64::new(0),
+            refused: Mutex::new(None),
             upload: Upload::default(),
             replies: None,
         }
@@ -93,19 +104,35 @@ impl Connection {
         self.head_began.store(now.0, Ordering::Relaxed);
     }
 
-    /// A head is complete; whether bytes have come behind it.
-    pub fn end_head(&self, bytes_behind: bool) {
+    /// A head is complete.
+    pub fn end_head(&self) {
         self.head_pending.store(true, Ordering::Relaxed);
-        self.bytes_behind.store(bytes_behind, Ordering::Relaxed);
     }
 
-    /// Whether more than the head came in one piece.
-    pub fn has_bytes_behind_head(&self) -> bool {
-        self.bytes_behind.load(Ordering::Relaxed)
+    /// The head is refused; a stand-in is complete.
+    pub fn refuse_head(&self, refused: RefusedHead) {
+        *self.refused.lock() = Some(refused);
+        self.end_head();
+    }
+
+    /// The refusal for which the current head stands in.
+    pub fn take_refused_head(&self) -> Option<RefusedHead> {
+        self.refused.lock().take()
+    }
+
+    /// Since when no exchange has been under way; `None` while one is.
+    pub fn idle_since(&self) -> Option<Monotonic> {
+        Some(self.idle_since.load(Ordering::Relaxed)).filter(|since| *since != BUSY).map(Monotonic)
+    }
+
+    /// No exchange is under way from now on.
+    pub fn begin_idle(&self, now: Monotonic) {
+        self.idle_since.store(now.0, Ordering::Relaxed);
     }
 
     /// An exchange takes the head.
     pub fn take_head(&self) {
+        self.idle_since.store(BUSY, Ordering::Relaxed);
         self.head_pending.store(false, Ordering::Relaxed);
     }
 
@@ -135,7 +162,8 @@ impl Connection {
     pub fn expecting(&self) -> Expecting {
         match self.expecting.load(Ordering::Relaxed) {
             1 => Expecting::Body,
-            2 => Expecting::Anything,
+            2 => Expecting::SlowBody,
+            3 => Expecting::Tunnel,
             _ => Expecting::Nothing,
         }
     }
@@ -150,16 +178,6 @@ impl Connection {
         self.answered.load(Ordering::Relaxed)
     }
 
-    /// The next request came before this one was answered.
-    pub fn mark_pipelined(&self) {
-        self.pipelined.store(true, Ordering::Relaxed);
-    }
-
-    /// Whether it did; then the connection closes after this response.
-    pub fn is_pipelined(&self) -> bool {
-        self.pipelined.load(Ordering::Relaxed)
-    }
-
     /// The body came too slowly.
     pub fn mark_slow_body(&self) {
         self.slow_body.store(true, Ordering::Relaxed);
@@ -168,5 +186,15 @@ impl Connection {
     /// Whether the body came too slowly.
     pub fn had_slow_body(&self) -> bool {
         self.slow_body.load(Ordering::Relaxed)
+    }
+
+    /// The body is malformed or was cut off.
+    pub fn mark_bad_body(&self) {
+        self.bad_body.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the body is malformed or was cut off.
+    pub fn had_bad_body(&self) -> bool {
+        self.bad_body.load(Ordering::Relaxed)
     }
 }

@@ -1,15 +1,16 @@
 //! The head guard: a stream wrapper between the (decrypted) socket and the HTTP/1 parser.
 //!
-//! It sees every byte of a request head before the parser does. It bounds the head's total time and size and the pace
-//! of a body, and answers a client that exceeds them itself; once a head has ended it costs one branch a read.
+//! It reads every request head before the parser does, by rules that leave one reading only, and hands it on whole; it
+//! follows the body to its end, so that what comes behind it is the next request and nothing else. What breaks a rule or
+//! a deadline never gets to the parser: it becomes an exchange with a refusal.
 
 use super::connection::{Connection, Expecting};
-use super::head::{HeadScan, Scanned};
+use super::handover::{Handover, Verdict, judge};
 use super::outbox::Outbox;
 use super::pace::Pace;
+use super::refused::{RefusedHead, Why, stand_in};
 use super::untold::untold;
 use crate::edge::rules::MAX_FIELDS;
-use crate::edge::threats::Threat;
 use crate::host::Host;
 use async_trait::async_trait;
 use pingora::protocols::tls::SslDigest;
@@ -23,6 +24,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
+use vestibule_http1::{BodyReader, Framing, Limits, Progress};
 
 /// How long a client that has its answer may go on sending before its socket is closed under it. Closing with unread
 /// bytes makes the kernel send a reset, which can overtake the answer.
@@ -31,6 +33,8 @@ const LINGER: Duration = Duration::from_secs(5);
 const LINGER_BYTES: usize = 64 * 1024 * 1024;
 /// Bytes thrown away at once.
 const SCRATCH: usize = 16 * 1024;
+/// Bytes of pipelined requests that are read ahead; with so many waiting, a client that leaves is seen at the next write.
+const READ_AHEAD: usize = 16 * 1024;
 
 /// The bounds a guard enforces.
 #[derive(Clone, Debug)]
@@ -45,16 +49,22 @@ pub struct Bounds {
     pub min_body_rate: u64,
 }
 
+impl Bounds {
+    fn head(&self) -> Limits {
+        Limits { max_bytes: self.max_header_bytes, max_fields: MAX_FIELDS }
+    }
+}
+
 enum Phase {
     /// Between requests: no byte of the next head has come.
     Waiting,
     /// Inside a head.
-    Head(HeadScan),
-    /// Behind a head: bytes pass.
+    Head(Progress),
+    /// Behind a head: it, and then its body, are handed on.
     Passing,
-    /// The refusal is being written.
-    Refusing,
-    /// The refusal is written; what the client still sends is thrown away.
+    /// Behind a head that was refused: its stand-in is handed on, and nothing else.
+    Refused,
+    /// The last answer is written; what the client still sends is thrown away.
     Lingering { bytes_left: usize, scratch: Vec<u8> },
     /// Over.
     Closed,
@@ -65,6 +75,11 @@ pub struct Guard<S> {
     io: S,
     out: Outbox,
     phase: Phase,
+    /// Bytes that have come and were not handed on: of a head under way, or behind what the engine asks for.
+    inbox: Vec<u8>,
+    /// The head to hand on, where it did not come in one piece or is not handed on as it came.
+    handover: Handover,
+    body: BodyReader,
     pace: Pace,
     connection: Arc<Connection>,
     bounds: Bounds,
@@ -88,6 +103,9 @@ impl<S: IO> Guard<S> {
             io,
             out: Outbox::default(),
             phase: Phase::Waiting,
+            inbox: Vec::new(),
+            handover: Handover::default(),
+            body: BodyReader::None,
             pace: Pace::default(),
             connection,
             bounds,
@@ -118,81 +136,182 @@ impl<S: IO> Guard<S> {
         }
     }
 
-    fn refuse(&mut self, threat: Threat, answer: &'static [u8]) {
-        self.host.refuse_head(threat, self.connection.peer);
-        // Bytes of an earlier response are out already: a head is read only after its predecessor's response.
-        self.out = Outbox::default();
-        self.out.put(answer);
-        self.phase = Phase::Refusing;
-        self.set_deadline(Instant::now() + LINGER);
-    }
+    /// Reads on until a head is whole or refused, and hands it over.
+    fn poll_head(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        // What came behind the request before is looked at first.
+        if matches!(self.phase, Phase::Waiting) && !self.inbox.is_empty() {
+            self.begin_head();
+            self.inspect_inbox();
+        }
 
-    /// Looks at the bytes that a read brought into `buf` behind `from`.
-    fn inspect(&mut self, buf: &mut ReadBuf<'_>, from: usize) {
-        if let Phase::Waiting = self.phase {
-            self.connection.begin_head(self.host.clock.now());
-            self.phase = Phase::Head(HeadScan::default());
-        }
-        let Phase::Head(scan) = &mut self.phase else {
-            self.pace.came(buf.filled().len() - from, Instant::now());
-            return;
-        };
-        let first = !scan.has_begun();
-        match scan.advance(&buf.filled()[from..], self.bounds.max_header_bytes, MAX_FIELDS) {
-            Scanned::Ended(length) => {
-                self.phase = Phase::Passing;
-                self.connection.end_head(buf.filled().len() - from > length);
-                self.pace.reset();
-                self.answered = None;
-            }
-            Scanned::Unfinished if first => self.set_deadline(Instant::now() + self.bounds.header_timeout),
-            Scanned::Unfinished => {}
-            Scanned::TooLarge => {
-                buf.set_filled(from);
-                self.refuse(Threat::HeaderSize, HEADER_TOO_LARGE);
-            }
-            Scanned::BareLf => {
-                buf.set_filled(from);
-                self.refuse(Threat::Framing, BAD_REQUEST);
-            }
-        }
-    }
-
-    fn poll_serve(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if let Phase::Passing = self.phase
-            && self.connection.expecting() == Expecting::Nothing
-        {
-            return self.poll_leaving(cx, buf);
-        }
-        let from = buf.filled().len();
-        match Pin::new(&mut self.io).poll_read(cx, buf) {
-            Poll::Ready(Ok(())) => {
-                if buf.filled().len() > from {
-                    self.inspect(buf, from);
+        while matches!(self.phase, Phase::Waiting | Phase::Head(_)) {
+            let from = buf.filled().len();
+            match Pin::new(&mut self.io).poll_read(cx, buf) {
+                Poll::Ready(Ok(())) if buf.filled().len() > from => {}
+                Poll::Ready(ended) => return Poll::Ready(ended),
+                Poll::Pending => {
+                    if let Poll::Ready(failed) = self.poll_idle_write(cx) {
+                        return Poll::Ready(failed);
+                    }
+                    ready!(self.poll_deadline(cx));
+                    match self.phase {
+                        Phase::Head(_) => self.refuse(Why::Slow(self.bounds.header_timeout)),
+                        _ => self.phase = Phase::Closed,
+                    }
+                    continue;
                 }
-                Poll::Ready(Ok(()))
             }
-            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-            Poll::Pending => self.poll_patience(cx),
+
+            if matches!(self.phase, Phase::Waiting) {
+                self.begin_head();
+                if self.inspect_in_place(buf, from) {
+                    return Poll::Ready(Ok(()));
+                }
+            }
+            self.inbox.extend_from_slice(&buf.filled()[from..]);
+            buf.set_filled(from);
+            self.inspect_inbox();
+        }
+        self.handover.give(buf);
+        Poll::Ready(Ok(()))
+    }
+
+    fn begin_head(&mut self) {
+        self.connection.begin_head(self.host.clock.now());
+        self.set_deadline(Instant::now() + self.bounds.header_timeout);
+        self.phase = Phase::Head(Progress::default());
+    }
+
+    /// Looks at a head that may have come in one read; whether it did, and stays in `buf` as it came.
+    fn inspect_in_place(&mut self, buf: &mut ReadBuf<'_>, from: usize) -> bool {
+        let bytes = &buf.filled()[from..];
+        match judge(bytes, &mut Progress::default(), &self.bounds.head(), self.connection.tls) {
+            Ok(Some(Verdict::AsItCame(length, framing))) => {
+                // The body goes by a count of its own.
+                self.inbox.extend_from_slice(&bytes[length..]);
+                buf.set_filled(from + length);
+                self.end_head(framing);
+                true
+            }
+            // Rare enough to be looked at again.
+            _ => false,
         }
     }
 
-    /// The request is complete: only the client's leaving is of interest. Bytes that come are the next request; they
-    /// are kept back, the response under way is finished, and then the connection closes.
-    fn poll_leaving(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if self.connection.is_pipelined() {
+    fn inspect_inbox(&mut self) {
+        let Phase::Head(progress) = &mut self.phase else { return };
+        match judge(&self.inbox, progress, &self.bounds.head(), self.connection.tls) {
+            Ok(None) => {}
+            Ok(Some(Verdict::AsItCame(length, framing))) => {
+                let behind = self.inbox.split_off(length);
+                self.handover = Handover::of(std::mem::replace(&mut self.inbox, behind));
+                self.end_head(framing);
+            }
+            Ok(Some(Verdict::Rewritten(length, framing, head))) => {
+                self.inbox.drain(..length);
+                self.handover = Handover::of(head);
+                self.end_head(framing);
+            }
+            Err(why) => self.refuse(why),
+        }
+        if self.inbox.is_empty() {
+            self.inbox = Vec::new();
+        }
+    }
+
+    fn end_head(&mut self, framing: Framing) {
+        self.phase = Phase::Passing;
+        self.body = BodyReader::new(framing, self.bounds.max_header_bytes, MAX_FIELDS);
+        self.pace.reset();
+        self.answered = None;
+        self.connection.end_head();
+    }
+
+    /// Hands on a stand-in for the head under way; the exchange that it becomes answers.
+    fn refuse(&mut self, why: Why) {
+        let (bytes, unread) = stand_in(&std::mem::take(&mut self.inbox));
+        self.handover = Handover::of(bytes);
+        self.body = BodyReader::None;
+        self.phase = Phase::Refused;
+        self.connection.refuse_head(RefusedHead { why, unread });
+    }
+
+    /// Behind a head: hands on what belongs to the request, and keeps back what does not.
+    fn poll_serve(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if !self.handover.is_empty() {
+            self.handover.give(buf);
+            return Poll::Ready(Ok(()));
+        }
+        if let Phase::Refused = self.phase {
             return self.poll_idle_write(cx);
         }
-        let from = buf.filled().len();
-        match Pin::new(&mut self.io).poll_read(cx, buf) {
-            Poll::Ready(Ok(())) if buf.filled().len() > from => {
-                buf.set_filled(from);
-                self.connection.mark_pipelined();
-                self.poll_idle_write(cx)
-            }
-            Poll::Ready(left) => Poll::Ready(left),
-            Poll::Pending => self.poll_idle_write(cx),
+        let is_tunnel = self.connection.expecting() == Expecting::Tunnel;
+        if self.body.is_finished() && !is_tunnel {
+            return self.poll_leaving(cx, buf);
         }
+
+        let from = buf.filled().len();
+        if self.inbox.is_empty() {
+            match Pin::new(&mut self.io).poll_read(cx, buf) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => return self.poll_patience(cx),
+            }
+        } else {
+            let size = buf.remaining().min(self.inbox.len());
+            buf.put_slice(&self.inbox[..size]);
+            self.inbox.drain(..size);
+            if self.inbox.is_empty() {
+                self.inbox = Vec::new();
+            }
+        }
+        self.pace.came(buf.filled().len() - from, Instant::now());
+        Poll::Ready(if is_tunnel { Ok(()) } else { self.inspect_body(buf, from) })
+    }
+
+    /// Looks at the bytes of a body in `buf` behind `from`; what follows it stays here.
+    fn inspect_body(&mut self, buf: &mut ReadBuf<'_>, from: usize) -> io::Result<()> {
+        let bad = |this: &Self, kind, why: String| {
+            this.connection.mark_bad_body();
+            Err(io::Error::new(kind, why))
+        };
+        if buf.filled().len() == from && buf.remaining() > 0 {
+            return bad(self, io::ErrorKind::UnexpectedEof, "the request body was cut off".into());
+        }
+
+        let mut at = from;
+        while at < buf.filled().len() && !self.body.is_finished() {
+            match self.body.step(&buf.filled()[at..]) {
+                Ok(step) => at += step.consumed,
+                Err(fault) => {
+                    buf.set_filled(from);
+                    return bad(self, io::ErrorKind::InvalidData, fault.to_string());
+                }
+            }
+        }
+        if at < buf.filled().len() {
+            let behind = buf.filled()[at..].to_vec();
+            self.inbox.splice(..0, behind);
+            buf.set_filled(at);
+        }
+        Ok(())
+    }
+
+    /// The request is complete: only the client's leaving is of interest. Bytes that come are the next request and wait
+    /// here, until there is no room for more.
+    fn poll_leaving(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let from = buf.filled().len();
+        while self.inbox.len() < READ_AHEAD {
+            match Pin::new(&mut self.io).poll_read(cx, buf) {
+                Poll::Ready(Ok(())) if buf.filled().len() > from => {
+                    self.inbox.extend_from_slice(&buf.filled()[from..]);
+                    buf.set_filled(from);
+                }
+                Poll::Ready(left) => return Poll::Ready(left),
+                Poll::Pending => break,
+            }
+        }
+        self.poll_idle_write(cx)
     }
 
     /// Lets a write wait for a client that takes no byte, but not for ever.
@@ -232,66 +351,59 @@ impl<S: IO> Guard<S> {
         }
     }
 
-    /// Nothing to read: is the client's time up?
+    /// Nothing of a body to read: is the client's time up?
     fn poll_patience(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if let Phase::Passing = self.phase {
-            if let Poll::Ready(failed) = self.poll_idle_write(cx) {
-                return Poll::Ready(failed);
-            }
-            if self.connection.expecting() != Expecting::Body {
-                return Poll::Pending;
-            }
-            let answered = self.connection.is_answered().then(|| *self.answered.get_or_insert_with(Instant::now));
-            let floor = self.bounds.min_body_rate;
-            let due = [self.pace.waiting_until(Instant::now(), floor), answered.map(|at| at + LINGER)];
-            match due.into_iter().flatten().min() {
-                Some(deadline) => self.set_deadline(deadline),
-                None => return Poll::Pending,
-            }
+        if let Poll::Ready(failed) = self.poll_idle_write(cx) {
+            return Poll::Ready(failed);
         }
+        if self.connection.expecting() != Expecting::Body {
+            return Poll::Pending;
+        }
+        let answered = self.connection.is_answered().then(|| *self.answered.get_or_insert_with(Instant::now));
+        let floor = self.bounds.min_body_rate;
+        let due = [self.pace.waiting_until(Instant::now(), floor), answered.map(|at| at + LINGER)];
+        match due.into_iter().flatten().min() {
+            Some(deadline) => self.set_deadline(deadline),
+            None => return Poll::Pending,
+        }
+
         ready!(self.poll_deadline(cx));
-        match self.phase {
-            Phase::Head(_) => self.refuse(Threat::SlowHead, REQUEST_TIMEOUT),
-            Phase::Passing if self.answered.take().is_some() => {
-                return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "answered before the body had come")));
+        if self.answered.take().is_some() {
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "answered before the body had come")));
+        }
+        self.connection.mark_slow_body();
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "request body too slow")))
+    }
+
+    /// Reads on for a while, so that the client can read the answer before its connection is reset.
+    fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while let Phase::Lingering { bytes_left, scratch } = &mut self.phase {
+            let mut thrown = ReadBuf::new(scratch);
+            match Pin::new(&mut self.io).poll_read(cx, &mut thrown) {
+                Poll::Ready(Ok(())) if !thrown.filled().is_empty() && *bytes_left > thrown.filled().len() => {
+                    *bytes_left -= thrown.filled().len();
+                    continue;
+                }
+                Poll::Ready(_) => {}
+                Poll::Pending => ready!(self.poll_deadline(cx)),
             }
-            Phase::Passing => {
-                self.connection.mark_slow_body();
-                return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "request body too slow")));
-            }
-            _ => self.phase = Phase::Closed,
+            self.phase = Phase::Closed;
         }
         Poll::Ready(Ok(()))
     }
 
-    fn poll_refusal(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        loop {
-            match &mut self.phase {
-                Phase::Refusing => {
-                    let written = self.out.poll_drain(&mut self.io, cx);
-                    if written.is_pending() {
-                        ready!(self.poll_deadline(cx));
-                    }
-                    // Whether it could be written or not, nothing more is said.
-                    let _ = Pin::new(&mut self.io).poll_shutdown(cx);
-                    self.phase = lingering();
-                }
-                Phase::Lingering { bytes_left, scratch } => {
-                    let mut thrown = ReadBuf::new(scratch);
-                    match Pin::new(&mut self.io).poll_read(cx, &mut thrown) {
-                        Poll::Ready(Ok(())) if !thrown.filled().is_empty() && *bytes_left > thrown.filled().len() => {
-                            *bytes_left -= thrown.filled().len();
-                        }
-                        Poll::Ready(_) => self.phase = Phase::Closed,
-                        Poll::Pending => {
-                            ready!(self.poll_deadline(cx));
-                            self.phase = Phase::Closed;
-                        }
-                    }
-                }
-                _ => return Poll::Ready(Ok(())),
-            }
+    /// Whether the client may still be sending: closing now could reset the connection under its answer.
+    fn may_be_sending(&mut self, cx: &mut Context<'_>) -> bool {
+        if matches!(self.phase, Phase::Refused) || !self.body.is_finished() || !self.inbox.is_empty() {
+            return true;
         }
+        if self.connection.expecting() == Expecting::Tunnel {
+            return true;
+        }
+        let mut peeked = [0; 64];
+        let mut peeked = ReadBuf::new(&mut peeked);
+        let read = Pin::new(&mut self.io).poll_read(cx, &mut peeked);
+        matches!(read, Poll::Ready(Ok(()))) && !peeked.filled().is_empty()
     }
 }
 
@@ -299,24 +411,20 @@ fn lingering() -> Phase {
     Phase::Lingering { bytes_left: LINGER_BYTES, scratch: vec![0; SCRATCH] }
 }
 
-const BAD_REQUEST: &[u8] = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
-const REQUEST_TIMEOUT: &[u8] = b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
-const HEADER_TOO_LARGE: &[u8] =
-    b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
-
 impl<S: IO> AsyncRead for Guard<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if let Phase::Passing = this.phase
-            && this.connection.take_armed()
-        {
-            this.phase = Phase::Waiting;
+        if matches!(this.phase, Phase::Passing | Phase::Refused) && this.connection.take_armed() {
+            // There is no next request where the body before it has no end, nor behind a refused head.
+            let is_whole = this.body.is_finished() && !matches!(this.phase, Phase::Refused);
+            this.phase = if is_whole { Phase::Waiting } else { Phase::Closed };
             this.set_deadline(Instant::now() + this.bounds.idle_timeout);
         }
-        if matches!(this.phase, Phase::Waiting | Phase::Head(_) | Phase::Passing) {
-            ready!(this.poll_serve(cx, buf))?;
+        match this.phase {
+            Phase::Waiting | Phase::Head(_) => this.poll_head(cx, buf),
+            Phase::Passing | Phase::Refused => this.poll_serve(cx, buf),
+            Phase::Lingering { .. } | Phase::Closed => this.poll_linger(cx),
         }
-        this.poll_refusal(cx)
     }
 }
 
@@ -347,13 +455,10 @@ impl<S: IO> AsyncWrite for Guard<S> {
         let this = self.get_mut();
         if !matches!(this.phase, Phase::Lingering { .. } | Phase::Closed) {
             ready!(this.poll_farewell(cx))?;
-            this.phase = match this.connection.expecting() {
-                Expecting::Nothing if !this.connection.is_pipelined() => Phase::Closed,
-                _ => lingering(),
-            };
+            this.phase = if this.may_be_sending(cx) { lingering() } else { Phase::Closed };
             this.set_deadline(Instant::now() + LINGER);
         }
-        this.poll_refusal(cx)
+        this.poll_linger(cx)
     }
 }
 

@@ -25,14 +25,16 @@ pub async fn serve<A: HttpServerApp + Send + Sync + 'static>(
         // The guard stamps the time at which the request began when its first byte comes.
         let current = (Arc::clone(&connection), Monotonic(0));
         let served = CURRENT.scope(current, listener.app().process_new_http(session, &listener.draining)).await;
+        // The guard lets nothing through that the engine would answer by itself; this is for what nobody thought of.
         if connection.head_was_lost() {
             listener.host.refuse_head(Threat::Framing, connection.peer);
         }
         let Some((stream, settings)) = served.map(pingora::apps::ReusedHttpStream::consume) else { return };
-        if *listener.draining.borrow() || connection.is_pipelined() {
+        if *listener.draining.borrow() {
             return;
         }
         connection.rearm();
+        connection.begin_idle(listener.host.clock.now());
         session = ServerSession::new_http1(stream);
         if let Some(settings) = settings {
             settings.apply_to_session(&mut session);

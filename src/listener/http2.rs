@@ -107,7 +107,9 @@ pub async fn serve<A: HttpServerApp + Send + Sync + 'static>(
                 }));
             }
             Ok(Some(H2Accept::Rejected)) => {
-                listener.host.refuse_head(Threat::Framing, connection.peer);
+                // The engine refuses three things here: no authority or two that differ, which it answers with 400, and
+                // targets and lengths that the protocol below has refused already.
+                listener.host.refuse_head(Threat::BadHost, connection.peer);
                 malformed += 1;
                 if malformed >= MAX_MALFORMED {
                     return;

@@ -47,11 +47,6 @@ impl Outbox {
         }
     }
 
-    /// Lines up bytes that must go out whatever the room.
-    pub fn put(&mut self, bytes: &[u8]) {
-        self.bytes.extend_from_slice(bytes);
-    }
-
     /// Writes all that waits.
     pub fn poll_drain<S: AsyncWrite + Unpin>(&mut self, io: &mut S, cx: &mut Context<'_>) -> Poll<Result<()>> {
         while self.sent < self.bytes.len() {

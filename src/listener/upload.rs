@@ -37,6 +37,7 @@ impl Upload {
         if let Some(pace) = &mut *self.pace.lock() {
             pace.came(bytes, now);
         }
+        // A body that has used up what it earned is due now, and not a moment ago.
         self.due(now, bytes_per_second).is_none_or(|due| now < due)
     }
 

@@ -34,10 +34,11 @@ pub fn explain(
     for (name, value) in fields {
         head.append_header(name, value).map_err(|error| error.to_string())?;
     }
-    request::settle_target(&mut head);
+    let tls = pipeline.settings.server.tls.is_some();
+    request::settle_target(&mut head, tls);
     wire::join_cookies(&mut head);
-    let mut request = request::read(&head, pipeline.settings.server.tls.is_some(), true);
-    let route = match judge(pipeline, &mut request, &mut head) {
+    let mut request = request::read(&head, tls, true);
+    let route = match judge(pipeline, &mut request, &mut head, tls) {
         Ok(route) => route,
         Err(refusal) => {
             let problem = &refusal.problem;
@@ -50,8 +51,10 @@ pub fn explain(
     if let Some(scheme) = trust.scheme(&head.headers) {
         request.scheme = scheme;
     }
-    let client = trust.key(trust.origin(PEER, &head.headers).client);
-    let forged = provenance::remove_forwarding(&mut head, true, &pipeline.guarded).spoofed;
+    let origin = trust.origin(PEER, &head.headers);
+    let client = trust.key(origin.client);
+    let found = provenance::Found { client: origin.client, scheme: request.scheme };
+    let forged = provenance::remove_forwarding(&mut head, Some(found), &pipeline.guarded).spoofed;
     let mut facts = Facts::new(route, client, TraceContext { trace_id: 1, span_id: 1, flags: 0 });
 
     let named = match route {

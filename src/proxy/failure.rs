@@ -1,11 +1,11 @@
-//! When something breaks: what may be sent again, what the client is told, and how it is counted.
+//! When something breaks: what the client is told, and how it is counted.
 
 use crate::answer::answer;
+use crate::connections::BROKEN_HEAD;
 use crate::edge::threats::Threat;
 use crate::exchange::Exchange;
-use http::{Method, StatusCode};
-use pingora::proxy::{FailToProxy, Session};
-use pingora::upstreams::peer::HttpPeer;
+use http::StatusCode;
+use pingora::protocols::http::ServerSession as Session;
 use pingora::{Error, ErrorSource, ErrorType, Result};
 use std::time::Duration;
 use vestibule_plugin::{AnsweredBy, Ended, Problem};
@@ -14,50 +14,14 @@ use vestibule_plugin::{AnsweredBy, Ended, Problem};
 pub const BODY_TOO_LARGE: ErrorType = ErrorType::Custom("BodyTooLarge");
 /// Longest pause in a request body that is held, whatever it has earned: it takes memory meanwhile.
 pub const MAX_SILENCE: Duration = Duration::from_secs(10);
-/// Attempts on the upstream, the first included.
-pub const MAX_ATTEMPTS: usize = 2;
-
-/// No connection could be made, so no byte of the request was written: any method gets one more attempt.
-pub fn while_connecting(peer: &HttpPeer, exchange: &mut Exchange, mut error: Box<Error>) -> Box<Error> {
-    exchange.story.end_attempt(exchange.host.clock.now(), Some(error_type(&error)));
-    exchange.pipeline.upstream(exchange.story.facts.route()).connect_failed(peer);
-    // An attempt that used up connect_timeout leaves no time for another.
-    let again = exchange.story.attempts.len() < MAX_ATTEMPTS && error.etype != ErrorType::ConnectTimedout;
-    error.set_retry(again);
-    error
-}
-
-/// An attempt failed on a connection. Only a request that may have met a dead reused connection, and that does no harm
-/// when it arrives twice, is sent once more, on a fresh one. POST, PATCH, PUT and DELETE never are.
-pub fn while_proxying(session: &mut Session, exchange: &mut Exchange, mut error: Box<Error>) -> Box<Error> {
-    let harmless = matches!(exchange.request.method, Method::GET | Method::HEAD | Method::OPTIONS)
-        && exchange.request.body_length == Some(0);
-    let again = harmless
-        && error.esource == ErrorSource::Upstream
-        && is_broken_connection(&error)
-        && exchange.story.attempt_may_have_met_a_dead_connection()
-        && exchange.story.attempts_made() < MAX_ATTEMPTS
-        && session.response_written().is_none();
-    exchange.story.end_attempt(exchange.host.clock.now(), Some(error_type(&error)));
-    exchange.resend_fresh = again;
-    error.set_retry(again);
-    error
-}
 
 /// The connection ended without a byte of an answer, as opposed to a deadline that passed, an answer that made no
 /// sense, or one that was cut off.
 pub fn is_broken_connection(error: &Error) -> bool {
-    let kind = matches!(
+    matches!(
         error.etype,
         ErrorType::ReadError | ErrorType::WriteError | ErrorType::ConnectionClosed | ErrorType::H2Error
-    );
-    kind && !saw_part_of_a_head(error)
-}
-
-/// The engine counts the bytes of a head that broke off, but only in words.
-fn saw_part_of_a_head(error: &Error) -> bool {
-    let said = error.context.as_ref().map_or("", |context| context.as_str());
-    said.rsplit_once("bytes already read: ").is_some_and(|(_, bytes)| bytes != "0")
+    )
 }
 
 /// `error.type` of an attempt, as OpenTelemetry would have it, from a closed set.
@@ -76,6 +40,7 @@ pub fn error_type(error: &Error) -> &'static str {
         | ErrorType::InvalidH2
         | ErrorType::H2Downgrade => "protocol",
         e if *e == BODY_TOO_LARGE => "body_too_large",
+        e if *e == BROKEN_HEAD => "reset",
         ErrorType::InternalError => "internal",
         _ => "_OTHER",
     }
@@ -106,6 +71,13 @@ fn of_client(error: &Error, exchange: &Exchange) -> (Ended, Option<Problem>) {
             MAX_SILENCE.as_secs()
         ));
         return (Ended::Timeout, Some(problem));
+    }
+    if exchange.connection.had_bad_body() {
+        exchange.blocked(Threat::Framing);
+        let problem = Problem::new("bad-request", StatusCode::BAD_REQUEST, "Bad request")
+            .detail("the request body is malformed or was cut off");
+        // A client that half-closed may still read; one that left will not.
+        return (Ended::ClientGone, Some(problem));
     }
     match error.etype {
         ErrorType::InvalidHTTPHeader | ErrorType::H1Error => {
@@ -193,7 +165,7 @@ pub fn internal() -> Problem {
         .detail("the proxy failed to handle this request")
 }
 
-/// Whether the upstream had begun to answer when an attempt of the held lane failed.
+/// Whether the upstream had begun to answer when an attempt failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
     /// Its head had come.
@@ -202,7 +174,7 @@ pub enum Answer {
     NotBegun,
 }
 
-/// What to tell the client when an upstream attempt of the held lane failed for good.
+/// What to tell the client when the last attempt failed.
 pub fn upstream_problem(error: &Error, answer: Answer) -> (Ended, Problem) {
     match of_upstream(error) {
         (Ended::UpstreamError, Some(_)) if answer == Answer::Begun => {
@@ -214,33 +186,21 @@ pub fn upstream_problem(error: &Error, answer: Answer) -> (Ended, Problem) {
 }
 
 /// The exchange failed for good: tells the client, if a response has not begun and somebody is there.
-pub async fn give_up(session: &mut Session, exchange: &mut Exchange, error: &Error) -> FailToProxy {
+pub async fn give_up(session: &mut Session, exchange: &mut Exchange, error: &Error) {
     let (ended, problem) = verdict(error, exchange);
     exchange.story.ended.get_or_insert(ended);
     // Behind a 101 bytes belong to another protocol.
     let begun = session
         .response_written()
         .is_some_and(|head| !head.status.is_informational() || head.status == StatusCode::SWITCHING_PROTOCOLS);
-    let error_code = problem.as_ref().map_or(0, |p| p.status.as_u16());
     if let Some(problem) = problem
         && !begun
     {
-        // The engine closes the connection of an exchange that failed; the answer says so.
-        session.as_downstream_mut().set_keepalive(None);
+        // The connection of an exchange that failed closes; the answer says so.
+        session.set_keepalive(None);
         if answer(session, exchange, AnsweredBy::Edge, problem.into()).await.is_err() {
             exchange.story.ended = Some(Ended::ClientGone);
         }
-    }
-    FailToProxy { error_code, can_reuse_downstream: false }
-}
-
-/// Notes how an exchange ended that failed outside [`give_up`].
-pub fn note(exchange: &mut Exchange, error: &Error) {
-    if exchange.story.ended.is_none() {
-        exchange.story.ended = Some(match error.esource {
-            ErrorSource::Downstream => Ended::ClientGone,
-            _ => Ended::UpstreamError,
-        });
     }
 }
 
@@ -252,7 +212,7 @@ pub fn panic_error() -> Box<Error> {
 /// A plugin panicked: those around it, not it, have a word on the answer.
 pub async fn panicked(session: &mut Session, exchange: &mut Exchange) -> Result<()> {
     exchange.story.ended = Some(Ended::UpstreamError);
-    session.as_downstream_mut().set_keepalive(None);
+    session.set_keepalive(None);
     if session.response_written().is_some() {
         return Err(panic_error());
     }

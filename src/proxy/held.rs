@@ -1,45 +1,55 @@
-//! The held lane: the exchange is driven here instead of by the engine, so that a response can be seen whole before its
-//! first byte leaves, and an upstream call can outlive the client that asked for it.
+//! The driver of an exchange, from the last word of the plugins to the last byte of the response.
 //!
 //! ```text
-//! run ── body read whole ── on_request_body ── on_forward ── Call::execute (call.rs) ── write
-//!                            └ look, on_looked                └ attempts, keep, on_held
+//! run ── body held, or streamed by `Intake` ── on_forward ── Call::execute (call.rs) ── write
+//!         └ on_request_body, look, on_looked                  └ attempts, keep, on_held
 //! ```
+//!
+//! A body that a plugin asked for is read whole first; any other streams up while the response streams down. A call can
+//! outlive the client that asked for it.
 
+mod address;
 mod call;
 mod gather;
+mod intake;
 mod keep;
 mod look;
 pub mod tunnel;
 mod unread;
-mod upward;
 
 use super::request;
 use super::response;
 use crate::answer::{answer, close_when_done};
+use crate::connections::{Reason, upload};
 use crate::exchange::{Exchange, Returning, Story};
 use crate::listener::connection::Expecting;
 use crate::memory_budget::{Reservation, STEP};
 use crate::proxy::failure;
 use bytes::Bytes;
-use call::{Call, Early, Outcome};
+use call::{Call, CallBody, Early, Outcome};
 use futures::FutureExt;
 use gather::Gather;
 use http::header::{self, HeaderValue};
 use http::{Method, StatusCode, Version};
+use intake::Intake;
 use keep::{Body, Rest};
 use pingora::http::ResponseHeader;
-use pingora::protocols::http::ServerSession;
-use pingora::proxy::Session;
+use pingora::protocols::http::ServerSession as Session;
 use pingora::{Error, ErrorSource, ErrorType, Result};
 use std::panic::AssertUnwindSafe;
+use std::time::Duration;
 use tokio::time::timeout;
+use unread::Unread;
 use vestibule_plugin::{
     AnsweredBy, Detach, Ended, Flow, HeldRequest, Hold, Keep, Looked, Response, ResponseHead, Soon, WhyFlowing,
 };
 
 /// Bytes of a kept body written at once.
 const PIECE: usize = 64 * 1024;
+/// How long the rest of a request body may take once its response is complete.
+const LATE_UPLOAD: Duration = Duration::from_secs(5);
+/// Nobody holds anything.
+const NO_HOLD: Hold = Hold { request_body: None, response: Keep::Nothing, detach: Detach::WithClient };
 
 /// The larger of two wishes.
 pub fn larger(a: Keep, b: Keep) -> Keep {
@@ -53,29 +63,58 @@ pub fn larger(a: Keep, b: Keep) -> Keep {
     }
 }
 
-/// Serves the request in this lane, holding what the plugins asked for. What is rare is boxed, so that what is usual
-/// has little to move.
-pub async fn run(session: &mut Session, exchange: &mut Exchange, hold: Hold) -> Result<()> {
-    let (body, room) = match hold.request_body {
-        None => (Bytes::new(), None),
+/// Serves the request, holding what the plugins asked for. What is rare is boxed, so that what is usual has little to move.
+pub async fn run(session: &mut Session, exchange: &mut Exchange, hold: Option<Hold>) -> Result<()> {
+    let hold = hold.unwrap_or(NO_HOLD);
+    let (mut room, mut intake) = (None, None);
+    let body = match hold.request_body {
         Some(wanted) => match Box::pin(take_body(session, exchange, wanted, hold.detach)).await? {
-            Some(taken) => taken,
+            Some((body, reserved)) => {
+                room = reserved;
+                whole(exchange, session, body)
+            }
             None => return Ok(()),
         },
+        None if exchange.request.body_length == Some(0) => whole(exchange, session, Bytes::new()),
+        None => {
+            let (sender, upload) = upload();
+            intake = Some(Box::new(Intake::new(sender)));
+            CallBody::Streamed(upload)
+        }
     };
     if !request::forward(session, exchange).await? {
         return Ok(());
     }
+
     let call = Call::new(session.req_header().as_owned_parts(), body, hold, room, exchange);
-    let outcome = match hold.detach {
-        Detach::WithClient => accompany(session, &mut exchange.story, call).await?,
-        Detach::Survives { .. } => Box::pin(survive(session, exchange, call)).await?,
-    };
-    match outcome {
-        Outcome::Reply(reply) => {
-            let _unread = (hold.detach != Detach::WithClient).then(|| count_unread(exchange, reply.body.len()));
-            write(session, exchange, reply).await
+    match hold.detach {
+        Detach::WithClient => accompany(session, exchange, call, intake).await,
+        Detach::Survives { .. } => {
+            let outcome = Box::pin(survive(session, exchange, call)).await?;
+            let length = if let Outcome::Reply(reply) = &outcome { reply.body.len() } else { 0 };
+            let _unread = count_unread(exchange, length);
+            finish(session, exchange, outcome, None).await
         }
+    }
+}
+
+/// A body that is here. One that was declared, and empty, is still one (RFC 9110 section 8.6).
+fn whole(exchange: &Exchange, session: &Session, body: Bytes) -> CallBody {
+    let fields = &session.req_header().headers;
+    let is_declared = exchange.request.version != Version::HTTP_2 && fields.contains_key(header::TRANSFER_ENCODING)
+        || fields.contains_key(header::CONTENT_LENGTH);
+    if body.is_empty() && !is_declared { CallBody::None } else { CallBody::Whole(body) }
+}
+
+/// Tells the client what came of the call.
+async fn finish(
+    session: &mut Session,
+    exchange: &mut Exchange,
+    outcome: Outcome,
+    intake: Option<Box<Intake>>,
+) -> Result<()> {
+    match outcome {
+        Outcome::Reply(reply) => write(session, exchange, reply, intake).await,
         Outcome::Answer(by, response) => answer(session, exchange, by, *response).await,
         Outcome::Failed(problem) => answer(session, exchange, AnsweredBy::Edge, (*problem).into()).await,
     }
@@ -98,11 +137,11 @@ async fn take_body(
             }
         }
         Upload::TooLarge { limit } => {
-            session.as_downstream_mut().set_keepalive(None);
+            session.set_keepalive(None);
             failure::too_large(limit)
         }
         Upload::NoRoom => {
-            session.as_downstream_mut().set_keepalive(None);
+            session.set_keepalive(None);
             exchange.host.memory.count_shed();
             failure::no_memory()
         }
@@ -238,13 +277,13 @@ async fn read_body(session: &mut Session, exchange: &mut Exchange, wanted: usize
         return Ok(Upload::TooLarge { limit });
     }
     if exchange.request.expects_continue {
-        session.as_downstream_mut().write_continue_response().await.map_err(pingora::Error::into_down)?;
+        session.write_continue_response().await.map_err(pingora::Error::into_down)?;
     }
 
     exchange.connection.upload().begin();
     let mut whole = Gather::new(exchange.host.memory.nothing_yet(exchange.story.facts.address()));
     loop {
-        let read = session.as_downstream_mut().read_request_body();
+        let read = session.read_request_body();
         let read = if has_floor { timeout(failure::MAX_SILENCE, read).await } else { Ok(read.await) };
         let Ok(read) = read else {
             exchange.connection.mark_slow_body();
@@ -255,8 +294,8 @@ async fn read_body(session: &mut Session, exchange: &mut Exchange, wanted: usize
         if exchange.request_bytes > limit {
             return Ok(Upload::TooLarge { limit });
         }
-        request::keep_pace(chunk.len(), exchange)?;
-        request::show_upload(&chunk, exchange);
+        exchange.split().1.keep_pace(chunk.len())?;
+        exchange.story.show_upload(&chunk);
         if !whole.put(chunk) {
             return Ok(Upload::NoRoom);
         }
@@ -266,26 +305,34 @@ async fn read_body(session: &mut Session, exchange: &mut Exchange, wanted: usize
 
 /// Resolves when nobody waits for the answer any more.
 pub(super) async fn client_leaves(session: &mut Session) -> Box<Error> {
-    match session.as_downstream_mut().read_body_or_idle(true).await {
+    match session.read_body_or_idle(true).await {
         Err(error) => error.into_down(),
         Ok(_) => Error::explain(ErrorType::ConnectionClosed, "the client left").into_down(),
     }
 }
 
-/// Runs the call as long as the client waits for it.
-async fn accompany(session: &mut Session, story: &mut Story, call: Call) -> Result<Outcome> {
+/// Runs the call as long as the client waits for it, and passes the client's body on meanwhile.
+async fn accompany(
+    session: &mut Session,
+    exchange: &mut Exchange,
+    call: Call,
+    mut intake: Option<Box<Intake>>,
+) -> Result<()> {
     let early = Early::default();
-    let mut executed = std::pin::pin!(call.execute(story, Some(&early)));
-    let outcome = loop {
-        tokio::select! {
-            biased;
-            outcome = &mut executed => break outcome,
-            heads = early.come() => write_interim(session, heads).await?,
-            gone = client_leaves(session) => return Err(gone),
+    let outcome = {
+        let (story, mut client) = exchange.split();
+        let mut executed = std::pin::pin!(call.execute(story, Some(&early)));
+        loop {
+            tokio::select! {
+                biased;
+                outcome = &mut executed => break outcome,
+                heads = early.come() => write_interim(session, heads).await?,
+                gone = intake::attend(session, &mut client, intake.as_deref_mut()) => return Err(gone),
+            }
         }
     };
     write_interim(session, early.take()).await?;
-    Ok(outcome)
+    finish(session, exchange, outcome, intake).await
 }
 
 /// Runs the call in a task of its own, which ends the exchange itself when the client leaves.
@@ -316,19 +363,29 @@ async fn survive(session: &mut Session, exchange: &mut Exchange, call: Call) -> 
 
 async fn write_interim(session: &mut Session, heads: Vec<ResponseHeader>) -> Result<()> {
     for head in heads {
-        let written = Box::pin(session.write_response_header(Box::new(head), false));
+        let written = Box::pin(session.write_response_header(Box::new(head)));
         written.await.map_err(pingora::Error::into_down)?;
     }
     Ok(())
 }
 
 /// Sends the reply: head, what was kept, and what flows on behind it.
-async fn write(session: &mut Session, exchange: &mut Exchange, reply: call::Reply) -> Result<()> {
+async fn write(
+    session: &mut Session,
+    exchange: &mut Exchange,
+    reply: call::Reply,
+    intake: Option<Box<Intake>>,
+) -> Result<()> {
     write_interim(session, reply.interim).await?;
     let mut head = reply.head;
     response::depart(ResponseHead { status: &mut head.status, fields: &mut head.headers }, exchange)?;
     close_when_done(session, exchange);
+    let reason = head.extensions.remove::<Reason>();
     let mut head = Box::new(ResponseHeader::from(*head));
+    if let Some(Reason(reason)) = reason {
+        // It was valid when it came.
+        let _ = head.set_reason_phrase(Some(&reason));
+    }
     if exchange.request.version != Version::HTTP_2 {
         head.set_version(Version::HTTP_11);
     }
@@ -343,30 +400,28 @@ async fn write(session: &mut Session, exchange: &mut Exchange, reply: call::Repl
             let empty = bodiless || bytes.is_empty();
             if empty
                 && ends
-                && let ServerSession::H2(h2) = session.as_downstream_mut()
+                && let Session::H2(h2) = session
             {
                 // The head ends the stream: an empty DATA frame would contradict the length that a 304 may name.
                 return h2.write_response_header(head, true).map_err(pingora::Error::into_down);
             }
-            session.write_response_header(head, empty && ends).await.map_err(pingora::Error::into_down)?;
+            session.write_response_header(head).await.map_err(pingora::Error::into_down)?;
             if !empty {
                 write_whole(session, exchange, bytes, ends).await?;
             }
             if let Some(trailers) = trailers.filter(|_| !ends) {
-                session
-                    .as_downstream_mut()
-                    .write_response_trailers(trailers)
-                    .await
-                    .map_err(pingora::Error::into_down)?;
+                session.write_response_trailers(trailers).await.map_err(pingora::Error::into_down)?;
             }
         }
         Body::Flowing { first, rest } => {
-            frame_flow(&mut head, exchange, session);
-            session.write_response_header(head, false).await.map_err(pingora::Error::into_down)?;
-            Box::pin(flow(session, exchange, first, rest)).await?;
+            if !bodiless {
+                frame_flow(&mut head, exchange, session);
+            }
+            session.write_response_header(head).await.map_err(pingora::Error::into_down)?;
+            Box::pin(flow(session, exchange, first, rest, intake)).await?;
         }
     }
-    session.as_downstream_mut().finish_body().await.map_err(pingora::Error::into_down)
+    session.finish_body().await.map_err(pingora::Error::into_down)
 }
 
 /// Piece by piece: the engine's deadline is for one write, and a client that takes a large body slowly still takes it.
@@ -381,7 +436,7 @@ async fn write_whole(session: &mut Session, exchange: &mut Exchange, mut bytes: 
 /// Writes a piece of a body, and counts it once it is written.
 async fn pass_on(session: &mut Session, exchange: &mut Exchange, piece: Bytes, end: bool) -> Result<()> {
     let length = piece.len() as u64;
-    session.write_response_body(Some(piece), end).await.map_err(pingora::Error::into_down)?;
+    session.write_response_body(piece, end).await.map_err(pingora::Error::into_down)?;
     exchange.response_bytes += length;
     Ok(())
 }
@@ -397,25 +452,34 @@ fn frame_flow(head: &mut ResponseHeader, exchange: &Exchange, session: &mut Sess
             let _ = head.insert_header(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
         }
         Version::HTTP_2 => {}
-        _ => session.as_downstream_mut().set_keepalive(None),
+        _ => session.set_keepalive(None),
     }
 }
 
-async fn flow(session: &mut Session, exchange: &mut Exchange, first: Vec<Bytes>, mut rest: Box<Rest>) -> Result<()> {
+/// Passes a body on as it comes, and the rest of the client's body the other way.
+async fn flow(
+    session: &mut Session,
+    exchange: &mut Exchange,
+    first: Vec<Bytes>,
+    mut rest: Box<Rest>,
+    mut intake: Option<Box<Intake>>,
+) -> Result<()> {
     for chunk in first {
         pass_on(session, exchange, chunk, false).await?;
     }
     rest.room = None;
+    let unread = Unread::of(exchange);
     loop {
-        let piece = tokio::select! {
-            biased;
-            piece = unread::next(&mut rest, exchange) => piece,
-            gone = client_leaves(session) => return Err(gone),
+        let piece = {
+            let (story, mut client) = exchange.split();
+            tokio::select! {
+                biased;
+                piece = unread::next(&mut rest, story, unread.as_ref()) => piece,
+                gone = intake::attend(session, &mut client, intake.as_deref_mut()) => return Err(gone),
+            }
         };
         match piece {
-            Ok((Some(chunk), _room)) => {
-                pass_on(session, exchange, chunk, false).await?;
-            }
+            Ok((Some(chunk), _room)) => pass_on(session, exchange, chunk, false).await?,
             Ok((None, _)) => break,
             Err(error) if error.esource == ErrorSource::Downstream => return Err(error),
             Err(error) => {
@@ -424,13 +488,35 @@ async fn flow(session: &mut Session, exchange: &mut Exchange, first: Vec<Bytes>,
             }
         }
     }
+
     let trailers = rest.trailers().await.map_err(pingora::Error::into_up)?;
     exchange.story.end_attempt(exchange.host.clock.now(), None);
-    rest.release(&exchange.host.connector).await;
     match trailers {
         Some(trailers) if exchange.request.version == Version::HTTP_2 => {
-            session.as_downstream_mut().write_response_trailers(trailers).await.map_err(pingora::Error::into_down)
+            session.write_response_trailers(trailers).await.map_err(pingora::Error::into_down)?;
         }
-        _ => session.write_response_body(None, true).await.map_err(pingora::Error::into_down),
+        _ => session.write_response_body(Bytes::new(), true).await.map_err(pingora::Error::into_down)?,
+    }
+
+    if let Some(intake) = intake
+        && !rest.request_is_sent()
+    {
+        Box::pin(send_rest(session, exchange, &mut rest, *intake)).await;
+    }
+    rest.release(&exchange.host.connector).await;
+    Ok(())
+}
+
+/// The response is complete; an application that answered early may still want the rest of the body, and gets what comes
+/// of it in a short while.
+async fn send_rest(session: &mut Session, exchange: &mut Exchange, rest: &mut Rest, mut intake: Intake) {
+    exchange.connection.mark_answered();
+    let (story, mut client) = exchange.split();
+    tokio::select! {
+        biased;
+        () = rest.send_rest(story) => {}
+        // The response was whole: nobody is told of what came after it.
+        _gone = intake::attend(session, &mut client, Some(&mut intake)) => {}
+        () = tokio::time::sleep(LATE_UPLOAD) => {}
     }
 }

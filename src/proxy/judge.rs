@@ -1,14 +1,16 @@
 //! The edge's verdict on a request head, and the route it finds on the way.
 
 use crate::edge::connection_options::{self, BadOption};
+use crate::edge::target::{self, BadTarget};
 use crate::edge::threats::Threat;
-use crate::edge::{path, rules};
+use crate::edge::{methods, path, rules};
 use crate::exchange::Request;
 use crate::pipeline::Pipeline;
 use http::header::{self, HeaderValue};
-use http::{Method, StatusCode, Version};
+use http::{StatusCode, Version};
 use pingora::http::RequestHeader;
-use vestibule_plugin::{Problem, RouteId};
+use std::borrow::Cow;
+use vestibule_plugin::{Problem, RouteId, list};
 
 /// What the edge found wrong; answered once the plugins that watch have seen the request.
 pub struct Refusal {
@@ -18,14 +20,13 @@ pub struct Refusal {
     pub problem: Problem,
 }
 
-/// The edge rules, in the order in which they count.
-pub fn judge(pipeline: &Pipeline, request: &mut Request, head: &mut RequestHeader) -> Result<RouteId, Box<Refusal>> {
-    let refuse = |threat, problem| Box::new(Refusal { threat, problem });
-    let bad_request = |slug, title, detail: String| Problem::new(slug, StatusCode::BAD_REQUEST, title).detail(detail);
-    let host_ok = match request.version {
-        Version::HTTP_10 | Version::HTTP_2 => request.authority.as_ref().is_none_or(|a| rules::is_host(a.as_bytes())),
-        _ => rules::names_one_host(&head.headers),
-    };
+/// The edge rules, in the order in which they count. `tls` is that of the connection.
+pub fn judge(
+    pipeline: &Pipeline,
+    request: &mut Request,
+    head: &mut RequestHeader,
+    tls: bool,
+) -> Result<RouteId, Box<Refusal>> {
     // The guard counts those of HTTP/1, the protocol itself the bytes of HTTP/2.
     if head.headers.len() > rules::MAX_FIELDS {
         let too_large = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
@@ -33,61 +34,121 @@ pub fn judge(pipeline: &Pipeline, request: &mut Request, head: &mut RequestHeade
             .detail(format!("a request head may have {} fields", rules::MAX_FIELDS));
         return Err(refuse(Some(Threat::HeaderSize), problem));
     }
-    if !host_ok {
-        let problem = bad_request("bad-host", "Bad host", "send exactly one Host field, a name or an address".into());
-        return Err(refuse(Some(Threat::BadHost), problem));
+    let target = match head.version {
+        Version::HTTP_2 => http2_target(request, head),
+        _ => settled_target(head, tls).map(|_| ()),
+    };
+    if let Err(bad @ BadTarget::Host) = target {
+        return Err(refuse(Some(Threat::BadHost), bad_request("bad-host", "Bad host", bad.to_string())));
     }
-    if !pipeline.settings.server.methods.contains(&request.method) {
-        let allowed = pipeline.settings.server.methods.iter().map(Method::as_str).collect::<Vec<_>>().join(", ");
-        let mut problem = Problem::new("method-not-allowed", StatusCode::METHOD_NOT_ALLOWED, "Method not allowed")
-            .detail(format!("this service takes {allowed}"));
-        if let Ok(allow) = HeaderValue::from_str(&allowed) {
-            problem = problem.field(header::ALLOW, allow);
-        }
-        return Err(refuse(Some(Threat::Method), problem));
-    }
-    if request.expects_continue
-        && !head.headers.get_all(header::EXPECT).iter().all(|v| v.as_bytes().eq_ignore_ascii_case(b"100-continue"))
-    {
-        let problem = Problem::new("expectation-failed", StatusCode::EXPECTATION_FAILED, "Expectation failed")
-            .detail("the only expectation that can be met is 100-continue");
-        return Err(refuse(None, problem));
-    }
-    if head.headers.contains_key(header::CONNECTION) {
-        let named = connection_options::nominated(&head.headers, &pipeline.protected).map_err(|bad| match bad {
-            BadOption::NotAToken => {
-                refuse(Some(Threat::Framing), bad_request("bad-request", "Bad request", bad.to_string()))
-            }
-            BadOption::Protected(_) | BadOption::Pseudo | BadOption::TooMany => refuse(
-                Some(Threat::ConnectionNomination),
-                bad_request("connection-nomination", "Bad connection option", bad.to_string()),
-            ),
-        })?;
-        for name in named {
-            head.remove_header(&name);
-        }
-    }
+
+    check_method(pipeline, request)?;
+    check_expectation(request, head)?;
+    remove_nominated(pipeline, head)?;
     if pipeline.via.as_ref().is_some_and(|via| via.is_loop(&head.headers)) {
         let problem = Problem::new("loop", StatusCode::LOOP_DETECTED, "Loop detected")
             .detail("the request has passed this proxy eight times: an upstream points back at it");
         return Err(refuse(None, problem));
     }
-    let bad_target = |detail: String| refuse(Some(Threat::BadTarget), bad_request("bad-target", "Bad target", detail));
+
+    target.map_err(|bad| bad_target(bad.to_string()))?;
     if request.target == "*" {
-        return if request.method == Method::OPTIONS {
-            Ok(RouteId::UNMATCHED)
-        } else {
-            Err(bad_target("`*` is a target for OPTIONS only".into()))
-        };
+        return Ok(RouteId::UNMATCHED);
     }
-    if head.version != Version::HTTP_2 && !head.raw_path().starts_with(b"/") {
-        return Err(bad_target("the target is neither a path nor an http or https URL".into()));
+    find_route(pipeline, request)
+}
+
+/// The target of HTTP/1 in origin-form, and whether it and Host go together.
+pub(super) fn settled_target(head: &RequestHeader, tls: bool) -> Result<Cow<'_, [u8]>, BadTarget> {
+    let hosts = head.headers.get_all(header::HOST).iter().map(HeaderValue::as_bytes);
+    target::settle(head.method.as_str().as_bytes(), head.raw_path(), head.version, tls, hosts)
+}
+
+/// The same for HTTP/2, where authority and path come apart (RFC 9113 section 8.3.1).
+fn http2_target(request: &Request, head: &RequestHeader) -> Result<(), BadTarget> {
+    let fields = head.headers.get_all(header::HOST).iter().map(HeaderValue::as_bytes);
+    if head.uri.scheme_str().is_some_and(|scheme| !["http", "https"].contains(&scheme)) {
+        return Err(BadTarget::Form);
     }
+    let pseudo = head.uri.authority().map(|authority| authority.as_str().as_bytes());
+    target::settle_http2(&request.method, &request.target, request.scheme, pseudo, fields)
+}
+
+fn refuse(threat: Option<Threat>, problem: Problem) -> Box<Refusal> {
+    Box::new(Refusal { threat, problem })
+}
+
+fn bad_request(slug: &'static str, title: &'static str, detail: String) -> Problem {
+    Problem::new(slug, StatusCode::BAD_REQUEST, title).detail(detail)
+}
+
+fn bad_target(detail: String) -> Box<Refusal> {
+    refuse(Some(Threat::BadTarget), bad_request("bad-target", "Bad target", detail))
+}
+
+fn check_method(pipeline: &Pipeline, request: &Request) -> Result<(), Box<Refusal>> {
+    let configured = &pipeline.settings.server.methods;
+    if methods::is_served(&request.method, configured) {
+        return Ok(());
+    }
+    let allowed = methods::allowed(configured);
+    let mut problem = Problem::new("method-not-allowed", StatusCode::METHOD_NOT_ALLOWED, "Method not allowed")
+        .detail(format!("this service takes {allowed}"));
+    if let Ok(allow) = HeaderValue::from_str(&allowed) {
+        problem = problem.field(header::ALLOW, allow);
+    }
+    Err(refuse(Some(Threat::Method), problem))
+}
+
+fn check_expectation(request: &Request, head: &RequestHeader) -> Result<(), Box<Refusal>> {
+    // An empty line is no expectation that can be met either: some servers refuse it, others do not look.
+    let is_known = |line: &HeaderValue| {
+        let mut members = list::members_of_line(line.as_bytes()).peekable();
+        members.peek().is_some() && members.all(|expected| expected.eq_ignore_ascii_case(b"100-continue"))
+    };
+    if !request.expects_continue || head.headers.get_all(header::EXPECT).iter().all(is_known) {
+        return Ok(());
+    }
+    let problem = Problem::new("expectation-failed", StatusCode::EXPECTATION_FAILED, "Expectation failed")
+        .detail("the only expectation that can be met is 100-continue");
+    Err(refuse(None, problem))
+}
+
+/// Removes the fields that Connection names.
+fn remove_nominated(pipeline: &Pipeline, head: &mut RequestHeader) -> Result<(), Box<Refusal>> {
+    if !head.headers.contains_key(header::CONNECTION) {
+        return Ok(());
+    }
+    let named = connection_options::nominated(&head.headers, &pipeline.protected).map_err(|bad| match bad {
+        BadOption::NotAToken => {
+            refuse(Some(Threat::Framing), bad_request("bad-request", "Bad request", bad.to_string()))
+        }
+        BadOption::Protected(_) | BadOption::Pseudo | BadOption::TooMany => refuse(
+            Some(Threat::ConnectionNomination),
+            bad_request("connection-nomination", "Bad connection option", bad.to_string()),
+        ),
+    })?;
+    for name in named {
+        head.remove_header(&name);
+    }
+    Ok(())
+}
+
+/// The route on which all readings of the path agree.
+fn find_route(pipeline: &Pipeline, request: &mut Request) -> Result<RouteId, Box<Refusal>> {
     let readings = path::read(request.sent_path()).map_err(|why| bad_target(why.to_string()))?;
-    let route = pipeline.routes.find(&request.method, &readings).map_err(|_| {
+    let route = pipeline.routes.find(&request.method, &readings).map_err(|ambiguous| {
         let mut ways = vec![readings.sent, &readings.normal, &readings.decoded];
         ways.dedup();
-        bad_target(format!("the path can be read as `{}`, which are different routes", ways.join("` or `")))
+        let ways = ways.join("` or `");
+        let culprit = path::oddity(readings.sent).map(|odd| format!(" because of {odd}")).unwrap_or_default();
+        let detail = format!("the path can be read as `{ways}`{culprit}, which are different routes");
+        let mut met = ambiguous.routes.map(|route| pipeline.route_name(route)).to_vec();
+        met.dedup();
+        let met = met.join(", ");
+        let problem = bad_request("bad-target", "Bad target", detail);
+        let problem = problem.caused_by(format_args!("its readings meet the routes {met}")).reason(met);
+        refuse(Some(Threat::BadTarget), problem)
     })?;
     let normal = (readings.normal != readings.sent).then(|| readings.normal.clone().into_owned());
     request.normal_path = normal;

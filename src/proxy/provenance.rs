@@ -1,6 +1,7 @@
 //! Where a request came from: which client it is, what only others may say about that, what the application is told.
 
-use crate::edge::forwarded::{Origin, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO, X_REAL_IP};
+use crate::edge::forwarded::{Origin, X_FORWARDED_FOR, X_FORWARDED_PROTO};
+use crate::edge::forwarding_fields::Forwarding;
 use crate::edge::guarded::Guarded;
 use crate::edge::rules;
 use crate::exchange::{Provenance, Request};
@@ -10,22 +11,7 @@ use http::header::{self, HeaderName, HeaderValue};
 use ipnet::IpNet;
 use pingora::http::RequestHeader;
 use std::net::IpAddr;
-use vestibule_plugin::ClientAddress;
-
-/// Fields about a request's way here that only a trusted peer may bring along.
-const TRUSTED_ONLY: [HeaderName; 8] = [
-    HeaderName::from_static("x-forwarded-port"),
-    HeaderName::from_static("x-forwarded-prefix"),
-    HeaderName::from_static("x-forwarded-server"),
-    HeaderName::from_static("x-original-url"),
-    HeaderName::from_static("x-rewrite-url"),
-    HeaderName::from_static("x-original-host"),
-    HeaderName::from_static("true-client-ip"),
-    HeaderName::from_static("cf-connecting-ip"),
-];
-
-/// Fields that are always written anew.
-const REBUILT: [HeaderName; 5] = [X_FORWARDED_FOR, X_FORWARDED_PROTO, X_FORWARDED_HOST, X_REAL_IP, header::FORWARDED];
+use vestibule_plugin::{ClientAddress, is_authority};
 
 /// Who is at the other end, and what was wrong with what it said about that.
 pub struct Located {
@@ -33,8 +19,46 @@ pub struct Located {
     pub client: ClientAddress,
     /// A field was removed that is the proxy's own, or spells one of them with `_`.
     pub spoofed: bool,
-    /// A peer of the inside that is not trusted forwards for others, who all count as that peer.
-    pub unheard: bool,
+    /// A peer of the inside that is not trusted forwards for others.
+    pub unheard: Option<Unheard>,
+}
+
+/// What a load balancer that nobody trusts said in vain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unheard {
+    /// Who its clients are: they all count as that peer.
+    Clients,
+    /// That they came over https: the application is told http.
+    Https,
+    /// Both.
+    Both,
+}
+
+impl Unheard {
+    fn of(removed: Removed) -> Option<Self> {
+        match (removed.forwarded_for, removed.said_https) {
+            (true, true) => Some(Self::Both),
+            (true, false) => Some(Self::Clients),
+            (false, true) => Some(Self::Https),
+            (false, false) => None,
+        }
+    }
+
+    /// For the log.
+    pub fn warning(self) -> &'static str {
+        match self {
+            Self::Clients => {
+                "x-forwarded-for from a peer that is not in trusted_proxies: all clients behind it count as one"
+            }
+            Self::Https => {
+                "x-forwarded-proto: https from a peer that is not in trusted_proxies: the application is told http"
+            }
+            Self::Both => {
+                "x-forwarded-for and x-forwarded-proto: https from a peer that is not in trusted_proxies: all clients \
+                 behind it count as one, and the application is told http"
+            }
+        }
+    }
 }
 
 /// Finds the client, removes what only others may say about it, and prepares what the application is told.
@@ -56,12 +80,13 @@ pub fn locate(
             host = Some(said);
         }
     }
-    let removed = remove_forwarding(head, trusted, &pipeline.guarded);
+    let found = trusted.then_some(Found { client: origin.client, scheme: request.scheme });
+    let removed = remove_forwarding(head, found, &pipeline.guarded);
     request.provenance = Some(describe(&origin, connection, host, request.scheme));
     Located {
         client: pipeline.trust.key(origin.client),
         spoofed: removed.spoofed,
-        unheard: removed.forwarded_for && !trusted && is_inside(peer),
+        unheard: (!trusted && is_inside(peer)).then_some(removed).and_then(Unheard::of),
     }
 }
 
@@ -80,31 +105,48 @@ pub fn network(peer: IpAddr) -> String {
 }
 
 /// What was among the fields that were removed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Removed {
-    /// A name that is the proxy's own, or that spells one of them, or a credential, with `_`.
+    /// A name that is the proxy's own, one that only a trusted peer may say or that says otherwise than the proxy
+    /// found, or one that spells one of them, or a credential, with `_`.
     pub(super) spoofed: bool,
     /// `X-Forwarded-For`.
     forwarded_for: bool,
+    /// `X-Forwarded-Proto: https`.
+    said_https: bool,
+}
+
+/// What was found out about a request whose peer is trusted.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Found {
+    pub(super) client: IpAddr,
+    pub(super) scheme: &'static str,
 }
 
 /// Removes forwarding fields, fields that only the proxy says, and names that spell one of them or a credential with
-/// `_`.
-pub(super) fn remove_forwarding(head: &mut RequestHeader, trusted: bool, guarded: &Guarded) -> Removed {
+/// `_`. `trusted` is what a trusted peer's fields must not contradict; `None` for a stranger.
+pub(super) fn remove_forwarding(head: &mut RequestHeader, trusted: Option<Found>, guarded: &Guarded) -> Removed {
     let mut doomed: Vec<HeaderName> = Vec::new();
-    let mut removed = Removed { spoofed: false, forwarded_for: false };
+    let mut removed = Removed::default();
     for name in head.headers.keys() {
         let text = name.as_str();
-        // Every name in the tables starts with one of these letters; most names are settled by the first byte.
-        if matches!(text.as_bytes()[0], b'x' | b'f' | b't' | b'c')
-            && (REBUILT.contains(name) || (!trusted && TRUSTED_ONLY.contains(name)))
-        {
+        // Most names are settled by the first byte.
+        let forwarding = if Forwarding::may_begin_with(text.as_bytes()[0]) { Forwarding::of(text) } else { None };
+        if let Some(kind) = forwarding {
+            let lines = || head.headers.get_all(name).iter().map(HeaderValue::as_bytes);
+            let agrees = |found: Found| lines().all(|line| kind.agrees(line, found.client, found.scheme));
+            if trusted.is_some_and(agrees) {
+                continue;
+            }
             removed.forwarded_for |= *name == X_FORWARDED_FOR;
+            removed.said_https |= *name == X_FORWARDED_PROTO && lines().any(|line| line.eq_ignore_ascii_case(b"https"));
+            // A trusted peer's own word is read, and written anew; `Forwarded` is nobody's alias.
+            removed.spoofed |= match kind {
+                Forwarding::Rebuilt => trusted.is_none() && *name != header::FORWARDED,
+                _ => true,
+            };
             doomed.push(name.clone());
-        } else if guarded.forbids(name) {
-            removed.spoofed = true;
-            doomed.push(name.clone());
-        } else if let Some(twin) = rules::dashed_twin(name)
-            && REBUILT.iter().chain(&TRUSTED_ONLY).any(|n| n.as_str() == twin)
+        } else if guarded.forbids(name) || rules::dashed_twin(name).is_some_and(|twin| Forwarding::of(&twin).is_some())
         {
             removed.spoofed = true;
             doomed.push(name.clone());
@@ -122,7 +164,7 @@ fn describe(origin: &Origin, connection: &Connection, host: Option<HeaderValue>,
     let nodes: Vec<HeaderValue> = std::iter::once(&origin.client).chain(&origin.hops).map(text).collect();
     let host_text = host.as_ref().and_then(|host| host.to_str().ok());
     // A host that the edge has let through needs no escaping inside quotes.
-    let host_text = host_text.filter(|host| rules::is_host(host.as_bytes()));
+    let host_text = host_text.filter(|host| is_authority(host.as_bytes()));
     let mut forwarded = String::with_capacity(nodes.len() * 24 + host_text.map_or(0, str::len) + 24);
     for (n, node) in nodes.iter().filter_map(|node| node.to_str().ok()).enumerate() {
         let (open, close) = if node.contains(':') { ("for=\"[", "]\"") } else { ("for=", "") };

@@ -1,46 +1,54 @@
-//! The way in: read the head, judge it at the edge, ask the plugins, count the body.
+//! The way in: read the head, judge it at the edge, ask the plugins.
 
 use super::failure;
 use super::held;
-use super::judge::judge;
+use super::judge::{judge, settled_target};
 use super::provenance::{self, locate};
-use super::wire::{self, RequestFields, UpstreamFields};
+use super::refused_head;
+use super::wire::{self, RequestFields};
 use crate::answer::answer;
 use crate::edge::threats::Threat;
-use crate::edge::{path, rules};
+use crate::edge::{path, rules, target};
 use crate::exchange::{Exchange, Request};
 use crate::listener::connection::Expecting;
 use crate::pipeline::Pipeline;
-use crate::upstream::Reuse;
-use bytes::Bytes;
 use http::header::{self, HeaderValue};
 use http::{Method, StatusCode, Version};
+use pingora::Result;
 use pingora::http::RequestHeader;
-use pingora::proxy::Session;
-use pingora::upstreams::peer::HttpPeer;
-use pingora::{Error, ErrorType, Result};
+use pingora::protocols::http::ServerSession as Session;
+use std::borrow::Cow;
 use std::sync::LazyLock;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-use vestibule_plugin::{AnsweredBy, Facts, Flow, Hold, Problem, Response, RouteId, Soon};
+use vestibule_plugin::{AnsweredBy, Ended, Facts, Flow, Hold, Problem, Response, RouteId, Soon, list, media};
 
 /// Reads the head, applies the edge rules, finds the client and the route, and attaches the plugins.
 pub fn enter(session: &mut Session, exchange: &mut Exchange) {
-    let downstream = session.as_downstream_mut();
     // The guard below the parser keeps time.
-    downstream.set_read_timeout(None);
+    session.set_read_timeout(None);
     let server = &exchange.pipeline.settings.server;
-    downstream.set_write_timeout(Some(server.idle_timeout));
+    session.set_write_timeout(Some(server.idle_timeout));
 
     // RFC 9110 section 15.2: they came after HTTP/1.0.
-    let is_http10 = downstream.req_header().version == Version::HTTP_10;
-    downstream.set_ignore_info_resp(is_http10);
-    let empty = downstream.is_body_empty();
-    let head = downstream.req_header_mut();
-    settle_target(head);
+    let is_http10 = session.req_header().version == Version::HTTP_10;
+    session.set_ignore_info_resp(is_http10);
+    let empty = session.is_body_empty();
+    // The engine reads the first line alone (RFC 9110 section 5.3: a list may go on over several).
+    if list::has_token(&session.req_header().headers, &header::CONNECTION, "close") {
+        session.set_keepalive(None);
+    }
+    let head = session.req_header_mut();
+    settle_target(head, exchange.connection.tls);
     wire::join_cookies(head);
     let mut request = read(head, exchange.connection.tls, empty);
-    let judged = judge(&exchange.pipeline, &mut request, head);
+    let refused = exchange.connection.take_refused_head();
+    let tls = exchange.connection.tls;
+    let judged = match refused {
+        // What was refused below the parser is a stand-in here.
+        Some(refused) => refused_head::refusal(refused, &exchange.pipeline, &mut request, head, tls),
+        None => judge(&exchange.pipeline, &mut request, head, tls),
+    };
     let (route, refusal) = match judged {
         Ok(route) => (route, None),
         Err(refusal) => {
@@ -50,42 +58,43 @@ pub fn enter(session: &mut Session, exchange: &mut Exchange) {
     };
     let located = locate(&exchange.pipeline, &exchange.connection, &mut request, head);
     exchange.threat = refusal.as_ref().map_or(located.spoofed.then_some(Threat::SpoofedHeader), |r| r.threat);
-    if located.unheard && exchange.host.unheard_proxy.is_due(exchange.host.clock.now()) {
+    if let Some(unheard) = located.unheard
+        && exchange.host.unheard_proxy.is_due(exchange.host.clock.now())
+    {
         tracing::warn!(
             target: "edge",
             network = provenance::network(exchange.connection.peer),
-            "x-forwarded-for from a peer that is not in trusted_proxies: all clients behind it count as one"
+            "{}",
+            unheard.warning()
         );
     }
     exchange.story.facts = Facts::new(route, located.client, *exchange.story.facts.trace());
     settle_upgrade(&exchange.pipeline, route, &mut request, head);
     exchange.connection.expect(match request.body_length {
-        _ if request.upgrade || request.is_grpc => Expecting::Anything,
+        _ if request.upgrade => Expecting::Tunnel,
+        _ if request.is_grpc => Expecting::SlowBody,
         Some(0) => Expecting::Nothing,
         _ => Expecting::Body,
     });
-    if request.body_length == Some(0) && !request.upgrade && exchange.connection.has_bytes_behind_head() {
-        exchange.connection.mark_pipelined();
-    }
     exchange.request = std::sync::Arc::new(request);
     let pipeline = std::sync::Arc::clone(&exchange.pipeline);
     pipeline.attach(&exchange.request, head, &mut exchange.story);
     exchange.refusal = refusal;
 }
 
-/// Brings an absolute-form target of HTTP/1 into origin-form, so that routes and the application see its path. The
-/// engine has compared its authority with Host.
-pub(super) fn settle_target(head: &mut RequestHeader) {
+/// Brings an absolute-form target of HTTP/1 into origin-form, so that routes and the application see its path, and
+/// percent-encodes bytes that are not ASCII, which HTTP/2 and the engine's text cannot carry. A target for which that
+/// cannot be done is left for the edge to refuse.
+pub(super) fn settle_target(head: &mut RequestHeader, tls: bool) {
+    if let Some(encoded) = target::encoded(head.raw_path()) {
+        let _ = head.set_raw_path(&encoded);
+    }
     if head.version == Version::HTTP_2 || head.raw_path().starts_with(b"/") {
         return;
     }
-    if let Ok(absolute) = http::Uri::try_from(head.raw_path())
-        && matches!(absolute.scheme_str(), Some("http" | "https"))
-        && let Some(target) = absolute.path_and_query().cloned()
-    {
-        // `http://a?b` has an empty path, which is `/` (RFC 9110 section 4.2.3).
-        let rooted = target.as_str().strip_prefix('?').and_then(|query| format!("/?{query}").try_into().ok());
-        head.set_uri(rooted.unwrap_or_else(|| target.into()));
+    if let Ok(settled) = settled_target(head, tls).map(Cow::into_owned) {
+        // One that the engine cannot hold stays as it is, and is refused.
+        let _ = head.set_raw_path(&settled);
     }
 }
 
@@ -110,10 +119,11 @@ pub(super) fn read(head: &RequestHeader, tls: bool, empty: bool) -> Request {
         scheme: if tls { "https" } else { "http" },
         version: head.version,
         body_length: if empty { Some(0) } else { declared.filter(|_| !chunked) },
-        is_grpc: headers.get(header::CONTENT_TYPE).is_some_and(|v| rules::is_grpc(v.as_bytes())),
+        is_grpc: headers.get(header::CONTENT_TYPE).is_some_and(|v| media::is_grpc(v.as_bytes())),
         upgrade: false,
         expects_continue: headers.contains_key(header::EXPECT),
         user_agent: headers.get(header::USER_AGENT).cloned(),
+        unread: None,
         provenance: None,
     }
 }
@@ -132,8 +142,8 @@ fn settle_upgrade(pipeline: &Pipeline, route: RouteId, request: &mut Request, he
     }
 }
 
-/// Asks the plugins, outermost first; whether the request has been answered.
-pub async fn admit(session: &mut Session, exchange: &mut Exchange) -> Result<bool> {
+/// Asks the plugins, outermost first, and serves what they let through.
+pub async fn admit(session: &mut Session, exchange: &mut Exchange) -> Result<()> {
     // Those that watch see the request before anything refuses it.
     let watching = exchange.story.hooks.iter().take_while(|attached| attached.stage.observes()).count();
     let answered = ask(session, exchange, watching).await?;
@@ -141,36 +151,52 @@ pub async fn admit(session: &mut Session, exchange: &mut Exchange) -> Result<boo
         exchange.blocked(threat);
     }
     if answered {
-        return Ok(true);
+        return Ok(());
     }
     if let Some(refusal) = exchange.refusal.take() {
-        session.as_downstream_mut().set_keepalive(None);
+        session.set_keepalive(None);
+        exchange.story.ended = Some(Ended::Refused);
         answer(session, exchange, AnsweredBy::Edge, refusal.problem.into()).await?;
-        return Ok(true);
+        return Ok(());
     }
     if let Some(problem) = overload(exchange) {
         answer(session, exchange, AnsweredBy::Edge, problem.into()).await?;
-        return Ok(true);
+        return Ok(());
     }
     let all = exchange.story.hooks.len();
     if ask(session, exchange, all).await? {
-        return Ok(true);
+        return Ok(());
     }
     if let Some(limit) = exchange.pipeline.settings.server.max_body_bytes
         && exchange.request.body_length.is_some_and(|length| length > limit)
     {
-        session.as_downstream_mut().set_keepalive(None);
+        session.set_keepalive(None);
         answer(session, exchange, AnsweredBy::Edge, failure::too_large(limit).into()).await?;
-        return Ok(true);
+        return Ok(());
     }
+    end_empty_body(session, exchange).await?;
     if exchange.request.upgrade {
-        return Box::pin(held::tunnel::run(session, exchange)).await.map(|()| true);
+        return Box::pin(held::tunnel::run(session, exchange)).await;
     }
-    match wanted_hold(exchange) {
-        // Boxed, so that the engine's own lane does not carry the room this one needs.
-        Some(hold) => Box::pin(held::run(session, exchange, hold)).await.map(|()| true),
-        None => Ok(false),
+    let hold = wanted_hold(exchange);
+    Box::pin(held::run(session, exchange, hold)).await
+}
+
+/// Waits for the end of a body over HTTP/2 that is declared empty, before anything goes on: a DATA frame with bytes is an
+/// error of its stream (RFC 9113 section 8.1.1), and the engine takes the declaration for the end.
+async fn end_empty_body(session: &mut Session, exchange: &Exchange) -> Result<()> {
+    if exchange.request.version != Version::HTTP_2
+        || exchange.request.body_length != Some(0)
+        || !session.req_header().headers.contains_key(header::CONTENT_LENGTH)
+    {
+        return Ok(());
     }
+    let connection = &exchange.connection;
+    connection.expect(Expecting::Body);
+    connection.upload().begin();
+    while session.read_request_body().await.map_err(pingora::Error::into_down)?.is_some() {}
+    connection.expect(Expecting::Nothing);
+    Ok(())
 }
 
 /// Runs `on_request` of the hooks up to `until`; whether one of them answered.
@@ -231,14 +257,14 @@ impl<'s> Lent<'s> {
         static NONE: LazyLock<RequestHeader> = LazyLock::new(|| {
             RequestHeader::build_no_case(Method::GET, b"/", None).unwrap_or_else(|_| unreachable!("it is a target"))
         });
-        let head = std::mem::replace(session.as_downstream_mut().req_header_mut(), NONE.clone());
+        let head = std::mem::replace(session.req_header_mut(), NONE.clone());
         Self { session, head }
     }
 }
 
 impl Drop for Lent<'_> {
     fn drop(&mut self) {
-        std::mem::swap(self.session.as_downstream_mut().req_header_mut(), &mut self.head);
+        std::mem::swap(self.session.req_header_mut(), &mut self.head);
     }
 }
 
@@ -255,8 +281,8 @@ fn overload(exchange: &Exchange) -> Option<Problem> {
     )
 }
 
-/// What the plugins want held, taken together; `None` sends the request down the stream lane.
-fn wanted_hold(exchange: &Exchange) -> Option<Hold> {
+/// What the plugins want held, taken together; `None` when both bodies stream.
+fn wanted_hold(exchange: &mut Exchange) -> Option<Hold> {
     let holds = exchange.story.hooks.iter().filter_map(|attached| attached.hold);
     let merged = holds.reduce(|a, b| Hold {
         request_body: a.request_body.max(b.request_body),
@@ -265,8 +291,11 @@ fn wanted_hold(exchange: &Exchange) -> Option<Hold> {
     })?;
     let has_body = exchange.request.body_length != Some(0);
     // Nobody asked for the body, so nobody bounded it: it streams, and the response with it.
-    let unbounded = merged.request_body.is_none() && has_body;
-    (!unbounded).then_some(merged)
+    if merged.request_body.is_none() && has_body {
+        exchange.story.hooks.iter_mut().for_each(|attached| attached.hold = None);
+        return None;
+    }
+    Some(merged)
 }
 
 /// The last word before the first attempt; whether the request goes on to the upstream.
@@ -289,81 +318,4 @@ pub async fn forward(session: &mut Session, exchange: &mut Exchange) -> Result<b
         }
     }
     Ok(true)
-}
-
-/// The peer for the next attempt of the stream lane.
-pub async fn choose_peer(exchange: &mut Exchange) -> Result<Box<HttpPeer>> {
-    let again = exchange.story.attempts.last().is_some_and(|_| exchange.resend_fresh);
-    let reuse = if again { Reuse::Fresh } else { Reuse::Pooled };
-    exchange.connection.upload().begin();
-    exchange.story.begin_attempt(exchange.host.clock.now());
-    let upstream = exchange.pipeline.upstream(exchange.story.facts.route());
-    match upstream.peer(exchange.request.upgrade, reuse).await {
-        Ok(peer) => Ok(Box::new(peer)),
-        Err(unresolved) => {
-            exchange.story.end_attempt(exchange.host.clock.now(), Some("name_resolution"));
-            Err(Error::because(ErrorType::ConnectNoRoute, "resolving the upstream", unresolved).into_up())
-        }
-    }
-}
-
-/// Prepares the head that one attempt sends: the same in both lanes.
-pub fn address(head: &mut RequestHeader, exchange: &mut Exchange) {
-    if exchange.request.version == Version::HTTP_10 && !head.headers.contains_key(header::HOST) {
-        let upstream = exchange.pipeline.upstream(exchange.story.facts.route());
-        let host = exchange.request.authority.clone().or_else(|| HeaderValue::try_from(upstream.authority()).ok());
-        if let Some(host) = host {
-            // Only a map of 32,768 entries could refuse it.
-            let _ = head.insert_header(header::HOST, host);
-        }
-    }
-    let mut fields = UpstreamFields::of(head);
-    wire::announce(&mut fields, &exchange.request, exchange.pipeline.via.as_ref());
-    let story = &mut exchange.story;
-    for attached in &mut story.hooks {
-        attached.enter().on_upstream_request(&mut fields, &story.facts);
-        attached.leave();
-    }
-}
-
-/// Refuses a body over HTTP/2 that comes too slowly; over HTTP/1 the guard below the parser does.
-pub fn keep_pace(bytes: usize, exchange: &Exchange) -> Result<()> {
-    let floor = exchange.pipeline.settings.server.min_body_rate;
-    let connection = &exchange.connection;
-    if exchange.request.version != Version::HTTP_2
-        || connection.expecting() != Expecting::Body
-        || connection.upload().came(bytes, floor)
-    {
-        return Ok(());
-    }
-    connection.mark_slow_body();
-    Err(Error::explain(ErrorType::ReadTimedout, "request body too slow").into_down())
-}
-
-/// Shows a piece of request body to the hooks.
-pub fn show_upload(piece: &Bytes, exchange: &mut Exchange) {
-    for attached in &mut exchange.story.hooks {
-        attached.enter().on_upload(piece);
-        attached.leave();
-    }
-}
-
-/// Counts a piece of request body of the stream lane against the limit.
-pub fn count_body(body: Option<&Bytes>, end: bool, exchange: &mut Exchange) -> Result<()> {
-    exchange.request_bytes += body.map_or(0, |chunk| chunk.len() as u64);
-    if let Some(piece) = body {
-        show_upload(piece, exchange);
-    }
-    if !end {
-        keep_pace(body.map_or(0, Bytes::len), exchange)?;
-    }
-    if end && !exchange.request.upgrade {
-        exchange.connection.expect(Expecting::Nothing);
-    }
-    match exchange.pipeline.settings.server.max_body_bytes {
-        Some(limit) if exchange.request_bytes > limit && !exchange.request.upgrade => {
-            Err(Error::explain(failure::BODY_TOO_LARGE, "request body over max_body_bytes").into_down())
-        }
-        _ => Ok(()),
-    }
 }

@@ -6,7 +6,7 @@ use crate::exchange::Request;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{StatusCode, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
-use vestibule_plugin::Fields;
+use vestibule_plugin::{Fields, list};
 
 /// A request head of the engine as plugins edit it.
 pub struct RequestFields<'a>(pub &'a mut RequestHeader);
@@ -27,59 +27,8 @@ impl Fields for RequestFields<'_> {
     }
 }
 
-/// A request head on its way to the upstream. While it is edited its fields are a plain map: the engine keeps the
-/// spelling of names in a second map, which costs more than all the edits, and which nobody may depend on (RFC 9110
-/// section 5.1). Names leave in the engine's usual spelling.
-pub struct UpstreamFields<'a> {
-    head: &'a mut RequestHeader,
-    parts: Option<http::request::Parts>,
-}
-
-impl<'a> UpstreamFields<'a> {
-    /// Takes the fields out of `head` until it is dropped.
-    pub fn of(head: &'a mut RequestHeader) -> Self {
-        // A target that is not UTF-8 lives in the head alone; such a head keeps its spelling.
-        let parts = head.raw_path_is_utf8().then(|| {
-            let blank = RequestHeader::from(http::Request::new(()).into_parts().0);
-            std::mem::replace(head, blank).into()
-        });
-        Self { head, parts }
-    }
-}
-
-impl Fields for UpstreamFields<'_> {
-    fn map(&self) -> &HeaderMap {
-        self.parts.as_ref().map_or(&self.head.headers, |parts| &parts.headers)
-    }
-    fn set(&mut self, name: HeaderName, value: HeaderValue) {
-        match &mut self.parts {
-            Some(parts) => drop(parts.headers.insert(name, value)),
-            None => RequestFields(self.head).set(name, value),
-        }
-    }
-    fn append(&mut self, name: HeaderName, value: HeaderValue) {
-        match &mut self.parts {
-            Some(parts) => drop(parts.headers.append(name, value)),
-            None => RequestFields(self.head).append(name, value),
-        }
-    }
-    fn remove(&mut self, name: &HeaderName) -> bool {
-        match &mut self.parts {
-            Some(parts) => parts.headers.remove(name).is_some(),
-            None => RequestFields(self.head).remove(name),
-        }
-    }
-}
-
-impl Drop for UpstreamFields<'_> {
-    fn drop(&mut self) {
-        if let Some(parts) = self.parts.take() {
-            *self.head = RequestHeader::from(parts);
-        }
-    }
-}
-
-/// A response head as it is edited: a plain map, as with [`UpstreamFields`].
+/// A response head of the engine as it is edited: a plain map, since the engine keeps the spelling of names in a second
+/// map, which costs more than all the edits, and which nobody may depend on (RFC 9110 section 5.1).
 pub struct ResponseFields<'a> {
     head: &'a mut ResponseHeader,
     headers: HeaderMap,
@@ -165,6 +114,16 @@ pub fn strip_response_hops(status: StatusCode, headers: &mut HeaderMap) {
     remove_hop_by_hop(headers);
 }
 
+/// Removes from trailers what speaks to the next hop or frames the message (RFC 9110 section 6.5.1).
+pub fn strip_trailers(trailers: &mut HeaderMap) {
+    let framing =
+        [header::CONNECTION, header::UPGRADE, header::TRANSFER_ENCODING, header::CONTENT_LENGTH, header::HOST];
+    for name in &framing {
+        trailers.remove(name);
+    }
+    remove_hop_by_hop(trailers);
+}
+
 /// Removes the fields of [`HOP_BY_HOP`]; nearly always there are none.
 fn remove_hop_by_hop(headers: &mut HeaderMap) {
     // One look at the first letter settles most names.
@@ -180,21 +139,16 @@ fn remove_hop_by_hop(headers: &mut HeaderMap) {
 
 /// Fields that a response's own Connection names; framing and fields of the message itself are not its to drop.
 fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
-    headers
-        .get_all(header::CONNECTION)
-        .iter()
-        .filter_map(|line| line.to_str().ok())
-        .flat_map(|line| line.split(','))
-        .map(str::trim)
-        .filter(|option| !["keep-alive", "close"].iter().any(|usual| option.eq_ignore_ascii_case(usual)))
-        .filter_map(|option| HeaderName::from_bytes(option.as_bytes()).ok())
+    list::tokens(headers, &header::CONNECTION)
+        .filter(|option| ![&b"keep-alive"[..], b"close"].iter().any(|usual| option.eq_ignore_ascii_case(usual)))
+        .filter_map(|option| HeaderName::from_bytes(option).ok())
         .filter(|name| {
             !matches!(name.as_str(), "upgrade" | "transfer-encoding") && !name.as_str().starts_with("content-")
         })
         .collect()
 }
 
-/// Removes from a request what was meant for this hop; the held lane's share of what the engine does in its own.
+/// Removes from a request what was meant for this hop.
 pub fn strip_request_hops(headers: &mut HeaderMap) {
     for name in [header::CONNECTION, header::UPGRADE, header::TRANSFER_ENCODING] {
         headers.remove(name);
@@ -257,13 +211,11 @@ impl Via {
 
     /// Whether the request has passed here so often that it must be going in circles.
     pub fn is_loop(&self, headers: &HeaderMap) -> bool {
-        let own = headers
-            .get_all(header::VIA)
-            .iter()
-            .filter_map(|line| line.to_str().ok())
-            .flat_map(|line| line.split(','))
-            .filter(|entry| entry.split_whitespace().nth(1) == Some(&self.name))
-            .count();
+        let is_own = |entry: &&[u8]| {
+            let mut words = entry.split(|byte| matches!(byte, b' ' | b'\t')).filter(|word| !word.is_empty());
+            words.nth(1) == Some(self.name.as_bytes())
+        };
+        let own = list::tokens(headers, &header::VIA).filter(is_own).count();
         own >= LOOP_ENTRIES
     }
 }

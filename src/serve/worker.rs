@@ -5,7 +5,6 @@
 
 use crate::listener::Listener;
 use crate::proxy::Proxy;
-use pingora::proxy::HttpProxy;
 use std::cell::Cell;
 use std::io;
 use std::net::TcpListener;
@@ -26,7 +25,7 @@ pub fn number() -> usize {
 pub fn start(
     number: usize,
     sockets: Vec<TcpListener>,
-    listener: Arc<Listener<HttpProxy<Proxy>>>,
+    listener: Arc<Listener<Proxy>>,
 ) -> io::Result<tokio::runtime::Handle> {
     let (tell, told) = mpsc::channel();
     std::thread::Builder::new().name(format!("worker-{number}")).spawn(move || {

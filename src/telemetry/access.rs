@@ -2,6 +2,7 @@
 
 use super::line::Line;
 use crate::config::settings::LogClient;
+use crate::listener::refused::Unread;
 use http::{HeaderValue, Version};
 use std::borrow::Cow;
 use std::time::Duration;
@@ -28,6 +29,8 @@ pub struct Access<'a> {
     pub tls: bool,
     /// Time spent on upstream attempts.
     pub upstream: Duration,
+    /// What could not be read of a refused head.
+    pub unread: Unread,
     /// Who sent it; `None`: the line leaves that out.
     pub sender: Option<Sender<'a>>,
     /// The configuration that served it.
@@ -50,14 +53,23 @@ impl Access<'_> {
         line.hex("span_id", trace.span_id.into(), 16);
         line.hex("trace_flags", trace.flags.into(), 2);
         line.text("route", self.route);
-        line.text("method", end.method.as_str());
-        line.text_cut("path", &self.path, MAX_PATH);
+        match self.unread.method {
+            true => line.null("method"),
+            false => line.text("method", end.method.as_str()),
+        }
+        match self.unread.target {
+            true => line.null("path"),
+            false => line.text_cut("path", &self.path, MAX_PATH),
+        }
         match end.status {
             Some(status) => line.number("status", status.as_u16().into()),
             // People need to see that none left.
             None => line.plain("status", "null"),
         }
-        line.text("protocol", protocol(end.version));
+        match self.unread.version {
+            true => line.null("protocol"),
+            false => line.text("protocol", protocol(end.version)),
+        }
         line.flag("tls", self.tls);
         line.millis("duration_ms", end.duration);
         match end.first_byte {

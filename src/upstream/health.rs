@@ -2,10 +2,10 @@
 
 use super::{Reuse, Upstream};
 use crate::config::settings::{self, Target};
+use crate::connections::{RequestBody, RequestHead, Switch};
 use crate::host::{Host, Lent};
-use http::header;
-use pingora::http::RequestHeader;
-use pingora::protocols::http::client::HttpSession;
+use bytes::Bytes;
+use http::header::{self, HeaderValue};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -128,30 +128,24 @@ async fn ask(host: &Host, upstream: &Upstream) -> Result<(), String> {
     let path = upstream.settings.health_path.as_deref().unwrap_or("/");
     let peer = upstream.peer(false, Reuse::Fresh).await.map_err(|e| e.to_string())?;
     let cause = |error: Box<pingora::Error>| crate::proxy::cause_of(&error);
-    let (mut session, _) = host.connector.connect(&peer).await.map_err(cause)?;
-    session.set_read_timeout(Some(upstream.settings.read_timeout));
-    let mut head = RequestHeader::build("GET", path.as_bytes(), None).map_err(cause)?;
-    let authority = upstream.authority();
-    head.insert_header(header::USER_AGENT, "vestibule-health").map_err(cause)?;
-    if matches!(session, HttpSession::H2(_)) {
-        let uri = http::Uri::builder()
-            .scheme(if peer.is_tls() { "https" } else { "http" })
-            .authority(authority)
-            .path_and_query(path)
-            .build();
-        head.set_uri(uri.map_err(|e| e.to_string())?);
-        head.set_version(http::Version::HTTP_2);
-    } else {
-        head.insert_header(header::HOST, authority).map_err(cause)?;
-    }
-    session.write_request_header(Box::new(head)).await.map_err(cause)?;
-    session.finish_request_body().await.map_err(cause)?;
-    session.read_response_header().await.map_err(cause)?;
-    let status = session.response_header().map_or(0, |head| head.status.as_u16());
-    while session.read_response_body().await.map_err(cause)?.is_some() {}
-    if let HttpSession::H1(h1) = &mut session {
-        h1.respect_keepalive();
-    }
-    host.connector.release(session, &peer).await;
+    let (mut connection, _) = host.connector.connect(Arc::new(peer)).await.map_err(cause)?;
+    let (mut parts, ()) = http::Request::new(()).into_parts();
+    parts.headers.insert(header::USER_AGENT, HeaderValue::from_static("vestibule-health"));
+    let head = RequestHead {
+        parts,
+        target: Bytes::copy_from_slice(path.as_bytes()),
+        authority: HeaderValue::try_from(upstream.authority()).map_err(|error| error.to_string())?,
+        scheme: if connection.is_tls() { "https" } else { "http" },
+        switch: Switch::NotAsked,
+    };
+    connection.send(&head, RequestBody::None).map_err(cause)?;
+    let status = loop {
+        let head = connection.read_head(&mut |_| {}).await.map_err(cause)?;
+        if !head.status.is_informational() {
+            break head.status.as_u16();
+        }
+    };
+    while connection.read_body(&mut |_| {}).await.map_err(cause)?.is_some() {}
+    host.connector.release(connection).await;
     if (200..400).contains(&status) { Ok(()) } else { Err(format!("it answered {status}")) }
 }

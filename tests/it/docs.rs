@@ -42,7 +42,8 @@ async fn the_page_of_metrics_is_the_binarys_own_inventory() {
 #[test]
 fn links_between_pages_lead_somewhere() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut pages = vec![root.join("README.md"), root.join("CHANGELOG.md"), root.join("bench/README.md")];
+    let mut pages =
+        vec![root.join("README.md"), root.join("CHANGELOG.md"), root.join("SECURITY.md"), root.join("bench/README.md")];
     pages.extend(std::fs::read_dir(root.join("docs")).expect("docs").map(|entry| entry.expect("entry").path()));
     for plugin in std::fs::read_dir(root.join("plugins")).expect("plugins") {
         pages.push(plugin.expect("entry").path().join("README.md"));
@@ -57,5 +58,22 @@ fn links_between_pages_lead_somewhere() {
             let target = page.parent().expect("a folder").join(link);
             assert!(target.exists(), "{} links to {link}", page.display());
         }
+    }
+}
+
+/// Every test and target that `docs/security.md` names is there, and it names every target.
+#[test]
+fn the_page_of_security_names_what_is_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = std::fs::read_to_string(root.join("docs/security.md")).expect("docs/security.md");
+    let named: Vec<&str> = page.split('`').skip(1).step_by(2).collect();
+
+    for file in named.iter().filter(|name| name.ends_with(".rs") && !name.contains(' ')) {
+        let found = [root.join("tests/it").join(file), root.join(file)].iter().any(|path| path.exists());
+        assert!(found, "docs/security.md names {file}");
+    }
+    for target in std::fs::read_dir(root.join("tests/fuzz/targets")).expect("targets") {
+        let name = target.expect("an entry").path().file_stem().expect("a name").to_string_lossy().into_owned();
+        assert!(page.contains(&format!("\n| `{name}` | ")), "docs/security.md says nothing of {name}");
     }
 }

@@ -10,6 +10,7 @@ mod http2;
 mod paths;
 mod patience;
 mod secrets;
+mod strict;
 mod upstream_tls;
 
 use std::collections::BTreeMap;

@@ -8,6 +8,7 @@ mod configured;
 mod deaths;
 mod drains;
 mod failures;
+mod hostile;
 mod identity;
 mod keys;
 mod life;

@@ -3,6 +3,7 @@
 
 mod clients;
 mod deaths;
+mod ends;
 mod grpc;
 mod heads;
 mod lane;

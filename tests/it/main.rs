@@ -9,6 +9,7 @@ mod demo;
 mod docs;
 mod drain;
 mod edge;
+mod garden;
 mod hooks;
 mod idempotency;
 mod lanes;

@@ -1,5 +1,6 @@
 //! Entity tags through the whole program: what the plugin's own tests cannot show.
 
+mod reads;
 mod writes;
 
 use bytes::Bytes;

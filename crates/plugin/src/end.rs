@@ -48,6 +48,8 @@ pub enum Ended {
     Timeout,
     /// The proxy stopped.
     Drained,
+    /// The edge refused the head; the answer was sent to its end.
+    Refused,
 }
 
 impl Ended {
@@ -59,6 +61,7 @@ impl Ended {
             Self::UpstreamError => "upstream_error",
             Self::Timeout => "timeout",
             Self::Drained => "drained",
+            Self::Refused => "refused",
         }
     }
 }

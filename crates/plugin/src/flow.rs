@@ -10,7 +10,7 @@ use std::time::Duration;
 pub enum Flow {
     /// On to the next plugin.
     Continue,
-    /// Go on, in the held lane: bodies are kept whole up to these bounds.
+    /// Go on; bodies are kept whole up to these bounds.
     Hold(Hold),
     /// From [`on_request_body`](crate::Hooks::on_request_body) only: look first at what the target holds, with a GET that
     /// keeps as much of the reply as this says; [`on_looked`](crate::Hooks::on_looked) then decides.
@@ -101,7 +101,7 @@ pub enum WhyFlowing {
     NoRoom,
 }
 
-/// An upstream call of the held lane that came to no reply.
+/// An upstream call that came to no reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Failure {
     /// What the upstream may have got of the request.

@@ -1,5 +1,7 @@
 //! Message heads as plugins see them: free to read, edited through one narrow door.
 
+use crate::authority::Authority;
+use crate::media;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use http::{Method, StatusCode, Version};
 
@@ -66,9 +68,12 @@ impl RequestHead<'_> {
 
     /// Whether this is a gRPC call (`content-type: application/grpc*`, in any case: RFC 9110 section 8.3.1).
     pub fn is_grpc(&self) -> bool {
-        const GRPC: &[u8] = b"application/grpc";
-        let content_type = self.fields.map().get(http::header::CONTENT_TYPE).map(HeaderValue::as_bytes);
-        content_type.and_then(|value| value.get(..GRPC.len())).is_some_and(|start| start.eq_ignore_ascii_case(GRPC))
+        self.fields.map().get(http::header::CONTENT_TYPE).is_some_and(|value| media::is_grpc(value.as_bytes()))
+    }
+
+    /// The authority as it is compared; `None` when the request names none.
+    pub fn canonical_authority(&self) -> Option<Authority<'_>> {
+        Authority::parse(self.authority.as_bytes(), self.scheme).ok()
     }
 }
 

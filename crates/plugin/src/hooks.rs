@@ -113,7 +113,7 @@ pub trait Hooks: Send + Sync {
         Soon::Now(Flow::Continue)
     }
 
-    /// The last word before the first upstream attempt, in both lanes: everything else has said yes.
+    /// The last word before the first upstream attempt: everything else has said yes.
     fn on_forward<'a>(&'a mut self, _facts: &'a Facts) -> Soon<'a, Flow> {
         Soon::Now(Flow::Continue)
     }
@@ -149,7 +149,7 @@ pub trait Hooks: Send + Sync {
         Soon::Now(HeldFlow::Continue)
     }
 
-    /// Sees a piece of the request body as it comes, in both lanes.
+    /// Sees a piece of the request body as it leaves for the upstream, or as it comes where the body is held.
     fn on_upload(&mut self, _piece: &Bytes) {}
 
     /// Whether its [`on_response`](Self::on_response) also sees what was answered before the request came to it, such as a

@@ -6,6 +6,7 @@
 
 mod access;
 mod admin;
+mod authority;
 mod build;
 mod clock;
 mod end;
@@ -15,6 +16,9 @@ pub mod files;
 mod flow;
 mod head;
 mod hooks;
+pub mod list;
+pub mod media;
+pub mod methods;
 mod notice;
 mod otlp;
 mod problem;
@@ -24,6 +28,7 @@ pub mod units;
 
 pub use access::{AccessLine, Field};
 pub use admin::{AdminCall, AdminReply};
+pub use authority::{Authority, BadAuthority, is_authority};
 pub use build::{
     Build, BuildError, BuildErrors, Deps, KeyPath, NoRoute, OwnRoute, RouteEntry, Routes, Secret, ServerName, Stage,
     StoreKind, StoreTerms,

@@ -5,6 +5,7 @@ mod lobby;
 pub use lobby::{Entry, Follower, Lead, News};
 
 use crate::Records;
+use crate::quotas::AddressDebts;
 use lobby::Lobby;
 use std::fmt;
 use std::sync::Arc;
@@ -17,12 +18,19 @@ pub struct Ledger {
     executing: Arc<AtomicUsize>,
     owed: Arc<AtomicUsize>,
     lobby: Lobby,
+    claims: AddressDebts,
 }
 
 impl Ledger {
     /// On this store, with nobody executing or waiting.
     pub fn new(records: Arc<dyn Records>) -> Self {
-        Self { records, executing: Arc::default(), owed: Arc::default(), lobby: Lobby::default() }
+        Self {
+            records,
+            executing: Arc::default(),
+            owed: Arc::default(),
+            lobby: Lobby::default(),
+            claims: AddressDebts::default(),
+        }
     }
 
     /// The store.
@@ -33,6 +41,11 @@ impl Ledger {
     /// Who waits here.
     pub fn lobby(&self) -> &Lobby {
         &self.lobby
+    }
+
+    /// What client addresses owe for new claims.
+    pub fn claims(&self) -> &AddressDebts {
+        &self.claims
     }
 
     /// A place among the executions of this process; `None` when `most` are taken.

@@ -17,5 +17,7 @@ pub use locks::Locks;
 pub use on_demand::OnDemand;
 pub use quotas::{FleetQuotas, MemoryQuotas, Quotas};
 pub use records::{Measured, MemoryRecords, Records};
+#[doc(hidden)]
+pub use redis::fuzzing;
 pub use redis::{BadUrl, Contact, RedisRecords, RedisUrl, Settings as RedisSettings};
 pub use streams::{RedisStreams, Streams};

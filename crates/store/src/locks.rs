@@ -5,7 +5,7 @@
 //! asks the store.
 
 use crate::Records;
-use crate::records::{Abandoned, Begun, Claim, Fingerprint, Hold, Name, Outage, Owner, Released, Renewed};
+use crate::records::{Abandoned, Begun, Claim, Fingerprint, Hold, Name, Outage, Owner, Payer, Released, Renewed};
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::fmt;
@@ -82,7 +82,7 @@ impl Locks {
         let place = timeout_at(until, self.stand_in_line(name)).await.map_err(|_| NotHad::Busy)?;
         let mut pause = FIRST_PAUSE;
         loop {
-            let hold = Hold { name, fingerprint: SAME, owner: Owner::draw(), trace_id };
+            let hold = Hold { name, fingerprint: SAME, owner: Owner::draw(), trace_id, payer: Payer::default() };
             match self.ask(hold, lease).await? {
                 Begun::Acquired => return Ok(Lock::new(&self.records, hold, lease, place)),
                 Begun::Busy { .. } | Begun::Uncertain { .. } => {}

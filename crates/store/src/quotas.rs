@@ -3,6 +3,7 @@
 //! All charges of one request go into one call, which charges every one of them or none. A bucket is named by its
 //! policy and its key text; nothing configured is stored, so a changed limit applies to the next call.
 
+mod address_debts;
 mod fleet;
 pub mod gcra;
 mod limit;
@@ -15,6 +16,7 @@ mod slots;
 mod step;
 mod table;
 
+pub use address_debts::AddressDebts;
 pub use fleet::FleetQuotas;
 pub use gcra::Decision;
 pub use limit::{Algorithm, BadLimit, Limit, OnStoreError, Sharing, Terms};

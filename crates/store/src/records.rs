@@ -6,6 +6,7 @@
 mod measured;
 mod memory;
 mod rules;
+mod shares;
 
 #[cfg(test)]
 pub(crate) mod conformance;
@@ -15,6 +16,7 @@ pub use memory::MemoryRecords;
 
 use bytes::Bytes;
 use std::fmt;
+use std::num::NonZeroU64;
 use std::time::Duration;
 use vestibule_plugin::Soon;
 use vestibule_plugin::meter::Gauge;
@@ -40,11 +42,27 @@ pub trait Records: Send + Sync + 'static {
     /// are held elsewhere.
     fn show(&self, gauge: Gauge);
 
+    /// From now on replies are stored whose bodies have at most this many bytes. A store elsewhere is believed no longer
+    /// answer than [`reply_bound`] of it.
+    fn expect(&self, max_body: u64);
+
     /// What is known of the store, without asking it.
     fn standing(&self) -> Standing;
 
     /// Makes room of what has expired in this process.
     fn sweep(&self);
+}
+
+/// Longest answer of a store elsewhere, in bytes, where stored bodies have at most `max_body`: as much again for what
+/// stands around a body, and 64 KiB, so that a small bound leaves room for the fields of a reply.
+pub const fn reply_bound(max_body: u64) -> u64 {
+    max_body.saturating_mul(2).saturating_add(64 << 10)
+}
+
+/// Longest reply, in bytes as it is stored, where bodies have at most `max_body`: what can be read back with an answer
+/// of [`reply_bound`], whose own words take less than 1 KiB.
+pub const fn stored_bound(max_body: u64) -> u64 {
+    reply_bound(max_body) - (1 << 10)
 }
 
 /// What a record is called: a keyed hash, so that it tells nobody whose it is.
@@ -95,6 +113,50 @@ pub struct Hold {
     pub owner: Owner,
     /// Trace of the exchange that executes.
     pub trace_id: u128,
+    /// Whose share of a bounded store it takes.
+    pub payer: Payer,
+}
+
+/// Whose share of a bounded store a record takes. A record of nobody counts against the whole alone.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Payer {
+    /// The principal; none where callers share their keys.
+    pub principal: Option<Account>,
+    /// The address of the client.
+    pub address: Option<Account>,
+}
+
+/// One who has a share: a keyed hash, so that nobody can choose to be counted with another.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Account(NonZeroU64);
+
+impl Account {
+    /// The one with this hash.
+    pub fn of(hash: [u8; 8]) -> Self {
+        Self(NonZeroU64::new(u64::from_be_bytes(hash)).unwrap_or(NonZeroU64::MIN))
+    }
+}
+
+/// Which bound leaves no room for a record.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Bound {
+    /// That of the whole store.
+    Store,
+    /// The share of one principal.
+    Principal,
+    /// The share of all principals of one client address.
+    Address,
+}
+
+impl Bound {
+    /// As written in problems and log lines.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Store => "store",
+            Self::Principal => "principal",
+            Self::Address => "address",
+        }
+    }
 }
 
 /// What [`Records::begin`] asks for.
@@ -304,7 +366,7 @@ pub enum Outage {
     /// It cannot be reached, or refused. Nothing happened.
     Unavailable(String),
     /// There is no room for one record more.
-    Full,
+    Full(Bound),
     /// There is a record, and it cannot be read. It must not count as none.
     Unreadable(String),
     /// Too few replicas have the claim. It was taken back.
@@ -322,7 +384,13 @@ impl fmt::Display for Outage {
             Self::Timeout => f.write_str("the store did not answer in time"),
             Self::Unheard(why) => write!(f, "the store gave no answer: {why}"),
             Self::Unavailable(why) => write!(f, "the store is unavailable: {why}"),
-            Self::Full => f.write_str("the store is full"),
+            Self::Full(Bound::Store) => f.write_str("the store is full"),
+            Self::Full(Bound::Principal) => {
+                f.write_str("the store is more than half full, and the principal's share is used")
+            }
+            Self::Full(Bound::Address) => {
+                f.write_str("the store is more than half full, and the address's share is used")
+            }
             Self::Unreadable(why) => write!(f, "a record cannot be read: {why}"),
             Self::Replicas { wanted, acknowledged } => {
                 write!(f, "{acknowledged} of {wanted} replicas have the claim")

@@ -9,6 +9,7 @@ pub(crate) mod buckets;
 mod cluster;
 mod connection;
 mod failure;
+pub mod fuzzing;
 mod lane;
 mod node;
 mod policy;
@@ -26,8 +27,9 @@ pub use url::{BadUrl, RedisUrl};
 
 use crate::records::{
     Begun, Claim, Completed, Forgotten, Hold, Keeping, Live, Name, Outage, Outcome, Records, Released, Renewed,
-    Standing,
+    Standing, reply_bound, stored_bound,
 };
+use bounded::ReplyBound;
 use breaker::Breaker;
 use connection::Answer;
 pub(crate) use failure::Failure;
@@ -38,7 +40,7 @@ use redis::Value;
 use rustls::pki_types::CertificateDer;
 use script::{Call, answers};
 use servers::Servers;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 use vestibule_plugin::meter::Gauge;
@@ -74,6 +76,9 @@ pub struct RedisRecords {
     namespace: String,
     timeout: Duration,
     servers: Servers,
+    bound: ReplyBound,
+    /// Of a reply as it is stored.
+    most_stored: AtomicU64,
     clock: SystemClock,
     breaker: Mutex<Breaker>,
     up: AtomicBool,
@@ -85,11 +90,14 @@ impl RedisRecords {
     pub fn new(settings: Settings) -> Result<Self, rustls::Error> {
         let Settings { url, namespace, timeout, authorities } = settings;
         let tls = url.tls.then(|| tls::client(authorities.as_deref())).transpose()?;
+        let bound = ReplyBound::default();
         Ok(Self {
             kind: url.kind(),
             namespace,
             timeout,
-            servers: Servers::new(&url, tls.as_ref(), timeout, Vetting::Keeps),
+            servers: Servers::new(&url, tls.as_ref(), timeout, Vetting::Keeps, &bound),
+            most_stored: AtomicU64::new(bound.bytes() - (reply_bound(0) - stored_bound(0))),
+            bound,
             clock: SystemClock::default(),
             breaker: Mutex::default(),
             up: AtomicBool::new(false),
@@ -119,7 +127,7 @@ impl RedisRecords {
     async fn ask_until(&self, deadline: Instant, call: &Call) -> Result<Answer, Outage> {
         let answer = self.servers.run(call, deadline).await;
         let answers = match &answer {
-            Ok(_) | Err(Outage::Full | Outage::Unreadable(_) | Outage::Replicas { .. }) => true,
+            Ok(_) | Err(Outage::Full(_) | Outage::Unreadable(_) | Outage::Replicas { .. }) => true,
             Err(Outage::Timeout | Outage::Unheard(_) | Outage::Unavailable(_)) => false,
         };
         self.up.store(answers, Ordering::Relaxed);
@@ -143,7 +151,8 @@ impl RedisRecords {
             ));
         }
         let deadline = Instant::now() + self.timeout;
-        let Answer { value, acknowledged } = self.ask_until(deadline, &Call::begin(&self.namespace, claim)).await?;
+        let call = Call::begin(&self.namespace, claim, self.most_stored.load(Ordering::Relaxed));
+        let Answer { value, acknowledged } = self.ask_until(deadline, &call).await?;
         let acknowledged = acknowledged.unwrap_or(0);
         match value {
             Value::Int(answers::ACQUIRED) if acknowledged < claim.replicas => {
@@ -165,7 +174,7 @@ impl RedisRecords {
     async fn try_complete(&self, call: Call) -> Result<Completed, Outage> {
         let Answer { value, acknowledged } = self.ask(&call).await.map_err(|outage| match outage {
             // There is no room made for what was executed: it is tried again like after any other outage.
-            Outage::Full => Outage::Unavailable("maxmemory is reached".into()),
+            Outage::Full(_) => Outage::Unavailable("maxmemory is reached".into()),
             outage => outage,
         })?;
         let acknowledged = acknowledged.unwrap_or(0);
@@ -229,6 +238,11 @@ impl Records for RedisRecords {
     }
 
     fn show(&self, _gauge: Gauge) {}
+
+    fn expect(&self, max_body: u64) {
+        self.bound.set(reply_bound(max_body));
+        self.most_stored.store(stored_bound(max_body), Ordering::Relaxed);
+    }
 
     fn standing(&self) -> Standing {
         Standing {

@@ -10,7 +10,7 @@ pub use setup::{Failed, Setup};
 
 use crate::answer::Answer;
 use crate::certs::{Alpn, Certs};
-use crate::deadline::within;
+use crate::deadline::{DEADLINE, within};
 use crate::raw::Raw;
 use crate::request::Request;
 use lines::Lines;
@@ -19,7 +19,7 @@ use serde_json::Value;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tokio::process::Child;
 
@@ -225,6 +225,20 @@ impl Proxy {
     /// Waits for it to end on its own.
     pub async fn wait_exit(&mut self) -> ExitStatus {
         within("the proxy to end", self.child.wait()).await.expect("a child of our own can be awaited")
+    }
+}
+
+impl Drop for Proxy {
+    /// Its directory goes with this, and it must not write into one that is being removed.
+    fn drop(&mut self) {
+        // It may have ended on its own, and a panic here would hide that of the test.
+        let _ = self.child.start_kill();
+        let until = Instant::now() + DEADLINE;
+        while let Ok(None) = self.child.try_wait()
+            && Instant::now() < until
+        {
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 }
 

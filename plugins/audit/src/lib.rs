@@ -8,6 +8,8 @@ mod draft;
 mod events;
 mod explain;
 mod fold;
+#[doc(hidden)]
+pub mod fuzzing;
 mod hooks;
 mod identity;
 mod log;

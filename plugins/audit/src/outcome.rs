@@ -30,14 +30,16 @@ impl Outcome {
             return Self { denied_by: Some(end.answered_by.as_str()), ..of("denied") };
         }
         match (end.ended, end.status) {
-            (Ended::Ok, Some(status)) => of(by_status(status)),
+            (Ended::Ok | Ended::Refused, Some(status)) => of(by_status(status)),
             (Ended::ClientGone, None) => match executed(end) {
                 // The call outlived its client, and this is what it did.
                 Some(status) => Self { word: by_status(status), status: Some(status.as_u16()), denied_by: None },
                 None => of("aborted"),
             },
             (Ended::ClientGone, Some(_)) => of("aborted"),
-            (Ended::UpstreamError | Ended::Timeout | Ended::Drained, _) | (Ended::Ok, None) => of("error"),
+            (Ended::UpstreamError | Ended::Timeout | Ended::Drained, _) | (Ended::Ok | Ended::Refused, None) => {
+                of("error")
+            }
         }
     }
 }

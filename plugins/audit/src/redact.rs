@@ -22,6 +22,7 @@ use scope::Budget;
 use serde_json::Value;
 use std::borrow::Cow;
 use std::fmt;
+use vestibule_plugin::media;
 
 /// Most bytes of a JSON body that is read.
 pub const MOST_BODY_BYTES: usize = 64 << 10;
@@ -98,7 +99,7 @@ impl Redactor {
         content_encoding: Option<&[u8]>,
         body: &[u8],
     ) -> Result<Value, Omitted> {
-        if !content_type.is_some_and(fields::is_json) {
+        if !content_type.is_some_and(media::is_json) {
             return Err(Omitted::NotJson);
         }
         if content_encoding.is_some_and(fields::is_coded) {

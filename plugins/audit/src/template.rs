@@ -3,6 +3,7 @@
 use crate::redact::Redactor;
 use percent_encoding::percent_decode_str;
 use std::borrow::Cow;
+use vestibule_plugin::methods;
 
 /// Most bytes of a value that is filled in.
 const MAX_VALUE: usize = 128;
@@ -72,6 +73,8 @@ impl Template {
         for piece in &self.0 {
             match piece {
                 Piece::Text(text) => filled.push_str(text),
+                // Names that clients make up are no actions.
+                Piece::Method if !methods::is_registered(method) => filled.push_str("_other"),
                 Piece::Method => filled.extend(method.chars().map(|c| c.to_ascii_lowercase())),
                 Piece::Parameter(place) => {
                     let sent = values.as_ref().and_then(|values| values.get(*place)).copied().unwrap_or_default();

@@ -52,6 +52,8 @@ async fn terms_of_a_reload_wait_until_it_is_taken() {
     assert!(next.shared.terms.lock().is_some());
     next.on_install(Some(&serving));
     assert!(next.shared.terms.lock().is_none());
+    // The directory goes with this, and the writer must not be in it then.
+    next.on_stop().get().await;
 }
 
 /// AUD-06: every mistake is told, none of them with what may be a secret.

@@ -12,6 +12,8 @@ mod door;
 mod explain;
 mod failures;
 mod fetch;
+#[doc(hidden)]
+pub mod fuzzing;
 mod hooks;
 mod json;
 mod judge;

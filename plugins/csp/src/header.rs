@@ -5,7 +5,7 @@ use crate::policy;
 use http::header::{CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY_REPORT_ONLY, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use sfv::{Dictionary, Parser};
-use vestibule_plugin::Fields;
+use vestibule_plugin::{Fields, media};
 
 /// The endpoint that reports go to, among those of a page.
 pub(crate) const ENDPOINT: &str = "vestibule-csp";
@@ -145,8 +145,7 @@ fn is_page(status: StatusCode, fields: &HeaderMap) -> bool {
 
 /// `text/html` or `application/xhtml+xml`, whatever their parameters.
 fn is_html(media_type: &[u8]) -> bool {
-    let name = media_type.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
-    name.eq_ignore_ascii_case(b"text/html") || name.eq_ignore_ascii_case(b"application/xhtml+xml")
+    media::is(media_type, "text/html") || media::is(media_type, "application/xhtml+xml")
 }
 
 /// Whether one more endpoint can be declared: one bad line would void all of them, and a second one of a name replaces the

@@ -4,9 +4,11 @@ use crate::answers;
 use crate::header::{Policy, Scheme};
 use crate::intake::Intake;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
-use http::{HeaderMap, Method};
+use http::{HeaderMap, HeaderValue, Method};
 use std::sync::Arc;
-use vestibule_plugin::{Detach, Facts, Flow, HeldRequest, Hold, Hooks, Keep, RequestHead, ResponseHead, Soon};
+use vestibule_plugin::{
+    Detach, Facts, Flow, HeldRequest, Hold, Hooks, Keep, RequestHead, ResponseHead, Soon, list, media,
+};
 
 /// Media types that reports come as; what they are is decided by their shape.
 const TYPES: [&str; 4] = ["application/csp-report", "application/reports+json", "application/json", "text/plain"];
@@ -97,9 +99,7 @@ impl Hooks for Delivery {
 /// Whether a request says that it brings reports as they are.
 fn is_report(fields: &HeaderMap) -> bool {
     let mut types = fields.get_all(CONTENT_TYPE).iter();
-    let media_type = types.next().filter(|_| types.next().is_none()).and_then(|value| value.to_str().ok());
-    let name = media_type.map(|media_type| media_type.split(';').next().unwrap_or_default().trim());
-    let mut codings = fields.get_all(CONTENT_ENCODING).iter();
-    name.is_some_and(|name| TYPES.iter().any(|known| known.eq_ignore_ascii_case(name)))
-        && codings.all(|coding| coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"identity"))
+    let media_type = types.next().filter(|_| types.next().is_none()).map(HeaderValue::as_bytes);
+    media_type.is_some_and(|media_type| TYPES.iter().any(|known| media::is(media_type, known)))
+        && list::tokens(fields, &CONTENT_ENCODING).all(|coding| coding.eq_ignore_ascii_case(b"identity"))
 }

@@ -8,6 +8,8 @@ pub mod config;
 mod directive;
 mod explain;
 mod fold;
+#[doc(hidden)]
+pub mod fuzzing;
 mod header;
 mod hooks;
 mod intake;

@@ -1,4 +1,4 @@
-//! What writes are refused with.
+//! What requests are refused with.
 
 use http::header::{ETAG, HeaderValue};
 use http::{Method, StatusCode};
@@ -25,6 +25,23 @@ pub(crate) fn precondition_failed(current: Option<HeaderValue>) -> Problem {
         Some(tag) => problem.field(ETAG, tag),
         None => problem,
     }
+}
+
+/// A read asks for other content than there is.
+pub(crate) fn read_precondition_failed(current: Option<HeaderValue>) -> Problem {
+    let problem = Problem::new("precondition-failed", StatusCode::PRECONDITION_FAILED, "Precondition Failed")
+        .detail("the resource is not what this request asks for: get it again without If-Match");
+    match current {
+        Some(tag) => problem.field(ETAG, tag),
+        None => problem,
+    }
+}
+
+/// `If-Match` of a read with a body names tags that the application has never seen.
+pub(crate) fn if_match_unsupported_by_read() -> Problem {
+    Problem::new("if-match-unsupported", StatusCode::PRECONDITION_FAILED, "If-Match Not Supported").detail(
+        "the tag was made by a proxy and the application does not know it; what a GET with a body asks for is not judged",
+    )
 }
 
 /// The write does not say what it rests on.

@@ -2,6 +2,7 @@
 
 use crate::conditional::Precondition;
 use crate::config::{Concurrency, Policy, Strength};
+use crate::if_match::IfMatch;
 use crate::list::{Ours, TagField};
 use crate::precondition::Preconditions;
 use crate::write::{is_change, must_say, rests_on_ours};
@@ -22,7 +23,13 @@ pub(crate) fn line(policy: &Policy, request: &RequestHead<'_>) -> String {
         Strength::Weak => "weak",
         Strength::Strong => "strong",
     };
+    let if_match = IfMatch::of(fields);
+    if request.body_length != Some(0) && if_match.as_ref().is_some_and(IfMatch::is_ours_alone) {
+        return "answers 412: the tags of if-match are ours, and a reply to a request with a body is not judged"
+            .to_owned();
+    }
     let sent = match Precondition::of(fields) {
+        _ if if_match.is_some() => "judges if-match here, the application sees no precondition and no range",
         Precondition::None => "nothing to compare",
         Precondition::ModifiedSince(_) => "compares the date, which the application sees",
         Precondition::NoneMatch(TagField::Any) => "compares with any tag",

@@ -6,7 +6,10 @@ mod config;
 mod date;
 mod explain;
 mod forward;
+#[doc(hidden)]
+pub mod fuzzing;
 mod hooks;
+mod if_match;
 mod list;
 mod metrics;
 mod name;

@@ -4,7 +4,7 @@ use vestibule_plugin::meter::{Counter, Desc, Registry};
 
 const RESPONSES: Desc = Desc {
     name: "vestibule_etag_responses_total",
-    help: "Replies to GET and HEAD on routes with the etag plugin, by what it did, and writes that it refused.",
+    help: "Replies to GET and HEAD on routes with the etag plugin, by what it did, and requests that it refused.",
     labels: &["outcome"],
 };
 
@@ -19,7 +19,7 @@ pub(crate) enum Outcome {
     UpstreamTag,
     /// Sent without any.
     Skipped,
-    /// A write that was refused: what it rests on is not what there is, or it says not what it rests on.
+    /// A request that was refused: what it rests on is not what there is, or a write says not what it rests on.
     PreconditionFailed,
 }
 

@@ -24,7 +24,7 @@ impl Names {
     /// two resources that share a lock wait for each other, one resource with two locks loses a write.
     pub(crate) fn of(&self, request: &RequestHead<'_>) -> Name {
         let query = request.target.split_once('?').map_or("", |(_, query)| query);
-        let (host, path) = (host(request.authority), request.path.to_ascii_lowercase());
+        let (host, path) = (host(request), request.path.to_ascii_lowercase());
         let mut mac = self.0.clone();
         for part in [PURPOSE, host.as_bytes(), path.as_bytes(), query.as_bytes()] {
             mac.update(&(part.len() as u64).to_be_bytes());
@@ -37,13 +37,14 @@ impl Names {
     }
 }
 
-/// An authority in lower case, without a port that says nothing and without the dot that ends a full name.
-fn host(authority: &str) -> String {
-    let lower = authority.to_ascii_lowercase();
-    let bare = lower.strip_suffix(":80").or(lower.strip_suffix(":443")).unwrap_or(&lower);
-    match bare.rsplit_once(':') {
-        Some((name, port)) if !name.ends_with(']') => format!("{}:{port}", name.strip_suffix('.').unwrap_or(name)),
-        _ => bare.strip_suffix('.').unwrap_or(bare).to_owned(),
+/// The host with a port that says something, without the dot that ends a full name. The default port of either scheme
+/// says nothing: a load balancer in front may speak the other one.
+fn host(request: &RequestHead<'_>) -> String {
+    let Some(authority) = request.canonical_authority() else { return String::new() };
+    let name = authority.host().strip_suffix('.').unwrap_or(authority.host());
+    match authority.port() {
+        None | Some(80 | 443) => name.to_owned(),
+        Some(port) => format!("{name}:{port}"),
     }
 }
 
@@ -51,14 +52,29 @@ fn host(authority: &str) -> String {
 mod tests {
     use super::*;
 
+    fn named(authority: &str) -> String {
+        let mut fields = http::HeaderMap::new();
+        host(&RequestHead {
+            method: &http::Method::PUT,
+            target: "/",
+            path: "/",
+            authority,
+            scheme: "http",
+            version: http::Version::HTTP_11,
+            body_length: None,
+            fields: &mut fields,
+        })
+    }
+
     #[test]
     fn spellings_of_a_host_are_one() {
-        for spelling in ["H.example", "h.example:80", "h.example.", "h.example.:443"] {
-            assert_eq!(host(spelling), "h.example", "{spelling}");
+        for spelling in ["H.example", "h.example:80", "h.example:", "h.example.", "h.example.:443"] {
+            assert_eq!(named(spelling), "h.example", "{spelling}");
         }
-        assert_eq!(
-            (host("h.example.:8080"), host("[::1]:80"), host("[::1]")),
-            ("h.example:8080".to_owned(), "[::1]".to_owned(), "[::1]".to_owned())
-        );
+        for (spelling, name) in
+            [("h.example.:8080", "h.example:8080"), ("[::1]:80", "[::1]"), ("[0::1]", "[::1]"), ("", "")]
+        {
+            assert_eq!(named(spelling), name, "{spelling}");
+        }
     }
 }

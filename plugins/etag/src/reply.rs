@@ -1,10 +1,9 @@
 //! What the head of the upstream's reply allows: a tag, a 304.
 
 use crate::tag::EntityTag;
-use http::header::{
-    CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, SET_COOKIE, TRAILER,
-};
+use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderName, SET_COOKIE, TRAILER};
 use http::{HeaderMap, Method, StatusCode};
+use vestibule_plugin::{list, media};
 
 static X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
@@ -46,25 +45,15 @@ fn length_fits(fields: &HeaderMap, max_body: usize) -> bool {
 
 /// Whether its bytes are meant to be seen one after the other.
 pub(crate) fn is_stream(fields: &HeaderMap) -> bool {
-    fields.get_all(CONTENT_TYPE).iter().any(names_a_stream)
+    fields.get_all(CONTENT_TYPE).iter().any(|value| media::is_open_ended(value.as_bytes()))
         || fields.get_all(&X_ACCEL_BUFFERING).iter().any(|line| line.as_bytes().eq_ignore_ascii_case(b"no"))
-}
-
-fn names_a_stream(content_type: &HeaderValue) -> bool {
-    const GRPC: &[u8] = b"application/grpc";
-    let essence = content_type.as_bytes().split(|&byte| byte == b';').next().unwrap_or_default().trim_ascii();
-    essence.eq_ignore_ascii_case(b"text/event-stream")
-        || essence.eq_ignore_ascii_case(b"multipart/x-mixed-replace")
-        || essence.get(..GRPC.len()).is_some_and(|start| start.eq_ignore_ascii_case(GRPC))
 }
 
 /// Whether `Cache-Control` holds `no-store`. Commas inside quotes are not respected: that can only find one too many,
 /// and then a reply goes without a tag.
 fn says_no_store(fields: &HeaderMap) -> bool {
-    fields.get_all(CACHE_CONTROL).iter().any(|line| {
-        line.as_bytes().split(|&byte| byte == b',').any(|directive| {
-            let name = directive.split(|&byte| byte == b'=').next().unwrap_or_default();
-            name.trim_ascii().eq_ignore_ascii_case(b"no-store")
-        })
+    list::tokens(fields, &CACHE_CONTROL).any(|directive| {
+        let name = directive.split(|&byte| byte == b'=').next().unwrap_or_default();
+        list::trim(name).eq_ignore_ascii_case(b"no-store")
     })
 }

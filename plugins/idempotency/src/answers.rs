@@ -2,13 +2,14 @@
 
 use crate::config::Syntax;
 use crate::key::Invalid;
+use crate::policy::CLAIMS_PER_CLIENT;
 use crate::replay::REPLAYED;
 use http::StatusCode;
 use http::header::{HeaderName, HeaderValue, WWW_AUTHENTICATE};
 use std::fmt::Display;
 use std::time::Duration;
 use vestibule_plugin::Problem;
-use vestibule_store::records::{NotKept, Unknown};
+use vestibule_store::records::{Bound, NotKept, Unknown};
 
 /// When a client may ask again: whatever it waits for is a matter of a second, or the next answer says so again.
 const SOON: Duration = Duration::from_secs(1);
@@ -101,11 +102,50 @@ pub(crate) fn store_unavailable(cause: impl Display) -> Problem {
         .caused_by(cause)
 }
 
-pub(crate) fn store_full() -> Problem {
+/// `bound` is the one that leaves no room.
+pub(crate) fn store_full(bound: Bound) -> Problem {
+    let (detail, cause) = match bound {
+        Bound::Store => (
+            "there is no room to remember this request; it was not sent on. Repeat it later, with the same key",
+            "no room for another record; raise [store] memory_max (or maxmemory of the Redis), or shorten ttl",
+        ),
+        Bound::Principal => (
+            "the room that one caller has for such requests is used; this one was not sent on. Repeat it later, with the \
+             same key",
+            "more than half of [store] memory_max is in use, and this principal has its sixteenth of it; raise \
+             memory_max, or shorten ttl",
+        ),
+        Bound::Address => (
+            "the room that one client address has for such requests is used; this one was not sent on. Repeat it later, \
+             with the same key",
+            "more than half of [store] memory_max is in use, and this client address has its eighth of it; raise \
+             memory_max, shorten ttl, or name the load balancer in front in [server] trusted_proxies",
+        ),
+    };
     Problem::new("store-full", StatusCode::SERVICE_UNAVAILABLE, "Store full")
-        .detail("there is no room to remember this request; it was not sent on. Repeat it later, with the same key")
+        .detail(detail)
+        .member("bound", bound.as_str())
+        .reason(bound.as_str())
         .retry_after(SOON)
-        .caused_by("no room for another record; raise [store] memory_max (or maxmemory of the Redis), or shorten ttl")
+        .caused_by(cause)
+}
+
+/// After as many new keys from one client address as it may use.
+pub(crate) fn too_many_claims(wait: Duration) -> Problem {
+    Problem::new("quota-exceeded", StatusCode::TOO_MANY_REQUESTS, "Quota exceeded")
+        .registered("https://iana.org/assignments/http-problem-types#quota-exceeded")
+        .detail("too many new keys came from this address; this request was not sent on. Repeat it later, with the same key")
+        .member("violated-policies", vec![CLAIMS_PER_CLIENT])
+        .reason(CLAIMS_PER_CLIENT)
+        .retry_after(wait)
+}
+
+/// There is a record, and nobody knows who wrote it.
+pub(crate) fn record_in_the_clear() -> Problem {
+    Problem::new("idempotency-outcome-unknown", StatusCode::CONFLICT, "Outcome unknown").detail(
+        "the application may or may not have done this: what is kept of it cannot be trusted. Look before you send it \
+         under a new key",
+    )
 }
 
 /// There is no memory for the reply that is there.

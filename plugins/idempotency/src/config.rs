@@ -67,6 +67,9 @@ keys! {
     deadline: Span = Span(Duration::from_secs(300)),
     /// Executions in this process; one more is answered 503. 1 to 1000000.
     max_in_flight: u64 = 20_000,
+    /// New claims of one client address in this process, such as "600/min"; one more is answered 429. Replays are free.
+    /// "off": no bound.
+    claims_per_client: String = "off".into(),
     /// What makes two requests the same.
     fingerprint: FingerprintKind = FingerprintKind::Raw,
     /// What is kept of failures.
@@ -85,6 +88,10 @@ keys! {
     max_response_body: Size = Size(1 << 20),
     /// Lines `KID BASE64-of-32-bytes`: stored replies are encrypted with the first and decrypted with any.
     encryption_keys_file: String = String::new(),
+    /// With encryption_keys_file: whether replies that are stored in the clear are given, too, for as long as some from
+    /// before the keys are there. Without it they are refused, as anybody who can write to the store could have put them
+    /// there.
+    accept_clear_records: bool = false,
     /// Replicas that must have a claim before it counts; 0 to 16. Needs a store that has replicas.
     wait_replicas: u32 = 0,
 }

@@ -5,6 +5,7 @@ use crate::key::{Form, Invalid, Key};
 use crate::policy::Policy;
 use crate::principal;
 use crate::shared::Shared;
+use crate::stored::ClearRecords;
 use vestibule_plugin::units::{Size, Span};
 use vestibule_plugin::{Facts, RequestHead, RouteId};
 
@@ -67,8 +68,15 @@ fn steps(shared: &Shared, policy: &Policy, request: &RequestHead<'_>, facts: &Fa
         Profile::RetryFriendly => "retry_friendly",
     };
     let size = |bytes: usize| Size(bytes as u64);
+    let bounds = if policy.claims_per_client.is_some() { ", if its address may have another claim" } else { "" };
+    let clear = match (&policy.keys, policy.clear_records) {
+        (None, _) => "",
+        (Some(_), ClearRecords::Refused) => ", encrypted",
+        (Some(_), ClearRecords::Accepted) => ", encrypted, records in the clear accepted",
+    };
     format!(
-        "key ok, {form}  principal {kind}  {fingerprint}  {profile}  would claim for {}, hold <= {} + {}, keep {}",
+        "key ok, {form}  principal {kind}  {fingerprint}  {profile}  would claim for {}{bounds}, hold <= {} + {}, keep \
+         {}{clear}",
         Span(policy.lease),
         size(policy.max_request_body),
         size(policy.max_response_body),

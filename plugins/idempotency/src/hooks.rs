@@ -25,9 +25,9 @@ use std::mem;
 use std::sync::Arc;
 use vestibule_plugin::{
     AccessLine, Detach, End, Facts, Failure, Field, Flow, Held, HeldFlow, HeldRequest, Hold, Hooks, Keep, Problem,
-    RequestHead, ResponseHead, Room, RouteId, Soon, WhyFailed, WhyFlowing,
+    RequestHead, ResponseHead, Room, RouteId, Soon, WhyFailed, WhyFlowing, media,
 };
-use vestibule_store::records::{self, Abandoned, Begun, Keeping, Name, NotKept, Outage, Owner, Unknown};
+use vestibule_store::records::{self, Abandoned, Begun, Keeping, Name, NotKept, Outage, Owner, Payer, Unknown};
 
 /// Says that a request was forwarded without protection.
 pub(crate) const STATUS: HeaderName = HeaderName::from_static("idempotency-status");
@@ -61,6 +61,7 @@ enum Stage {
 struct Asked {
     name: Name,
     principal: PrincipalId,
+    payer: Payer,
     head: Head,
     accepts: Accepts,
 }
@@ -100,7 +101,8 @@ impl Exchange {
         };
         let head = Head::new(request.method.as_str(), request.scheme, request.authority, request.target, fields);
         let name = names.record(principal, &key.text);
-        self.stage = Stage::Asked(Box::new(Asked { name, principal, head, accepts: Accepts::of(fields) }));
+        let payer = self.shared.payer(&policy, principal, facts);
+        self.stage = Stage::Asked(Box::new(Asked { name, principal, payer, head, accepts: Accepts::of(fields) }));
         Flow::Hold(Hold {
             request_body: Some(policy.max_request_body),
             response: Keep::Whole { max: policy.max_response_body, within: None },
@@ -115,7 +117,8 @@ impl Exchange {
         let mac = self.shared.names.fingerprint();
         let fingerprint = fingerprint::of(mac, policy.fingerprint, &asked.head, request.body);
         let trace_id = facts.trace().trace_id;
-        let hold = records::Hold { name: asked.name, fingerprint, owner: Owner::draw(), trace_id };
+        let (name, payer) = (asked.name, asked.payer);
+        let hold = records::Hold { name, fingerprint, owner: Owner::draw(), trace_id, payer };
         let claim = records::Claim {
             hold,
             lease: policy.lease,
@@ -134,6 +137,10 @@ impl Exchange {
         match got {
             Ok(Got::Claim(held, lead)) => {
                 let hold = records::Hold { trace_id, ..held };
+                if let Err(wait) = self.shared.admit_claim(&policy, facts.address()) {
+                    Undo::now(&self.shared.ledger, hold).await;
+                    return self.refuse(Outcome::Refused, answers::too_many_claims(wait));
+                }
                 let Some(seat) = self.shared.ledger.sit_down(policy.max_in_flight) else {
                     drop(Undo::new(&self.shared.ledger, hold));
                     return self.refuse(Outcome::Refused, answers::overloaded());
@@ -165,9 +172,13 @@ impl Exchange {
         room: &mut dyn Room,
         facts: &mut Facts,
     ) -> Flow {
-        let reply = match stored::decode(stored, self.policy.keys.as_deref(), hold) {
+        let reply = match stored::decode(stored, &self.policy, hold) {
             Ok(reply) => reply,
-            Err(stored::Unreadable(why)) => {
+            Err(stored::Unreadable::Clear) => {
+                note_clear(asked, facts);
+                return self.refuse(Outcome::Uncertain, answers::record_in_the_clear());
+            }
+            Err(stored::Unreadable::Broken(why)) => {
                 return self.without_store(&Outage::Unreadable(why.to_owned()), asked, facts);
             }
         };
@@ -238,7 +249,7 @@ impl Exchange {
             return Flow::Continue;
         }
         let problem = match outage {
-            Outage::Full => answers::store_full(),
+            Outage::Full(bound) => answers::store_full(*bound),
             _ => answers::store_unavailable(outage),
         };
         self.refuse(Outcome::StoreError, problem)
@@ -305,7 +316,7 @@ impl Exchange {
                 if let Word::Ttl(ttl) = word {
                     keeping.ttl = ttl;
                 }
-                let reply = stored::encode(status, fields, body, self.policy.keys.as_deref(), claim.hold());
+                let reply = stored::encode(status, fields, body, &self.policy, claim.hold());
                 match reply {
                     Ok(reply) => Ending::Complete(records::Outcome::Done { status: status.as_u16(), reply }, keeping),
                     Err(stored::Unstorable(why)) => {
@@ -353,6 +364,18 @@ impl Exchange {
             Fate::Released | Fate::Done => Flow::Continue,
         }
     }
+}
+
+/// Somebody wrote it who has no key, or it is older than the keys.
+fn note_clear(asked: &Asked, facts: &Facts) {
+    tracing::error!(
+        target: "idempotency",
+        record = %asked.name,
+        principal_id = %asked.principal,
+        trace_id = format_args!("{:032x}", facts.trace().trace_id),
+        "a record in the clear is refused, as encryption_keys_file is set; if it is older than the keys, \
+         accept_clear_records = true lets it be given"
+    );
 }
 
 /// Somebody has to find out what happened, and needs to know whose key it was.
@@ -403,14 +426,8 @@ fn counted(fate: Fate) -> Outcome {
 
 /// Replies without an end that could be waited for.
 fn is_stream(fields: &HeaderMap) -> bool {
-    let begins = |value: &HeaderValue, with: &str| {
-        value.as_bytes().get(..with.len()).is_some_and(|start| start.eq_ignore_ascii_case(with.as_bytes()))
-    };
     let unbuffered = fields.get("x-accel-buffering").is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"no"));
-    unbuffered
-        || fields.get(CONTENT_TYPE).is_some_and(|content_type| {
-            begins(content_type, "text/event-stream") || begins(content_type, "multipart/x-mixed-replace")
-        })
+    unbuffered || fields.get_all(CONTENT_TYPE).iter().any(|value| media::is_open_ended(value.as_bytes()))
 }
 
 /// Whether the plugin takes part in a request at all.

@@ -9,6 +9,8 @@ mod explain;
 mod fail;
 mod fate;
 mod fingerprint;
+#[doc(hidden)]
+pub mod fuzzing;
 mod hooks;
 mod key;
 mod line;

@@ -6,7 +6,7 @@ use sha2::Sha256;
 use std::fmt;
 use std::sync::Arc;
 use vestibule_plugin::Secret;
-use vestibule_store::records::Name;
+use vestibule_store::records::{Account, Name};
 
 /// Stands in every hash; another one makes every record unreachable.
 const VERSION: &[u8] = b"vestibule idempotency 1";
@@ -39,6 +39,14 @@ impl PrincipalId {
             *byte = u8::try_from(digit(0)? << 4 | digit(1)?).ok()?;
         }
         Some(Self(id))
+    }
+}
+
+impl PrincipalId {
+    /// For counting what it uses of a store.
+    pub(crate) fn account(self) -> Account {
+        let [a, b, c, d, e, f, g, h, ..] = self.0;
+        Account::of([a, b, c, d, e, f, g, h])
     }
 }
 

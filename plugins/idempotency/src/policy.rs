@@ -5,12 +5,15 @@ use crate::config::{
 };
 use crate::principal::Kind;
 use crate::seal::Keyring;
+use crate::stored::ClearRecords;
 use http::header::HeaderName;
 use http::{HeaderValue, Method};
 use std::sync::Arc;
 use std::time::Duration;
-use vestibule_plugin::units::{Size, Span};
+use vestibule_plugin::units::{BadValue, Rate, Size, Span};
 use vestibule_plugin::{BuildErrors, Deps, KeyPath, StoreKind, files};
+use vestibule_store::quotas::gcra::Gcra;
+use vestibule_store::quotas::{self, Algorithm, Limit, Sharing, Terms};
 
 /// Methods that can be protected: those that write.
 const METHODS: [Method; 4] = [Method::POST, Method::PATCH, Method::PUT, Method::DELETE];
@@ -48,7 +51,10 @@ pub(crate) struct Policy {
     pub(crate) on_store_error: OnStoreError,
     pub(crate) max_request_body: usize,
     pub(crate) max_response_body: usize,
+    /// How often one client address may claim a key.
+    pub(crate) claims_per_client: Option<Gcra>,
     pub(crate) keys: Option<Arc<Keyring>>,
+    pub(crate) clear_records: ClearRecords,
     pub(crate) replicas: u32,
     /// What a 401 asks for.
     pub(crate) challenge: HeaderValue,
@@ -78,6 +84,8 @@ impl Policy {
             on_store_error: config.on_store_error,
             max_request_body: bytes(config.max_request_body)?,
             max_response_body: bytes(config.max_response_body)?,
+            claims_per_client: claim_limit(&config.claims_per_client).ok()?,
+            clear_records: ClearRecords::accepted(keys.is_none() || config.accept_clear_records),
             keys,
             replicas: config.wait_replicas,
         })
@@ -94,6 +102,33 @@ fn challenge(principal: &[Kind]) -> HeaderValue {
 
 fn method(name: &str) -> Option<Method> {
     METHODS.into_iter().find(|method| method.as_str() == name)
+}
+
+/// The name of the bound in problems, and of its limit.
+pub(crate) const CLAIMS_PER_CLIENT: &str = "claims-per-client";
+
+/// Reads `claims_per_client`.
+///
+/// # Errors
+///
+/// What is expected instead, when it is neither a rate that can be counted nor "off".
+fn claim_limit(text: &str) -> Result<Option<Gcra>, String> {
+    if text == "off" {
+        return Ok(None);
+    }
+    let rate: Rate = text.parse().map_err(|BadValue(why)| format!("{why}; or \"off\""))?;
+    let terms = Terms {
+        name: CLAIMS_PER_CLIENT,
+        key: "address",
+        algorithm: Algorithm::Gcra,
+        quota: rate.quota,
+        window: rate.window,
+        burst: rate.quota,
+        sharing: Sharing::Local,
+        on_store_error: quotas::OnStoreError::LocalShare,
+    };
+    let limit = Limit::new(&terms).map_err(|_| "expected a rate like 600/min; or \"off\"".to_owned())?;
+    Ok(Some(Gcra::of(&limit)))
 }
 
 /// Checks what is written; `at` says where each key stands. The keys of the file it names, if it names one.
@@ -113,6 +148,11 @@ pub(crate) fn check(
         check_header(header, at, errors);
     }
     check_spans(written, at, deps, errors);
+    if let Some(text) = &written.claims_per_client
+        && let Err(label) = claim_limit(text)
+    {
+        errors.error(at(&["claims_per_client"]), format!("`claims_per_client` cannot be `{text}`"), label);
+    }
     check_numbers(written, at, errors);
     if written.wait_replicas.is_some_and(|replicas| replicas > 0) && deps.store.kind == StoreKind::Memory {
         errors.error(
@@ -131,8 +171,16 @@ pub(crate) fn check(
     }
 }
 
-/// What is valid and probably not meant: keys that everybody on the machine can read.
+/// What is valid and probably not meant: keys that everybody on the machine can read, records that nobody vouches for.
 pub(crate) fn warn(written: &Overrides, at: &dyn Fn(&[&str]) -> KeyPath, warnings: &mut BuildErrors) {
+    if written.accept_clear_records == Some(true) {
+        warnings.error(
+            at(&["accept_clear_records"]),
+            "records in the clear are accepted",
+            "whoever can write to the store can have any reply given; set it to false once the longest `ttl` has passed \
+             since the keys were set",
+        );
+    }
     let Some(path) = written.encryption_keys_file.as_deref().filter(|path| !path.is_empty()) else { return };
     if let Some((message, label)) = files::readable_by_all(path) {
         warnings.error(at(&["encryption_keys_file"]), message, label);

@@ -83,6 +83,24 @@ fn what_would_be_done_is_said_in_a_line() {
     assert!(say(1, Method::POST, &[alice, grpc]).ends_with("gRPC, 400 idempotency-unsupported"));
 }
 
+#[test]
+fn what_is_bounded_and_accepted_is_said() {
+    let plugin = build("claims_per_client = \"600/min\"", None, StoreTerms::default());
+    let Ok(plugin) = plugin else { panic!("it builds") };
+    let fields = [("authorization", "Bearer alice"), ("idempotency-key", "k1")];
+    let said = explain(&plugin, 0, &Method::POST, &fields);
+    assert!(said.contains("would claim for 30s, if its address may have another claim, hold"), "{said}");
+
+    let keys = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(keys.path(), "k1 AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=\n").expect("written");
+    for (accept, end) in [(false, "keep 1d, encrypted"), (true, "keep 1d, encrypted, records in the clear accepted")] {
+        let table = format!("encryption_keys_file = {:?}\naccept_clear_records = {accept}", keys.path());
+        let Ok(plugin) = build(&table, None, StoreTerms::default()) else { panic!("it builds") };
+        let said = explain(&plugin, 0, &Method::POST, &fields);
+        assert!(said.ends_with(end), "{said}");
+    }
+}
+
 /// What a file with a shared store may say and one in memory may not, and the reverse.
 #[test]
 fn replicas_need_a_store_that_can_have_some() {

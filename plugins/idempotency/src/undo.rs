@@ -21,6 +21,14 @@ impl Undo {
         Self(Some((Arc::clone(ledger), hold)))
     }
 
+    /// Takes a claim back that was heard and is not wanted; in the background only when the store fails.
+    pub(crate) async fn now(ledger: &Arc<Ledger>, hold: Hold) {
+        let undo = Self::new(ledger, hold);
+        if ledger.records().release(hold).get().await.is_ok() {
+            undo.disarm();
+        }
+    }
+
     /// The answer was heard.
     pub(crate) fn disarm(mut self) {
         self.0 = None;

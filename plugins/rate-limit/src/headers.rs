@@ -6,7 +6,7 @@
 use arrayvec::ArrayVec;
 use http::HeaderName;
 use http::header::{self, HeaderValue};
-use vestibule_plugin::Fields;
+use vestibule_plugin::{Fields, list};
 use vestibule_store::quotas::{Left, Limit, Source};
 
 /// `RateLimit-Policy`
@@ -151,9 +151,7 @@ pub(crate) fn expose(fields: &mut dyn Fields, names: &[&'static HeaderName]) {
         return;
     }
     let lines: Vec<&str> = fields.map().get_all(EXPOSE).iter().filter_map(|line| line.to_str().ok()).collect();
-    let listed = |name: &HeaderName| {
-        lines.iter().flat_map(|line| line.split(',')).any(|word| word.trim().eq_ignore_ascii_case(name.as_str()))
-    };
+    let listed = |name: &HeaderName| list::has_token(fields.map(), &EXPOSE, name.as_str());
     let mut merged: Vec<&str> = lines.iter().map(|line| line.trim()).filter(|line| !line.is_empty()).collect();
     merged.extend(names.iter().filter(|name| !listed(name)).map(|name| name.as_str()));
     if let Some(value) = value(&merged.join(", ")) {

@@ -1,6 +1,6 @@
 //! `baggage` (W3C Baggage, section 3.3): opaque here, carried on up to the limits the specification gives.
 
-use crate::list;
+use vestibule_plugin::list;
 
 /// Most members that go on.
 pub const MOST_MEMBERS: usize = 64;
@@ -15,7 +15,7 @@ pub fn join<'a>(lines: impl IntoIterator<Item = &'a [u8]>) -> Option<Vec<u8>> {
         if !line.iter().all(|byte| matches!(byte, b'\t' | 0x20..=0x7e)) {
             return None;
         }
-        if list::members(line).next().is_none() {
+        if list::tokens_of_line(line).next().is_none() {
             continue;
         }
         if !joined.is_empty() {
@@ -85,7 +85,7 @@ mod tests {
         #[test]
         fn what_goes_on_is_a_prefix_within_bounds(line in "([a-z]{0,9}={1,200}[ -~]{0,9},?){0,90}") {
             if let Some(kept) = join([line.as_bytes()]) {
-                prop_assert!(kept.len() <= MOST_BYTES && list::members(&kept).count() <= MOST_MEMBERS);
+                prop_assert!(kept.len() <= MOST_BYTES && list::tokens_of_line(&kept).count() <= MOST_MEMBERS);
                 prop_assert!(line.as_bytes().starts_with(&kept));
                 prop_assert_eq!(join([&kept[..]]), Some(kept.clone()));
             }

@@ -5,7 +5,7 @@ use crate::config::Format;
 use crate::names;
 use crate::traceparent::TraceParent;
 use http::{HeaderMap, HeaderName};
-use vestibule_plugin::TraceContext;
+use vestibule_plugin::{TraceContext, list};
 
 /// The caller's context, in whichever format it came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,7 +93,7 @@ pub(crate) fn sampled_flag(sampled: bool) -> u8 {
 fn only<'a>(fields: &'a HeaderMap, name: &HeaderName) -> Option<Option<&'a [u8]>> {
     let mut lines = fields.get_all(name).iter();
     let first = lines.next()?;
-    Some(lines.next().is_none().then(|| crate::list::trim(first.as_bytes())))
+    Some(lines.next().is_none().then(|| list::trim(first.as_bytes())))
 }
 
 /// The `x-b3-*` fields: `None` when there are none of those read, `Some(None)` when one has several lines.

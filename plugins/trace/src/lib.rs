@@ -7,7 +7,6 @@ mod hex;
 mod hooks;
 mod ids;
 mod incoming;
-mod list;
 mod metrics;
 mod names;
 mod sampling;

@@ -1,8 +1,8 @@
 //! `traceparent` (W3C Trace Context Level 2, section 3.2). An own parser, because every deviation restarts the trace:
 //! a context that two implementations read differently is two traces.
 
-use crate::{hex, list};
-use vestibule_plugin::TraceContext;
+use crate::hex;
+use vestibule_plugin::{TraceContext, list};
 
 /// Characters of a `traceparent` of version 00.
 pub const LENGTH: usize = 55;

@@ -1,7 +1,7 @@
 //! `tracestate` (W3C Trace Context Level 2, section 3.3): what other tracing systems say about the same trace.
 //! It is carried on, never added to; one fault drops all of it, and never touches `traceparent`.
 
-use crate::list;
+use vestibule_plugin::list;
 
 /// Most members; one more drops the list.
 pub const MOST_MEMBERS: usize = 32;
@@ -11,7 +11,7 @@ pub const MOST_MEMBERS: usize = 32;
 pub fn join<'a>(lines: impl IntoIterator<Item = &'a [u8]>) -> Option<Vec<u8>> {
     let mut members: [(&[u8], &[u8]); MOST_MEMBERS] = [(&[], &[]); MOST_MEMBERS];
     let mut kept = 0;
-    for (before, member) in lines.into_iter().flat_map(list::members).enumerate() {
+    for (before, member) in lines.into_iter().flat_map(list::tokens_of_line).enumerate() {
         let (key, _) = parse(member).filter(|_| before < MOST_MEMBERS)?;
         if !members[..kept].iter().any(|(known, _)| *known == key) {
             members[kept] = (key, member);

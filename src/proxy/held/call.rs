@@ -1,18 +1,21 @@
-//! One upstream call of the held lane: attempts, the reply kept, the hooks' word on it. It borrows nothing from the
+//! One upstream call: attempts, the reply kept, the hooks' word on it. It borrows nothing from the
 //! client's side, so that it can go on when the client has left.
 
+use super::address::address;
 use super::keep::{self, Body};
-use super::upward::{Switch, Upward};
+use crate::connections::{Age, Replay, RequestBody, Upload, UpstreamConnection};
+use crate::edge::rules;
 use crate::exchange::{Exchange, Request, Story};
 use crate::host::Host;
 use crate::memory_budget::{Holder, Reservation};
 use crate::pipeline::Pipeline;
 use crate::proxy::failure;
+use crate::proxy::resend::{FailedAttempt, Processed, Resendable, next_attempt};
 use crate::proxy::wire;
 use crate::upstream::{Reuse, Upstream};
 use bytes::Bytes;
-use http::Method;
 use http::header;
+use http::{Method, StatusCode};
 use parking_lot::Mutex;
 use pingora::http::ResponseHeader;
 use pingora::{Error, ErrorType};
@@ -23,8 +26,8 @@ use vestibule_plugin::{
     WhyFailed, WhyFlowing,
 };
 
-/// Attempts of a call that outlives its client, the first included; all but the last had sent nothing that counts.
-const MAX_DETACHED_ATTEMPTS: usize = 3;
+/// Most interim responses passed on.
+const MAX_INTERIM: usize = 16;
 
 /// A call, ready to be made.
 pub struct Call {
@@ -33,18 +36,28 @@ pub struct Call {
     pub(super) request: Arc<Request>,
     /// The client's head behind the edge.
     pub(super) head: http::request::Parts,
-    pub(super) body: Bytes,
+    pub(super) body: CallBody,
     hold: Hold,
     /// Memory for its reply, until that comes.
     room: Mutex<Option<Reservation>>,
     holder: Holder,
 }
 
+/// The request body of a call, for all its attempts.
+pub enum CallBody {
+    /// The request has none.
+    None,
+    /// All of it; may be empty.
+    Whole(Bytes),
+    /// It comes from the client while the call is made.
+    Streamed(Upload),
+}
+
 /// A final head as it is held: without the spelling of its names, which nobody may depend on and which costs a second map.
 pub type Head = Box<http::response::Parts>;
 
 /// A connection on which the final head has come: it, the interim heads before it, and the head.
-pub type Reached = (Upward, Vec<ResponseHeader>, Head);
+pub type Reached = (UpstreamConnection, Vec<ResponseHeader>, Head);
 
 /// Interim heads on their way to a client that waits, as they come.
 #[derive(Default)]
@@ -102,11 +115,6 @@ impl From<Box<Error>> for Unmade {
     }
 }
 
-/// The stream was not processed (RFC 9113 section 8.7); the engine's word for it is that trying again is safe.
-fn is_unprocessed(error: &Error) -> bool {
-    error.etype == ErrorType::H2Error && error.retry()
-}
-
 /// A reply.
 pub struct Reply {
     /// Interim heads, in order.
@@ -132,7 +140,7 @@ impl Call {
     /// The call that answers `exchange`.
     pub fn new(
         head: http::request::Parts,
-        body: Bytes,
+        body: CallBody,
         hold: Hold,
         room: Option<Reservation>,
         exchange: &Exchange,
@@ -154,12 +162,14 @@ impl Call {
         self.room.lock().take().unwrap_or_else(|| self.host.memory.nothing_yet(self.holder.clone()))
     }
 
-    fn switch(&self) -> Switch {
-        if self.request.upgrade { Switch::Asked } else { Switch::NotAsked }
-    }
-
     fn upstream(&self, story: &Story) -> &Arc<Upstream> {
         self.pipeline.upstream(story.facts.route())
+    }
+
+    /// Whether the client's `Expect: 100-continue` goes on: only while its body is still to come (RFC 9110 section
+    /// 10.1.1), and where the answer to it can be heard.
+    pub fn forwards_expectation(&self, connection: &UpstreamConnection) -> bool {
+        matches!(self.body, CallBody::Streamed(_)) && !connection.is_http2()
     }
 
     /// Makes it, in a task that belongs to no client: it is given up when the drain waits no longer.
@@ -226,7 +236,9 @@ impl Call {
                     return Err(Unreached::Refused(by, response));
                 }
             };
-            let again = self.may_try_again(story, &error);
+
+            let attempt = story.failed_attempt();
+            let again = next_attempt(&error, attempt, self.resendable());
             let answer = story.attempt_answer();
             let (sent, head) = story.progress();
             story.end_attempt(self.host.clock.now(), Some(failure::error_type(&error)));
@@ -234,7 +246,8 @@ impl Call {
                 Some(next) => reuse = next,
                 None => {
                     let (ended, problem) = failure::upstream_problem(&error, answer);
-                    let sent = if is_unprocessed(&error) { Sent::Nothing } else { sent };
+                    let processed = Processed::of(&error, attempt);
+                    let sent = if processed == Processed::Unknown { sent } else { Sent::Nothing };
                     let why = if ended == Ended::Timeout { WhyFailed::Timeout } else { WhyFailed::Broken };
                     return Err(Unreached::Failed(Failure { sent, head, why }, ended, Box::new(problem)));
                 }
@@ -242,9 +255,25 @@ impl Call {
         }
     }
 
+    fn resendable(&self) -> Resendable<'_> {
+        Resendable {
+            method: &self.request.method,
+            has_body: match &self.body {
+                CallBody::None => false,
+                CallBody::Whole(bytes) => !bytes.is_empty(),
+                CallBody::Streamed(_) => true,
+            },
+            body_is_here: match &self.body {
+                CallBody::None | CallBody::Whole(_) => true,
+                CallBody::Streamed(upload) => upload.is_here(),
+            },
+            detach: self.hold.detach,
+        }
+    }
+
     /// From a connection to a reply, kept as far as the hooks want.
     async fn attempt(&self, story: &mut Story, reuse: Reuse, early: Option<&Early>) -> Result<Reply, Unmade> {
-        let upward = self.connect(story, reuse).await?;
+        let connection = self.connect(story, reuse).await?;
         for attached in story.hooks.iter_mut().filter(|attached| attached.hold.is_some()) {
             let flow = attached.enter().on_send(&story.facts).get().await;
             attached.leave();
@@ -252,8 +281,8 @@ impl Call {
                 return Err(Unmade::Refused(AnsweredBy::Plugin(attached.name), response));
             }
         }
-        let (upward, interim, head) = self.converse(story, upward, early).await?;
-        Ok(self.keep(story, upward, interim, head).await?)
+        let (connection, interim, head) = self.converse(story, connection, early).await?;
+        Ok(self.keep(story, connection, interim, head).await?)
     }
 
     /// Tells the hooks that hold, innermost first, that there is no reply. The outermost answer counts.
@@ -276,43 +305,53 @@ impl Call {
         loop {
             story.begin_attempt(self.host.clock.now());
             let error = match self.connect(story, Reuse::Fresh).await {
-                Ok(upward) => match self.converse(story, upward, None).await {
+                Ok(connection) => match self.converse(story, connection, None).await {
                     Ok(reached) => return Ok(reached),
                     Err(error) => error,
                 },
                 Err(error) => error,
             };
-            let again = self.may_try_again(story, &error) == Some(Reuse::Pooled);
+            let again = next_attempt(&error, story.failed_attempt(), self.resendable());
             story.end_attempt(self.host.clock.now(), Some(failure::error_type(&error)));
-            if !again {
+            if again.is_none() {
                 return Err(error);
             }
         }
     }
 
-    /// A GET beside the attempts that count: no hook that holds is asked. Once more on a fresh connection when the first
-    /// one had died.
+    /// A GET beside the attempts that count: no hook that holds is asked.
     pub async fn look(&self, story: &mut Story, wanted: Keep) -> Result<(Head, Body), Box<Error>> {
-        let mut reuse = Reuse::Pooled;
+        let (mut reuse, mut made) = (Reuse::Pooled, 1);
+        let request = Resendable { method: &Method::GET, ..self.resendable() };
         loop {
-            let upward = self.connect(story, reuse).await?;
-            match self.converse(story, upward, None).await {
-                Ok((upward, _, mut head)) => {
-                    let body =
-                        keep::keep(upward, &head, &Method::GET, wanted, &self.host.connector, self.room()).await?;
+            let (connection, age) = self.open(story, reuse).await?;
+            match self.converse(story, connection, None).await {
+                Ok((connection, _, mut head)) => {
+                    let (connector, room) = (&self.host.connector, self.room());
+                    let body = keep::keep(connection, story, &head, &Method::GET, wanted, connector, room).await?;
                     if let Body::Whole { trailers: None, .. } = body {
                         head.headers.remove(header::TRAILER);
                     }
                     return Ok((head, body));
                 }
-                Err(error) if reuse == Reuse::Pooled && failure::is_broken_connection(&error) => reuse = Reuse::Fresh,
-                Err(error) => return Err(error),
+                Err(error) => {
+                    let heard = story.attempt_answer() == failure::Answer::Begun;
+                    let attempt = FailedAttempt { made, sent: true, reused: age == Age::Used, heard };
+                    reuse = next_attempt(&error, attempt, request).ok_or(error)?;
+                    made += 1;
+                }
             }
         }
     }
 
     /// A connection, one that was used before or a fresh one.
-    async fn connect(&self, story: &mut Story, reuse: Reuse) -> Result<Upward, Box<Error>> {
+    async fn connect(&self, story: &mut Story, reuse: Reuse) -> Result<UpstreamConnection, Box<Error>> {
+        let (connection, age) = self.open(story, reuse).await?;
+        story.attempt_connected(age == Age::Used);
+        Ok(connection)
+    }
+
+    async fn open(&self, story: &Story, reuse: Reuse) -> Result<(UpstreamConnection, Age), Box<Error>> {
         let upstream = self.upstream(story);
         let peer = if reuse == Reuse::Pooled && !self.request.upgrade {
             upstream.usual_peer().await
@@ -322,80 +361,120 @@ impl Call {
         let peer = peer.map_err(|unresolved| {
             Error::because(ErrorType::ConnectNoRoute, "resolving the upstream", unresolved).into_up()
         })?;
-        match Upward::connect(&self.host.connector, Arc::clone(&peer)).await {
-            Ok((upward, reused)) => {
-                story.attempt_connected(reused);
-                Ok(upward)
-            }
-            Err(error) => {
-                self.upstream(story).connect_failed(&peer);
-                Err(error)
-            }
-        }
+        let connected = self.host.connector.connect(Arc::clone(&peer)).await;
+        connected.inspect_err(|_| upstream.connect_failed(&peer))
     }
 
     /// From a connection to the final head.
     async fn converse(
         &self,
         story: &mut Story,
-        mut upward: Upward,
+        mut connection: UpstreamConnection,
         early: Option<&Early>,
     ) -> Result<Reached, Box<Error>> {
-        let head = upward.address(self, story)?;
+        let head = address(self, story, &connection);
+        connection.send(&head, self.body_for(&connection))?;
         story.attempt_sends();
-        let (interim, mut head) = match upward.send(head, self.body.clone()).await {
-            Ok(()) => upward.read_head(self.switch(), story, early).await?,
-            Err(broken) => match upward.read_early_head(self.switch(), story, early).await {
-                Ok(answered) => answered,
-                Err(_silent) => return Err(broken),
-            },
+        if self.request.expects_continue
+            && !self.forwards_expectation(&connection)
+            && matches!(self.body, CallBody::Streamed(_))
+            && let Some(early) = early
+            && let Ok(go_on) = ResponseHeader::build(StatusCode::CONTINUE, None)
+        {
+            // Nobody else will say it.
+            early.put(go_on);
+        }
+
+        let (interim, mut head) = match self.read_final_head(story, &mut connection, early).await {
+            Ok(read) => read,
+            Err(error) => {
+                if connection.has_heard() {
+                    story.attempt_heard();
+                }
+                return Err(error);
+            }
         };
         story.attempt_answered(self.host.clock.now(), head.status);
         let trailer = head.headers.remove(header::TRAILER);
         wire::strip_response_hops(head.status, &mut head.headers);
         head.headers.remove(header::TRANSFER_ENCODING);
+        if head.status == StatusCode::NO_CONTENT {
+            // RFC 9110 section 8.6: a 204 has none.
+            head.headers.remove(header::CONTENT_LENGTH);
+        }
         if let Some(trailer) = trailer {
             // For the hooks that hold, which must know that more than a body is to come; see `keep`.
             head.headers.insert(header::TRAILER, trailer);
         }
-        Ok((upward, interim, head))
+        Ok((connection, interim, head))
     }
 
-    /// Whether what went wrong may be tried again, and how. Before a byte was written: yes. On a connection that others
-    /// had used and that ended without a byte of an answer: on a fresh one, when nothing can happen twice by it.
-    fn may_try_again(&self, story: &Story, error: &Error) -> Option<Reuse> {
-        let most = match self.hold.detach {
-            Detach::WithClient => failure::MAX_ATTEMPTS,
-            Detach::Survives { .. } => MAX_DETACHED_ATTEMPTS,
-        };
-        if story.attempts_made() >= most {
-            return None;
+    /// The body for one more attempt.
+    fn body_for(&self, connection: &UpstreamConnection) -> RequestBody {
+        match &self.body {
+            CallBody::None => RequestBody::None,
+            CallBody::Whole(bytes) => RequestBody::Whole(bytes.clone()),
+            CallBody::Streamed(upload) => {
+                // Where nothing could be sent again anyway, nothing is kept for it.
+                let may_repeat = connection.is_http2() || self.request.method.as_str() == "QUERY";
+                let replay = if may_repeat { Replay::Kept } else { Replay::Dropped };
+                match upload.reader(replay) {
+                    Some(from) => RequestBody::Streamed { from, length: self.request.body_length },
+                    // `resendable` says so before another attempt is made.
+                    None => RequestBody::None,
+                }
+            }
         }
-        match error.etype {
-            // Asking again at once would get the same answer.
-            ErrorType::ConnectNoRoute if failure::error_type(error) == "name_resolution" => return None,
-            ErrorType::ConnectRefused
-            | ErrorType::ConnectNoRoute
-            | ErrorType::ConnectError
-            | ErrorType::SocketError
-            | ErrorType::TLSHandshakeFailure => return Some(Reuse::Pooled),
-            _ => {}
+    }
+
+    /// Reads the final head, and the interim ones before it, which go to `early` where somebody waits for them. A 101
+    /// is final; one that was not asked for is refused by whoever reads it.
+    async fn read_final_head(
+        &self,
+        story: &mut Story,
+        connection: &mut UpstreamConnection,
+        early: Option<&Early>,
+    ) -> Result<(Vec<ResponseHeader>, Head), Box<Error>> {
+        let invalid = |why| Err(Error::explain(ErrorType::InvalidHTTPHeader, why).into_up());
+        let (mut interim, mut heard) = (Vec::new(), 0);
+        loop {
+            let mut head = connection.read_head(&mut |piece| story.show_upload(piece)).await?;
+            if head.status == StatusCode::SWITCHING_PROTOCOLS {
+                let key = self.head.headers.get(header::SEC_WEBSOCKET_KEY);
+                if !rules::is_websocket_acceptance(&head.headers, key) {
+                    return invalid("a 101 that does not accept the handshake");
+                }
+                return Ok((interim, Box::new(head)));
+            }
+            if !head.status.is_informational() {
+                return Ok((interim, Box::new(head)));
+            }
+
+            story.attempt_heard();
+            heard += 1;
+            if heard > MAX_INTERIM {
+                return invalid("too many interim responses");
+            }
+            let answers_expectation = head.status == StatusCode::CONTINUE;
+            if answers_expectation && !self.forwards_expectation(connection) {
+                continue;
+            }
+            wire::strip_response_hops(head.status, &mut head.headers);
+            for framing in [header::TRANSFER_ENCODING, header::CONTENT_LENGTH] {
+                head.headers.remove(framing);
+            }
+            match early {
+                Some(early) => early.put(ResponseHeader::from(head)),
+                None => interim.push(ResponseHeader::from(head)),
+            }
         }
-        if is_unprocessed(error) {
-            return Some(Reuse::Fresh);
-        }
-        let harmless = matches!(self.request.method, Method::GET | Method::HEAD | Method::OPTIONS)
-            && self.body.is_empty()
-            && self.hold.detach == Detach::WithClient;
-        let died = failure::is_broken_connection(error) && story.attempt_may_have_met_a_dead_connection();
-        (harmless && died).then_some(Reuse::Fresh)
     }
 
     /// Keeps as much of the body as the hooks ask for, now that they can see the head.
     async fn keep(
         &self,
         story: &mut Story,
-        upward: Upward,
+        connection: UpstreamConnection,
         interim: Vec<ResponseHeader>,
         mut head: Head,
     ) -> Result<Reply, Box<Error>> {
@@ -408,7 +487,8 @@ impl Call {
             attached.leave();
         }
         head.headers.remove(header::TRAILER);
-        let body = keep::keep(upward, &head, &self.request.method, wanted, &self.host.connector, self.room()).await?;
+        let (method, connector) = (&self.request.method, &self.host.connector);
+        let body = keep::keep(connection, story, &head, method, wanted, connector, self.room()).await?;
         if let Body::Whole { .. } = body {
             story.end_attempt(self.host.clock.now(), None);
         }

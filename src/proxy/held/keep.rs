@@ -1,10 +1,11 @@
 //! Keeping a response body up to a bound, and letting it flow on beyond.
 
 use super::gather::Gather;
-use super::upward::Upward;
-use crate::connections::Connections;
+use crate::connections::{Connections, UpstreamConnection};
+use crate::exchange::Story;
 use crate::host::Host;
 use crate::memory_budget::Reservation;
+use crate::proxy::wire;
 use bytes::Bytes;
 use http::header::{self, HeaderMap};
 use http::response::Parts;
@@ -38,7 +39,7 @@ pub enum Body {
 
 /// The part of a response that is still on its way.
 pub struct Rest {
-    upward: Upward,
+    connection: UpstreamConnection,
     /// Why it is not kept.
     pub why: WhyFlowing,
     /// The memory of what was read while keeping, until that is written.
@@ -46,19 +47,29 @@ pub struct Rest {
 }
 
 impl Rest {
-    /// The next piece; `None` at the end.
-    pub async fn next(&mut self) -> Result<Option<Bytes>, Box<Error>> {
-        self.upward.read_body().await
+    /// The next piece; `None` at the end. `story` is shown what leaves of the request meanwhile.
+    pub async fn next(&mut self, story: &mut Story) -> Result<Option<Bytes>, Box<Error>> {
+        self.connection.read_body(&mut |piece| story.show_upload(piece)).await
+    }
+
+    /// Sends what is left of the request.
+    pub async fn send_rest(&mut self, story: &mut Story) {
+        self.connection.send_rest(&mut |piece| story.show_upload(piece)).await;
+    }
+
+    /// Whether all of the request has left, or none of it will any more.
+    pub fn request_is_sent(&self) -> bool {
+        self.connection.is_sent()
     }
 
     /// Trailers behind the end.
     pub async fn trailers(&mut self) -> Result<Option<HeaderMap>, Box<Error>> {
-        self.upward.read_trailers().await
+        read_trailers(&mut self.connection).await
     }
 
     /// Gives the connection back, or closes it.
     pub async fn release(self: Box<Self>, connector: &Connections) {
-        self.upward.release(connector).await;
+        connector.release(self.connection).await;
     }
 }
 
@@ -89,7 +100,7 @@ impl Body {
         tokio::spawn(async move {
             let until = Instant::now() + DISCARD_TIME;
             let mut left = bound;
-            while let Ok(Ok(Some(chunk))) = timeout_at(until, rest.next()).await {
+            while let Ok(Ok(Some(chunk))) = timeout_at(until, rest.connection.read_body(&mut |_| {})).await {
                 if chunk.len() > left {
                     return;
                 }
@@ -103,7 +114,8 @@ impl Body {
 
 /// Reads the body of `head` as far as `wanted` says and there is memory for; `room` holds some already.
 pub async fn keep(
-    mut upward: Upward,
+    mut connection: UpstreamConnection,
+    story: &mut Story,
     head: &Parts,
     method: &Method,
     wanted: Keep,
@@ -111,16 +123,19 @@ pub async fn keep(
     room: Reservation,
 ) -> Result<Body, Box<Error>> {
     if has_no_body(head, method) {
-        upward.finish().await?;
-        upward.release(connector).await;
+        while connection.read_body(&mut |piece| story.show_upload(piece)).await?.is_some() {}
+        if !connection.is_sent() {
+            return Ok(flowing(connection, WhyFlowing::NotKept));
+        }
+        connector.release(connection).await;
         return Ok(Body::empty());
     }
     let Keep::Whole { max, within } = wanted else {
-        return Ok(flowing(upward, WhyFlowing::NotKept));
+        return Ok(flowing(connection, WhyFlowing::NotKept));
     };
     let declared = declared_length(head);
     if declared.is_some_and(|length| length > max as u64) {
-        return Ok(flowing(upward, WhyFlowing::TooLarge));
+        return Ok(flowing(connection, WhyFlowing::TooLarge));
     }
     // A body of declared length is worth waiting for: the read deadline bounds each wait.
     let until = match (declared, within) {
@@ -129,43 +144,51 @@ pub async fn keep(
     };
     let mut kept = Gather::new(room);
     if !kept.has_room_to_begin() {
-        return Ok(flowing(upward, WhyFlowing::NoRoom));
+        return Ok(flowing(connection, WhyFlowing::NoRoom));
     }
     loop {
         let read = match until {
-            None => upward.read_body().await,
-            Some(until) => match timeout_at(until, upward.read_body()).await {
+            None => connection.read_body(&mut |piece| story.show_upload(piece)).await,
+            Some(until) => match timeout_at(until, connection.read_body(&mut |piece| story.show_upload(piece))).await {
                 Ok(read) => read,
-                Err(_) => return Ok(flowing_on(upward, kept, WhyFlowing::TooSlow)),
+                Err(_) => return Ok(flowing_on(connection, kept, WhyFlowing::TooSlow)),
             },
         };
         match read? {
             Some(chunk) => {
                 let has_room = kept.put(chunk);
                 if kept.len() > max {
-                    return Ok(flowing_on(upward, kept, WhyFlowing::TooLarge));
+                    return Ok(flowing_on(connection, kept, WhyFlowing::TooLarge));
                 }
                 if !has_room {
-                    return Ok(flowing_on(upward, kept, WhyFlowing::NoRoom));
+                    return Ok(flowing_on(connection, kept, WhyFlowing::NoRoom));
                 }
             }
             None => break,
         }
     }
-    let trailers = upward.read_trailers().await?;
-    upward.release(connector).await;
+    let trailers = read_trailers(&mut connection).await?;
+    connector.release(connection).await;
     Ok(Body::Whole { bytes: kept.whole(), trailers })
 }
 
+async fn read_trailers(connection: &mut UpstreamConnection) -> Result<Option<HeaderMap>, Box<Error>> {
+    let mut trailers = connection.read_trailers().await?;
+    if let Some(trailers) = &mut trailers {
+        wire::strip_trailers(trailers);
+    }
+    Ok(trailers.filter(|trailers| !trailers.is_empty()))
+}
+
 /// Nothing was read of it.
-fn flowing(upward: Upward, why: WhyFlowing) -> Body {
-    Body::Flowing { first: Vec::new(), rest: Box::new(Rest { upward, why, room: None }) }
+fn flowing(connection: UpstreamConnection, why: WhyFlowing) -> Body {
+    Body::Flowing { first: Vec::new(), rest: Box::new(Rest { connection, why, room: None }) }
 }
 
 /// A part was read of it.
-fn flowing_on(upward: Upward, kept: Gather, why: WhyFlowing) -> Body {
+fn flowing_on(connection: UpstreamConnection, kept: Gather, why: WhyFlowing) -> Body {
     let (first, room) = kept.pieces();
-    Body::Flowing { first, rest: Box::new(Rest { upward, why, room: Some(room) }) }
+    Body::Flowing { first, rest: Box::new(Rest { connection, why, room: Some(room) }) }
 }
 
 fn has_no_body(head: &Parts, method: &Method) -> bool {

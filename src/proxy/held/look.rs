@@ -1,10 +1,9 @@
 //! Seeing what the target of a request holds before the request is sent: a GET by the same client, of which the client
 //! hears nothing.
 
-use super::call::{Call, Head};
+use super::call::{Call, CallBody, Head};
 use super::keep::Body;
 use crate::exchange::Exchange;
-use bytes::Bytes;
 use http::header::{self, HeaderName};
 use http::{Method, request};
 use pingora::{Error, ErrorType};
@@ -40,7 +39,7 @@ pub async fn look(mut head: request::Parts, exchange: &mut Exchange, wanted: Kee
     }
     let patience = exchange.pipeline.upstream(exchange.story.facts.route()).settings.read_timeout;
     let hold = Hold { request_body: None, response: wanted, detach: Detach::WithClient };
-    let call = Call::new(head, Bytes::new(), hold, None, exchange);
+    let call = Call::new(head, CallBody::None, hold, None, exchange);
     let late = |_elapsed| Error::explain(ErrorType::ReadTimedout, "looking at what the target holds").into_up();
     timeout(patience, call.look(&mut exchange.story, wanted)).await.map_err(late)?
 }

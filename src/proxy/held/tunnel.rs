@@ -3,7 +3,7 @@
 //! The engine's own lane is not used: its end of an empty request body races with the 101, and when it comes second it
 //! ends the tunnel.
 
-use super::call::{Call, Reached, Reply};
+use super::call::{Call, CallBody, Reached, Reply};
 use super::keep;
 use crate::exchange::Exchange;
 use crate::proxy::{request, response};
@@ -11,9 +11,8 @@ use bytes::Bytes;
 use futures::FutureExt;
 use http::StatusCode;
 use pingora::http::ResponseHeader;
-use pingora::protocols::http::ServerSession;
+use pingora::protocols::http::ServerSession as Session;
 use pingora::protocols::{Shutdown, Stream};
-use pingora::proxy::Session;
 use pingora::{Error, ErrorType, Result};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -33,20 +32,19 @@ pub async fn run(session: &mut Session, exchange: &mut Exchange) -> Result<()> {
     if !request::forward(session, exchange).await? {
         return Ok(());
     }
-    let call = Call::new(session.req_header().as_owned_parts(), Bytes::new(), NO_HOLD, None, exchange);
-    let (upward, interim, mut head): Reached = call.shake_hands(&mut exchange.story).await?;
+    let call = Call::new(session.req_header().as_owned_parts(), CallBody::None, NO_HOLD, None, exchange);
+    let (connection, interim, mut head): Reached = call.shake_hands(&mut exchange.story).await?;
     if head.status != StatusCode::SWITCHING_PROTOCOLS {
-        let (method, connector) = (&exchange.request.method, &exchange.host.connector);
         let room = exchange.host.memory.nothing_yet(exchange.reply_holder());
-        let body = keep::keep(upward, &head, method, Keep::Nothing, connector, room).await?;
-        return super::write(session, exchange, Reply { interim, head, body }).await;
+        let (method, connector) = (&exchange.request.method, &exchange.host.connector);
+        let body = keep::keep(connection, &mut exchange.story, &head, method, Keep::Nothing, connector, room).await?;
+        return super::write(session, exchange, Reply { interim, head, body }, None).await;
     }
     response::depart(ResponseHead { status: &mut head.status, fields: &mut head.headers }, exchange)?;
-    session
-        .write_response_header(Box::new(ResponseHeader::from(*head)), false)
-        .await
-        .map_err(pingora::Error::into_down)?;
-    let (from_upstream, upstream) = upward.into_stream()?;
+    let head = Box::new(ResponseHeader::from(*head));
+    session.write_response_header(head).await.map_err(pingora::Error::into_down)?;
+    let no_stream = || Error::explain(ErrorType::InternalError, "a tunnel needs HTTP/1").into_in();
+    let (from_upstream, upstream) = connection.into_stream().ok_or_else(no_stream)?;
     let (from_client, mut client) = take_stream(session)?;
     let patience = exchange.pipeline.upstream(exchange.story.facts.route()).settings.read_timeout;
     let life = Life::begins();
@@ -65,15 +63,14 @@ pub async fn run(session: &mut Session, exchange: &mut Exchange) -> Result<()> {
 /// Takes the client's connection out of the engine's hands, which are left with one that has ended, and what has been
 /// read of it behind the head.
 fn take_stream(session: &mut Session) -> Result<(Bytes, Stream)> {
-    let downstream = session.as_downstream_mut();
-    let begun = tokio::task::unconstrained(downstream.read_request_body()).now_or_never();
+    let begun = tokio::task::unconstrained(session.read_request_body()).now_or_never();
     let first = begun.transpose().map_err(pingora::Error::into_down)?.flatten().unwrap_or_default();
     // Its other half is dropped here, so nothing comes and nothing can be sent.
     let (gone, _) = tokio::io::duplex(1);
-    let mut ended = ServerSession::new_http1(Box::new(gone));
+    let mut ended = Session::new_http1(Box::new(gone));
     ended.set_keepalive(None);
-    match std::mem::replace(downstream, ended) {
-        ServerSession::H1(h1) => Ok((first, h1.into_inner())),
+    match std::mem::replace(session, ended) {
+        Session::H1(h1) => Ok((first, h1.into_inner())),
         _ => Err(Error::explain(ErrorType::InternalError, "a tunnel needs HTTP/1").into_in()),
     }
 }

@@ -2,11 +2,12 @@
 //! further from the application than there is memory for.
 
 use super::keep::Rest;
-use crate::exchange::Exchange;
-use crate::memory_budget::Reservation;
+use crate::exchange::{Exchange, Story};
+use crate::memory_budget::{ConnectionReplies, Holder, MemoryBudget, Reservation};
 use bytes::Bytes;
 use pingora::{Error, ErrorType, Result};
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{sleep, timeout};
 
@@ -18,40 +19,63 @@ const SILENCE: Duration = Duration::from_millis(50);
 /// A piece of body on its way, and the room that it takes until it is written.
 pub type Piece = (Option<Bytes>, Option<Reservation>);
 
-/// The next piece of a body; `None` at its end. Over HTTP/2 it is read when there is room for it.
-pub async fn next(rest: &mut Rest, exchange: &Exchange) -> Result<Piece> {
-    if exchange.connection.replies().is_none() {
-        return Ok((rest.next().await?, None));
+/// Room for the pieces of one reply that flows on to an HTTP/2 client.
+pub struct Unread {
+    memory: Arc<MemoryBudget>,
+    holder: Holder,
+    replies: ConnectionReplies,
+    patience: Duration,
+}
+
+impl Unread {
+    /// Of the reply to `exchange`; `None` over HTTP/1, where there is one at a time.
+    pub fn of(exchange: &Exchange) -> Option<Self> {
+        Some(Self {
+            replies: exchange.connection.replies()?.clone(),
+            memory: Arc::clone(&exchange.host.memory),
+            holder: exchange.reply_holder(),
+            patience: exchange.pipeline.settings.server.idle_timeout,
+        })
     }
-    let patience = exchange.pipeline.settings.server.idle_timeout;
-    let room = timeout(patience, room(exchange)).await.map_err(|_elapsed| {
+
+    fn try_reserve(&self) -> Option<Reservation> {
+        self.memory.reserve(self.holder.clone(), 1)
+    }
+
+    /// Room for one piece, once there is some.
+    async fn reserve(&self) -> Reservation {
+        loop {
+            if let Some(room) = self.try_reserve() {
+                return room;
+            }
+            self.replies.has_room().await;
+            if let Some(room) = self.try_reserve() {
+                return room;
+            }
+            sleep(PAUSE).await;
+        }
+    }
+}
+
+/// The next piece of a body; `None` at its end. Over HTTP/2 it is read when there is room for it.
+///
+/// # Errors
+///
+/// Those of the upstream, and `WriteTimedout` of the client's side when it leaves its replies unread for too long.
+pub async fn next(rest: &mut Rest, story: &mut Story, unread: Option<&Unread>) -> Result<Piece> {
+    let Some(unread) = unread else { return Ok((rest.next(story).await?, None)) };
+    let room = timeout(unread.patience, unread.reserve()).await.map_err(|_elapsed| {
         Error::explain(ErrorType::WriteTimedout, "the client leaves its replies unread").into_down()
     })?;
 
-    let mut piece = pin!(rest.next());
+    let mut piece = pin!(rest.next(story));
     match timeout(SILENCE, &mut piece).await {
         Ok(piece) => Ok((piece?, Some(room))),
         Err(_silent) => {
             drop(room);
             let piece = piece.await?;
             // It is here by now, whether there is room or not.
-            Ok((piece, exchange.host.memory.reserve(exchange.reply_holder(), 1)))
+            Ok((piece, unread.try_reserve()))
         }
-    }
-}
-
-/// Room for one piece, once there is some.
-async fn room(exchange: &Exchange) -> Reservation {
-    loop {
-        if let Some(room) = exchange.host.memory.reserve(exchange.reply_holder(), 1) {
-            return room;
-        }
-        if let Some(replies) = exchange.connection.replies() {
-            replies.has_room().await;
-        }
-        if let Some(room) = exchange.host.memory.reserve(exchange.reply_holder(), 1) {
-            return room;
-        }
-        sleep(PAUSE).await;
     }
 }

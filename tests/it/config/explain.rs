@@ -121,6 +121,15 @@ fn a_forwarded_client_and_an_unknown_route_are_told() {
 }
 
 #[test]
+fn a_read_that_asks_for_a_tag_of_ours_is_judged_here() {
+    let of = |list: &str| explain(&["GET", "/other", "-H", &format!("if-match: {list}")]).0;
+    let said = of("W/\"vst1-AAAAAAAAAAAAAAAAAAAAAA\", \"v1\"");
+    assert!(line(&said, "etag").contains("judges if-match here, the application sees no precondition"), "{said}");
+    let said = of("\"v1\"");
+    assert!(line(&said, "etag").ends_with("nothing to compare"), "{said}");
+}
+
+#[test]
 fn a_refusal_is_told_where_it_would_happen() {
     let bearer = format!("authorization: Bearer {TOKEN}");
     let (said, _, _) = explain(&["GET", "/desk", "-H", &bearer]);

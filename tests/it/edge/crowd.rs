@@ -76,6 +76,100 @@ async fn one_connection_more_than_there_may_be_is_closed_at_once() {
     until_served(&proxy).await;
 }
 
+/// A proxy that may have so many file descriptors.
+async fn with_descriptors(origin: &Origin, descriptors: usize, toml: &str) -> (Proxy, tempfile::TempDir) {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let script = dir.path().join("vestibule");
+    let text = format!("#!/bin/sh\nulimit -n {descriptors}\nexec {} \"$@\"\n", crate::bin().display());
+    std::fs::write(&script, text).expect("a script");
+    std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o700)).expect("a script of our own");
+    (Proxy::before(&script, &origin.url(), toml).await, dir)
+}
+
+/// Clients that only keep connections open leave descriptors for the upstream connections of others.
+#[tokio::test]
+async fn idle_clients_leave_descriptors_for_upstream_connections() {
+    let origin = Origin::returning(200, "ok");
+    let (proxy, _dir) = with_descriptors(&origin, 240, "").await;
+    let warned = proxy.wait_log("a warning", |line| line["needed"].is_u64()).await;
+    assert_eq!((&warned["level"], &warned["granted"]), (&"WARN".into(), &240.into()));
+    assert!(warned["needed"].as_u64() > Some(20_000), "{warned}");
+    let mut idle = Vec::new();
+    for _ in 0..119 {
+        idle.push(proxy.connect().await);
+    }
+    let mut served = proxy.connect().await;
+    assert_eq!(proxy.get("/").on(&mut served).await.status, 200);
+    for _ in 0..60 {
+        assert!(proxy.connect().await.closed().await.is_empty());
+    }
+    for _ in 0..3 {
+        assert_eq!(proxy.post("/").body("x").on(&mut served).await.status, 200);
+    }
+    assert_eq!((shed(&proxy, "descriptors").await, shed(&proxy, "connections").await), (60.0, 0.0));
+    probes_answer(&proxy).await;
+}
+
+/// Where the bounds fit, nothing is said.
+#[tokio::test]
+async fn enough_descriptors_are_not_warned_of() {
+    let origin = Origin::returning(200, "ok");
+    let toml = "[server]\nmax_connections = 100\nmax_requests = 100\n[upstream]\nidle_connections = 100\n";
+    let (proxy, _dir) = with_descriptors(&origin, 1000, toml).await;
+    assert_eq!(proxy.get("/").await.status, 200);
+    proxy.wait_access(1).await;
+    assert!(proxy.logs().iter().all(|line| line["level"] != "WARN"), "{}", proxy.stderr());
+}
+
+/// DI-28: idle connections to the admin listener do not keep probes out, and none is refused.
+#[tokio::test]
+async fn idle_admin_connections_do_not_starve_probes() {
+    let origin = Origin::returning(200, "ok");
+    let proxy = proxy(&origin, "").await;
+    let mut idle = Vec::new();
+    for n in 0..1000 {
+        let mut raw = Raw::connect(proxy.admin_address()).await;
+        // Some have been served, some are within a head.
+        match n % 3 {
+            0 => assert_eq!(proxy.admin("GET", "/livez").on(&mut raw).await.status, 200),
+            1 => raw.write("GET /livez HT").await,
+            _ => {}
+        }
+        idle.push(raw);
+    }
+    let mut quickest = Duration::MAX;
+    for _ in 0..5 {
+        let began = Instant::now();
+        probes_answer(&proxy).await;
+        quickest = quickest.min(began.elapsed());
+    }
+    // Three probes.
+    assert!(quickest < Duration::from_millis(300), "{quickest:?}");
+    // The longest idle one made room; the newest is still served.
+    assert!(idle[0].closed().await.is_empty());
+    assert_eq!(proxy.admin("GET", "/livez").on(idle.last_mut().expect("a connection")).await.status, 200);
+    assert_eq!(shed(&proxy, "connections").await, 0.0);
+}
+
+/// DI-28: also where the client of an idle connection has been served before, and none that is being served is closed.
+#[tokio::test]
+async fn a_connection_in_use_is_not_the_longest_idle_one() {
+    let origin = Origin::returning(200, "ok");
+    let proxy = proxy(&origin, "").await;
+    let mut busy = Raw::connect(proxy.admin_address()).await;
+    busy.write("POST /reload HTTP/1.1\r\nhost: localhost\r\ncontent-length: 2\r\n\r\n").await;
+    // The head is taken before the next connection comes.
+    proxy.admin("GET", "/livez").await;
+    let mut idle = Vec::new();
+    for _ in 0..200 {
+        idle.push(Raw::connect(proxy.admin_address()).await);
+    }
+    probes_answer(&proxy).await;
+    busy.write("{}").await;
+    assert_eq!(busy.answer().await.status, 200);
+}
+
 #[tokio::test]
 async fn one_request_more_than_may_be_served_is_told_quickly_to_come_back() {
     let gate = Gate::closed();

@@ -1,7 +1,7 @@
 //! Section 4: forwarding fields are always rebuilt.
 
-use super::proxy;
-use vestibule_testkit::{Origin, Proxy, Received};
+use super::{blocked, blocked_since, once, proxy};
+use vestibule_testkit::{Origin, Proxy, Received, Reply};
 
 const TRUSTING: &str = "[server]\ntrusted_proxies = [\"127.0.0.0/8\", \"10.0.0.0/8\"]\n";
 const TRUSTING_FORWARDED: &str =
@@ -97,6 +97,118 @@ async fn a_stranger_says_nothing_about_its_way() {
             assert!(!origin.last().fields.has(name), "{name}");
         }
         assert_eq!(told(&proxy, &origin, &[]).await, expected);
+    }
+}
+
+/// Every spelling in which an application could be told where a request came from.
+const ALIASES: [(&str, &str); 21] = [
+    ("x-forwarded-ssl", "on"),
+    ("x-forwarded-scheme", "https"),
+    ("x-forwarded-protocol", "ssl"),
+    ("x-forwarded-port", "443"),
+    ("x-forwarded-user", "root"),
+    ("x-url-scheme", "https"),
+    ("front-end-https", "on"),
+    ("client-ip", "1.2.3.4"),
+    ("x-client-ip", "1.2.3.4"),
+    ("x-cluster-client-ip", "1.2.3.4"),
+    ("fastly-client-ip", "1.2.3.4"),
+    ("true-client-ip", "1.2.3.4"),
+    ("cf-connecting-ip", "1.2.3.4"),
+    ("x-original-for", "1.2.3.4"),
+    ("x-original-proto", "https"),
+    ("x-original-url", "/admin"),
+    ("x-original-uri", "/admin"),
+    ("x-original-host", "evil.test"),
+    ("x-original-method", "DELETE"),
+    ("x-original-forwarded-for", "1.2.3.4"),
+    ("x-rewrite-url", "/admin"),
+];
+
+/// What gunicorn does with fields about the scheme that contradict each other (its `secure_scheme_headers`).
+fn as_gunicorn(received: &Received) -> Reply {
+    const SECURE: [(&str, &str); 3] =
+        [("x-forwarded-protocol", "ssl"), ("x-forwarded-proto", "https"), ("x-forwarded-ssl", "on")];
+    let said = SECURE.iter().filter(|(name, _)| received.fields.has(name));
+    let mut secure: Vec<bool> = said.map(|(name, value)| received.field(name) == *value).collect();
+    secure.dedup();
+    if secure.len() > 1 { Reply::new(400).body("Contradictory scheme headers") } else { Reply::ok("ok") }
+}
+
+/// DI-13: an alias from a stranger is removed and counted, in every spelling, one by one and all together.
+#[tokio::test]
+async fn an_alias_from_a_stranger_is_gone() {
+    let origin = Origin::replying(as_gunicorn);
+    let proxy = proxy(&origin, "").await;
+    for (name, value) in ALIASES {
+        for spelling in [name.to_owned(), name.replace('-', "_")] {
+            let before = blocked(&proxy).await;
+            assert_eq!(proxy.get("/").header(&spelling, value).await.status, 200, "{spelling}");
+            assert!(!origin.last().fields.has(&spelling), "{spelling}");
+            assert_eq!(blocked_since(&proxy, &before).await, once("spoofed_header"), "{spelling}");
+        }
+    }
+    let before = blocked(&proxy).await;
+    let all = ALIASES.iter().fold(proxy.get("/"), |request, (name, value)| request.header(name, *value));
+    assert_eq!(all.header("x-forwarded-proto", "https").await.status, 200);
+    let received = origin.last();
+    assert!(ALIASES.iter().all(|(name, _)| !received.fields.has(name)), "{:?}", received.fields);
+    assert_eq!(received.field("x-forwarded-proto"), "http");
+    assert_eq!(blocked_since(&proxy, &before).await, once("spoofed_header"), "once a request");
+}
+
+/// DI-13: from a trusted peer an alias passes when it says the same as the field that is read.
+#[tokio::test]
+async fn an_alias_from_a_trusted_peer_must_agree() {
+    let origin = Origin::replying(as_gunicorn);
+    let proxy = proxy(&origin, TRUSTING).await;
+    let base = [("x-forwarded-for", "203.0.113.7"), ("x-forwarded-proto", "https")];
+    for (name, value, passes) in [
+        ("x-forwarded-ssl", "on", true),
+        ("x-forwarded-ssl", "off", false),
+        ("front-end-https", "on", true),
+        ("x-url-scheme", "http", false),
+        ("true-client-ip", "203.0.113.7", true),
+        ("true-client-ip", "::ffff:203.0.113.7", true),
+        ("cf-connecting-ip", "6.6.6.6", false),
+        ("client-ip", "203.0.113.7, 6.6.6.6", false),
+        ("x-original-url", "/before", true),
+        ("x-forwarded-prefix", "/shop", true),
+        ("x_forwarded_prefix", "/shop", false),
+        ("true_client_ip", "203.0.113.7", false),
+    ] {
+        let request = base.iter().fold(proxy.get("/"), |request, (name, value)| request.header(name, *value));
+        assert_eq!(request.header(name, value).await.status, 200, "{name}: {value}");
+        assert_eq!(origin.last().fields.has(name), passes, "{name}: {value}");
+    }
+}
+
+/// The warning about a load balancer that nobody trusts says what else is lost.
+#[tokio::test]
+async fn a_scheme_that_is_not_believed_is_warned_of() {
+    let origin = Origin::returning(200, "ok");
+    for (fields, words) in [
+        (&[("x-forwarded-proto", "https")][..], "the application is told http"),
+        (
+            &[("x-forwarded-proto", "https"), ("x-forwarded-for", "203.0.113.7")],
+            "count as one, and the application is told http",
+        ),
+    ] {
+        let proxy = proxy(&origin, "").await;
+        fields.iter().fold(proxy.get("/"), |request, (name, value)| request.header(name, *value)).await;
+        let line = proxy.wait_log("the warning", |line| line["target"] == "edge").await;
+        assert!(line["msg"].as_str().is_some_and(|text| text.contains(words)), "{line}");
+    }
+}
+
+/// A peer's mapped IPv4 address is its IPv4 address, in what is trusted, too.
+#[tokio::test]
+async fn a_mapped_network_is_trusted_as_the_network_it_maps() {
+    let origin = Origin::returning(200, "ok");
+    for trusted in ["::ffff:127.0.0.0/104", "::ffff:127.0.0.1"] {
+        let proxy = proxy(&origin, &format!("[server]\ntrusted_proxies = [\"{trusted}\"]\n")).await;
+        let told = told(&proxy, &origin, &[("x-forwarded-for", "::ffff:203.0.113.7")]).await;
+        assert_eq!(told.client, "203.0.113.7", "{trusted}");
     }
 }
 

@@ -12,6 +12,27 @@ const REFUSED: &[Case] = &[
     ("an empty Host", b"GET / HTTP/1.1\r\nhost:\r\n\r\n", 400, "bad-host", "bad_host"),
     ("a Host with a space", b"GET / HTTP/1.1\r\nhost: a b\r\n\r\n", 400, "bad-host", "bad_host"),
     ("a Host with a bad port", b"GET / HTTP/1.1\r\nhost: a:b\r\n\r\n", 400, "bad-host", "bad_host"),
+    ("PRI", b"PRI / HTTP/1.1\r\nhost: a\r\n\r\n", 405, "method-not-allowed", "method"),
+    (
+        "a method in mixed case",
+        b"Post / HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\n\r\n",
+        405,
+        "method-not-allowed",
+        "method",
+    ),
+    (
+        "a long method",
+        b"AAAAAAAAAABBBBBBBBBBCCCCCCCCCCDDD / HTTP/1.1\r\nhost: a\r\n\r\n",
+        405,
+        "method-not-allowed",
+        "method",
+    ),
+    ("`*` for HEAD", b"POST * HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\n\r\n", 400, "bad-target", "bad_target"),
+    ("a Host with a list", b"GET / HTTP/1.1\r\nhost: a,b\r\n\r\n", 400, "bad-host", "bad_host"),
+    ("two Hosts", b"GET / HTTP/1.1\r\nhost: a\r\nhost: a\r\n\r\n", 400, "bad-host", "bad_host"),
+    ("a Host with userinfo", b"GET / HTTP/1.1\r\nhost: a@b\r\n\r\n", 400, "bad-host", "bad_host"),
+    ("another authority", b"GET http://a/ HTTP/1.1\r\nhost: b\r\n\r\n", 400, "bad-target", "bad_target"),
+    ("userinfo in the target", b"GET http://u@a/ HTTP/1.1\r\nhost: a\r\n\r\n", 400, "bad-target", "bad_target"),
     ("TRACE", b"TRACE / HTTP/1.1\r\nhost: a\r\n\r\n", 405, "method-not-allowed", "method"),
     ("a method in lower case", b"get / HTTP/1.1\r\nhost: a\r\n\r\n", 405, "method-not-allowed", "method"),
     ("an unknown method", b"BREW / HTTP/1.1\r\nhost: a\r\n\r\n", 405, "method-not-allowed", "method"),
@@ -52,8 +73,12 @@ async fn connect_is_refused_whatever_its_target() {
         let before = blocked(&proxy).await;
         let mut raw = proxy.connect().await;
         raw.write(head).await;
-        assert_eq!(raw.answer().await.status, 405, "{head:?}");
+        let answer = raw.answer().await;
+        assert_eq!((answer.status, answer.problem().as_str()), (405, "method-not-allowed"), "{head:?}");
+        assert!(!answer.field("allow").is_empty());
         raw.closed().await;
+        let line = crate::observe::line_of(&proxy, answer.field("x-trace-id")).await;
+        assert_eq!((&line["method"], &line["end"]), (&"CONNECT".into(), &"refused".into()));
         assert_eq!(blocked_since(&proxy, &before).await, once("method"), "{head:?}");
     }
     assert_eq!(origin.hits(), 0);
@@ -66,68 +91,6 @@ async fn a_405_lists_the_methods_that_are_served() {
     assert_eq!(proxy.request("PURGE", "/").await.status, 200);
     let refused = proxy.post("/").body("x").await;
     assert_eq!((refused.status, refused.field("allow")), (405, "GET, PURGE"));
-}
-
-/// What the parser cannot read is 400, counted as framing, and never reaches anybody.
-#[tokio::test]
-async fn a_malformed_head_is_refused_and_counted() {
-    let origin = Origin::returning(200, "ok");
-    let proxy = proxy(&origin, "").await;
-    for head in [
-        &b"GET / HTTP/1.1\r\nhost : a\r\n\r\n"[..],
-        b"GET / HTTP/1.1\r\nhost: a\r\nx: a\0b\r\n\r\n",
-        b"GET / HTTP/1.1\r\nhost: a\r\nx: a\x1bb\r\n\r\n",
-        b"GET / HTTP/1.1\r\nhost: a\r\n folded\r\n\r\n",
-        b"GET / HTTP/1.1\r\nhost: a\r\nno colon\r\n\r\n",
-        b"GET / HTTP/1.1\r\nhost: a\r\n(x): a\r\n\r\n",
-        b"GET /\r\n\r\n",
-        b"GET / HTTP/1.1\r\nhost: a\nx: y\r\n\r\n",
-        b"GET / HTTP/1.1\nhost: a\n\n",
-        b"GET / HTTP/1.1\r\nhost: a\r\n\n",
-        b"GET / HTTP/3.0\r\nhost: a\r\n\r\n",
-        // The parser itself refuses two hosts and what could be read as userinfo.
-        b"GET / HTTP/1.1\r\nhost: a\r\nhost: a\r\n\r\n",
-        b"GET / HTTP/1.1\r\nhost: a@b\r\n\r\n",
-        b"GET http://a/ HTTP/1.1\r\nhost: b\r\n\r\n",
-        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
-    ] {
-        let before = blocked(&proxy).await;
-        let mut raw = proxy.connect().await;
-        raw.write(head).await;
-        let answer = raw.answer().await;
-        assert_eq!(answer.status, 400, "{:?}", String::from_utf8_lossy(head));
-        raw.closed().await;
-        assert_eq!(blocked_since(&proxy, &before).await, once("framing"), "{:?}", String::from_utf8_lossy(head));
-    }
-    assert_eq!((origin.hits(), proxy.access().len()), (0, 0));
-}
-
-/// A flood of malformed heads is a line a second that says how many were left out.
-#[tokio::test]
-async fn malformed_heads_are_logged_once_a_second() {
-    let origin = Origin::returning(200, "ok");
-    let proxy = proxy(&origin, "").await;
-    let malformed = |line: &serde_json::Value| line["msg"] == "a request head was refused";
-    let refuse = async || {
-        let mut raw = proxy.connect().await;
-        raw.write("GET /\r\n\r\n").await;
-        raw.closed().await;
-    };
-    let began = Instant::now();
-    let mut sent = 0_u64;
-    while began.elapsed() < Duration::from_millis(1300) {
-        refuse().await;
-        sent += 1;
-    }
-    // A request of another kind comes behind all of them.
-    let last = proxy.get("/").await;
-    crate::observe::line_of(&proxy, last.field("x-trace-id")).await;
-    let lines: Vec<_> = proxy.logs().into_iter().filter(malformed).collect();
-    let told: u64 = lines.iter().map(|line| 1 + line["left_out"].as_u64().expect("a number")).sum();
-    assert_eq!(lines.len(), 2, "{sent} heads in {:?}", began.elapsed());
-    assert!(lines.iter().all(|line| line["level"] == "WARN"));
-    assert!(told <= sent && told > sent / 2, "{told} of {sent} were told");
-    assert_eq!(blocked(&proxy).await["framing"], sent);
 }
 
 /// An HTTP/2 preface on a plain listener is refused at once: nobody waits for more of it.
@@ -151,6 +114,108 @@ async fn http2_in_clear_is_refused() {
     }
 }
 
+/// SEC-01: a target for somebody else is refused by name, whichever part differs.
+#[tokio::test]
+async fn a_target_of_another_authority_is_refused() {
+    let origin = Origin::returning(200, "ok");
+    let proxy = proxy(&origin, "").await;
+    for (target, host) in [
+        ("http://a/", "b"),
+        ("http://a:8080/", "a"),
+        ("https://a:80/", "a"),
+        ("http://u@a/", "a"),
+        ("http://a.test/", "a.test."),
+    ] {
+        let before = blocked(&proxy).await;
+        let mut raw = proxy.connect().await;
+        raw.write(format!("GET {target} HTTP/1.1\r\nhost: {host}\r\n\r\n")).await;
+        assert_eq!(raw.answer().await.status, 400, "{target} {host}");
+        raw.closed().await;
+        assert_eq!(blocked_since(&proxy, &before).await, once("bad_target"), "{target} {host}");
+    }
+    assert_eq!(origin.hits(), 0);
+}
+
+/// DI-18: spellings of one authority are one, and the application reads the Host as it was sent.
+#[tokio::test]
+async fn an_authority_has_many_spellings() {
+    let origin = Origin::returning(200, "ok");
+    let proxy = proxy(&origin, "").await;
+    for (target, host) in [
+        ("/", "a.test:"),
+        ("/", "A.Test:80"),
+        ("http://A.test:80/", "a.test"),
+        ("HTTP://a.test/", "A.TEST:"),
+        ("http://a.test:/", "a.test:80"),
+        ("http://[0:0::1]/", "[::1]:80"),
+        ("https://a.test/", "a.test:443"),
+    ] {
+        let mut raw = proxy.connect().await;
+        raw.write(format!("GET {target} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n")).await;
+        assert_eq!(raw.answer().await.status, 200, "{target} {host}");
+        let received = origin.last();
+        assert_eq!((received.target.as_str(), received.field("host")), ("/", host), "{target}");
+    }
+}
+
+/// DI-18: `close` counts on whichever line it stands.
+#[tokio::test]
+async fn a_list_goes_on_over_its_lines() {
+    let origin = Origin::returning(200, "ok");
+    let proxy = proxy(&origin, "").await;
+    for fields in [
+        "connection: keep-alive\r\nconnection: close",
+        "connection: close\r\nconnection: keep-alive",
+        "connection: keep-alive, , Close",
+        "connection: x-hop\r\nconnection: \r\nx-hop: 1\r\nconnection: ,close",
+    ] {
+        let mut raw = proxy.connect().await;
+        raw.write(format!("GET / HTTP/1.1\r\nhost: a\r\n{fields}\r\n\r\n")).await;
+        let answer = raw.answer().await;
+        assert_eq!((answer.status, answer.field("connection")), (200, "close"), "{fields}");
+        assert!(raw.closed().await.is_empty(), "{fields}");
+        assert!(!origin.last().fields.has("x-hop"), "{fields}");
+    }
+}
+
+/// DI-09: an entry for GET is one for HEAD, and no spelling of a method walks around it.
+#[tokio::test]
+async fn an_entry_for_get_takes_head() {
+    let origin = Origin::returning(200, "ok");
+    let toml = "[[routes]]\nname = \"admin\"\npath = \"/admin\"\nmethods = [\"GET\"]\n";
+    let proxy = proxy(&origin, toml).await;
+    for (method, status, route) in
+        [("GET", 200, "admin"), ("HEAD", 200, "admin"), ("POST", 200, "unmatched"), ("get", 405, "unmatched")]
+    {
+        let mut raw = proxy.connect().await;
+        raw.write(proxy.request(method, "/admin").header("content-length", "0").encoded()).await;
+        let answer = raw.try_answer_to(method).await.expect("an answer");
+        assert_eq!(answer.status, status, "{method}");
+        let line = crate::observe::line_of(&proxy, answer.field("x-trace-id")).await;
+        assert_eq!(line["route"], route, "{method}");
+    }
+}
+
+/// DI-16: what HTTP/2 says by the end of a stream is said in words to HTTP/1.1.
+#[tokio::test]
+async fn a_write_without_a_body_says_so() {
+    let origin = Origin::returning(200, "ok");
+    let proxy = proxy(&origin, "").await;
+    for (method, length) in [
+        ("POST", Some("0")),
+        ("PUT", Some("0")),
+        ("PATCH", Some("0")),
+        ("DELETE", None),
+        ("GET", None),
+        ("OPTIONS", None),
+    ] {
+        assert_eq!(proxy.request(method, "/").await.status, 200, "{method}");
+        let received = origin.last();
+        assert_eq!(received.fields.all("content-length").next(), length, "{method}");
+        assert!(!received.fields.has("transfer-encoding"), "{method}");
+    }
+}
+
 /// RFC 9110 section 4.2.3: an empty path is `/`.
 #[tokio::test]
 async fn an_absolute_target_goes_on_as_its_path() {
@@ -161,20 +226,6 @@ async fn an_absolute_target_goes_on_as_its_path() {
         raw.write(format!("GET {sent} HTTP/1.1\r\nhost: a\r\n\r\n")).await;
         assert_eq!((raw.answer().await.status, origin.last().target.as_str()), (200, received), "{sent}");
     }
-}
-
-/// SEC-03: pipelining is off. The first request is served, then the connection ends.
-#[tokio::test]
-async fn a_pipelined_request_is_not_served() {
-    let origin = Origin::returning(200, "first");
-    let proxy = proxy(&origin, "").await;
-    let mut raw = proxy.connect().await;
-    raw.write([proxy.get("/1").encoded(), proxy.get("/2").encoded()].concat()).await;
-    let answer = raw.answer().await;
-    assert_eq!((answer.status, answer.text().as_str()), (200, "first"));
-    assert_eq!(answer.field("connection"), "close", "it says so");
-    assert!(raw.closed().await.is_empty());
-    assert_eq!((origin.hits(), origin.last().target), (1, "/1".to_owned()));
 }
 
 /// SEC-14: a head of exactly the limit passes, one more byte does not.
@@ -202,6 +253,7 @@ async fn a_head_is_bounded_in_bytes() {
     raw.write(head(65537)).await;
     let refused = raw.answer().await;
     assert_eq!((refused.status, refused.field("connection")), (431, "close"));
+    assert_eq!(refused.problem(), "header-too-large");
     assert!(raw.closed().await.is_empty());
     assert_eq!(blocked_since(&proxy, &before).await, once("header_size"));
     assert_eq!(origin.hits(), 1);

@@ -28,6 +28,10 @@ async fn an_ambiguous_path_is_refused_where_it_meets_an_entry() {
     assert!(detail.contains("/admin;a=b") && detail.contains("`/admin`"), "the readings are named: {detail}");
     let detail = proxy.get("//admin").await.json()["detail"].to_string();
     assert!(detail.contains("`//admin` or `/admin`"), "each once: {detail}");
+    assert!(detail.contains("because of `//` at byte 1"), "{detail}");
+
+    let met = |line: &serde_json::Value| line["cause"] == "its readings meet the routes static, admin";
+    proxy.wait_log("the routes", met).await;
 
     // One trailing slash is the same path, and goes on as it was sent.
     assert_eq!(ask(&proxy, "/admin/").await.0, 200);
@@ -37,6 +41,25 @@ async fn an_ambiguous_path_is_refused_where_it_meets_an_entry() {
     // Lines of different workers may pass each other.
     let normalised = paths.iter().filter(|path| *path == "/admin").count();
     assert_eq!(normalised, 4, "what was refused is logged normalised, too: {paths:?}");
+}
+
+/// Bytes that are not ASCII count as their encodings, for routes and the application alike.
+#[tokio::test]
+async fn raw_bytes_are_their_encodings() {
+    let origin = Origin::returning(200, "ok");
+    let proxy = proxy(&origin, "[[routes]]\nname = \"cafe\"\npath = \"/cafe/{x}\"\n").await;
+    for (target, received, route) in [
+        (&b"/cafe/\xc3\xa9"[..], "/cafe/%C3%A9", "cafe"),
+        (b"/cafe/%c3%A9", "/cafe/%c3%A9", "cafe"),
+        (b"/x\xc3\xbf?\xc3\xa4=1", "/x%C3%BF?%C3%A4=1", "unmatched"),
+    ] {
+        let mut raw = proxy.connect().await;
+        raw.write([b"GET ", target, b" HTTP/1.1\r\nhost: a\r\n\r\n"].concat()).await;
+        let answer = raw.answer().await;
+        assert_eq!((answer.status, origin.last().target.as_str()), (200, received));
+        let line = crate::observe::line_of(&proxy, answer.field("x-trace-id")).await;
+        assert_eq!(line["route"], route, "{received}");
+    }
 }
 
 /// SEC-12: where no entry is concerned, every byte goes on as it was sent.

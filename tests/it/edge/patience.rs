@@ -36,7 +36,8 @@ async fn a_head_that_trickles_in_is_cut_at_its_deadline() {
     let (status, took) = trickle(&mut raw, b"GET / HTTP/1.1\r\n").await;
     assert_eq!(status, 408);
     assert!(is_two_seconds(took), "{took:?}");
-    assert!(raw.closed().await.is_empty());
+    let problem = String::from_utf8_lossy(&raw.closed().await).into_owned();
+    assert!(problem.contains(":request-timeout"), "{problem}");
     assert_eq!(blocked_since(&proxy, &before).await, once("slow_head"));
     assert_eq!(origin.hits(), 0);
 }
@@ -98,7 +99,8 @@ async fn a_second_head_has_its_own_deadline() {
     let (status, took) = trickle(&mut raw, b"GET / HTTP/1.1\r\n").await;
     assert_eq!(status, 408);
     assert!(is_two_seconds(took), "{took:?}");
-    assert!(raw.closed().await.is_empty());
+    let problem = String::from_utf8_lossy(&raw.closed().await).into_owned();
+    assert!(problem.contains(":request-timeout"), "{problem}");
     assert_eq!(blocked_since(&proxy, &before).await, once("slow_head"));
 }
 
@@ -140,17 +142,29 @@ async fn a_client_that_takes_nothing_is_closed() {
     assert!(line["duration_ms"].as_f64().is_some_and(|ms| ms < 5000.0), "{line}");
 }
 
-/// One that takes its response slowly, but takes it, is not: whoever kept the body, and however large it is.
+/// DI-19: one that takes its response slowly, but takes it, is not: whoever kept the body, and however large it is.
 #[tokio::test]
 async fn a_client_that_takes_its_response_slowly_gets_all_of_it() {
     const LENGTH: usize = 12 << 20;
     let origin = Origin::returning(200, vec![b'x'; LENGTH]);
-    for lane in ["", "[etag]\nmax_body = \"16MiB\"\n"] {
-        let proxy = proxy(&origin, &format!("[server]\nidle_timeout = \"1s\"\n{lane}")).await;
+    for (what, toml) in [
+        ("streamed", ""),
+        ("held", "[etag]\nmax_body = \"16MiB\"\n"),
+        ("replayed", "[idempotency]\nprincipal = [\"none\"]\nmax_response_body = \"16MiB\"\n"),
+    ] {
+        let proxy = proxy(&origin, &format!("[server]\nidle_timeout = \"1s\"\n{toml}")).await;
+        let request = || match what {
+            "replayed" => proxy.post("/").header("idempotency-key", "k").body("once"),
+            _ => proxy.get("/"),
+        };
+        let before = usize::from(what == "replayed");
+        if what == "replayed" {
+            assert_eq!(request().await.body.len(), LENGTH);
+        }
         let socket = tokio::net::TcpSocket::new_v4().expect("socket");
         socket.set_recv_buffer_size(128 * 1024).expect("a small window");
         let mut stream = socket.connect(proxy.address()).await.expect("connect");
-        stream.write_all(proxy.get("/").encoded().as_ref()).await.expect("request");
+        stream.write_all(request().encoded().as_ref()).await.expect("request");
         let (mut piece, mut taken, began) = (vec![0; 64 * 1024], 0, Instant::now());
         let mut slowly = true;
         while let Ok(some @ 1..) = stream.read(&mut piece).await {
@@ -165,10 +179,10 @@ async fn a_client_that_takes_its_response_slowly_gets_all_of_it() {
                 break;
             }
         }
-        assert!(taken > LENGTH, "{lane:?}: cut after {taken} bytes and {:?}", began.elapsed());
+        assert!(taken > LENGTH, "{what}: cut after {taken} bytes and {:?}", began.elapsed());
         drop(stream);
-        let line = proxy.wait_access(1).await.remove(0);
-        assert_eq!((&line["end"], &line["response_bytes"]), (&"ok".into(), &LENGTH.into()), "{lane:?}");
+        let line = proxy.wait_access(before + 1).await.remove(before);
+        assert_eq!((&line["end"], &line["response_bytes"]), (&"ok".into(), &LENGTH.into()), "{what}");
     }
 }
 

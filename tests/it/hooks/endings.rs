@@ -85,7 +85,7 @@ impl Ending {
             AnsweredOnRequest(name) | AnsweredOnForward(name) => by(name, 418),
             AnsweredOnceHeld => by(answerer(lane), 418),
             BodyDropped => by("upstream", 304),
-            RefusedByTheEdge => by("edge", 400),
+            RefusedByTheEdge => Some("refused edge 400".to_owned()),
             ConnectRefused | UpstreamSilentlyGone | UpstreamDiesInsideItsHead => {
                 Some("upstream_error edge 502".to_owned())
             }

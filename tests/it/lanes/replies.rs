@@ -15,6 +15,7 @@ fn reply(request: &Received) -> Reply {
         "/empty-chunked" => Reply::new(200).chunks_of(1, Duration::ZERO, ""),
         "/empty-close" => Reply::new(200).until_close(""),
         "/204" => Reply::new(204),
+        "/204-length" => Reply::raw("HTTP/1.1 204 No Content\r\ncontent-length: 5\r\n\r\n"),
         "/304" => Reply::new(304).field("etag", "\"v1\""),
         "/304-length" => Reply::new(304).field("etag", "\"v1\"").field("content-length", "5"),
         "/404" => Reply::new(404).body("hello"),
@@ -25,7 +26,7 @@ fn reply(request: &Received) -> Reply {
 }
 
 /// Target, status, body of a GET.
-const SHAPES: [(&str, u16, &str); 14] = [
+const SHAPES: [(&str, u16, &str); 15] = [
     ("/length", 200, "hello"),
     ("/chunked", 200, "hello"),
     ("/bytewise", 200, "hello"),
@@ -35,6 +36,7 @@ const SHAPES: [(&str, u16, &str); 14] = [
     ("/empty-chunked", 200, ""),
     ("/empty-close", 200, ""),
     ("/204", 204, ""),
+    ("/204-length", 204, ""),
     ("/304", 304, ""),
     ("/304-length", 304, ""),
     ("/404", 404, "hello"),
@@ -58,6 +60,7 @@ async fn replies_of_every_shape_pass_and_the_connection_goes_on() {
                     let body = if method == "HEAD" { "" } else { body };
                     assert_eq!((answers[0].status, answers[0].text().as_str()), (status, body), "{case}");
                     assert_eq!(answers[0].body_end, BodyEnd::Complete, "{case}");
+                    assert!(status != 204 || !answers[0].fields.has("content-length"), "{case}");
                     assert_eq!((answers[1].status, answers[1].text().as_str()), (200, "hello"), "{case}: next");
                 }
             }
@@ -101,7 +104,9 @@ async fn lengths_are_right_or_absent() {
 async fn interim_responses_come_in_order_before_the_final_one() {
     for lane in Lane::BOTH {
         let origin = Origin::replying(|_| {
-            Reply::ok("hello").interim(103, &[("link", "</a>")]).interim(103, &[("link", "</b>"), ("connection", "x")])
+            Reply::ok("hello")
+                .interim(103, &[("link", "</a>")])
+                .interim(103, &[("link", "</b>"), ("connection", "x"), ("content-length", "5")])
         });
         let proxy = lane.before(&origin.url(), "").await;
         let mut raw = proxy.connect().await;
@@ -109,7 +114,9 @@ async fn interim_responses_come_in_order_before_the_final_one() {
             let answer = proxy.get("/").on(&mut raw).await;
             let links: Vec<_> = answer.interim.iter().map(|(status, fields)| (*status, fields.get("link"))).collect();
             assert_eq!(links, [(103, Some("</a>")), (103, Some("</b>"))], "{lane:?}");
-            assert!(!answer.interim[1].1.has("connection"), "{lane:?}: what was meant for one hop stays there");
+            for gone in ["connection", "content-length"] {
+                assert!(!answer.interim[1].1.has(gone), "{lane:?}: what was meant for one hop stays there: {gone}");
+            }
             assert_eq!((answer.status, answer.text()), (200, "hello".to_owned()), "{lane:?}");
         }
     }
@@ -134,7 +141,25 @@ async fn more_than_sixteen_interim_responses_are_502() {
     }
 }
 
-/// RFC 9112 section 7.1.2: an HTTP/1 upstream's trailers are dropped, the body is whole.
+/// Trailers of an HTTP/1 application reach HTTP/2 clients, without what a trailer may not say (RFC 9110 section 6.5.1).
+#[tokio::test]
+async fn trailers_of_an_http1_upstream_reach_http2_clients() {
+    let certs = Certs::new();
+    for lane in Lane::BOTH {
+        let origin = Origin::replying(|_| {
+            let reply = Reply::new(200).chunk("hello").trailer("x-sum", "1").trailer("content-length", "7");
+            reply.trailer("connection", "close")
+        });
+        let proxy = lane.before_tls(&origin.url(), &certs, "").await;
+        for _ in 0..2 {
+            let answer = Client::Http2.ask(&proxy, &certs, &[("GET", "/")]).await.remove(0);
+            assert_eq!((answer.text(), answer.trailers.get("x-sum")), ("hello".to_owned(), Some("1")), "{lane:?}");
+            assert_eq!(answer.trailers.iter().count(), 1, "{lane:?}: {:?}", answer.trailers);
+        }
+    }
+}
+
+/// RFC 9112 section 7.1.2: to an HTTP/1 client an HTTP/1 upstream's trailers are dropped, and the body is whole.
 #[tokio::test]
 async fn trailers_of_an_http1_upstream_do_not_harm() {
     for lane in Lane::BOTH {

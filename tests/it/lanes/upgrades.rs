@@ -81,14 +81,36 @@ async fn both_ways_may_be_full_at_once() {
 async fn a_tunnel_ends_when_the_origin_ends_it() {
     for lane in Lane::BOTH {
         let origin = Origin::replying(|_| {
-            Reply::raw("HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\nbye")
-                .then(Then::HangUp)
+            Reply::raw(
+                "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+                 sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\nbye",
+            )
+            .then(Then::HangUp)
         });
         let proxy = proxy(lane, &origin, "").await;
         let mut raw = proxy.connect().await;
         raw.write(handshake("/socket")).await;
         assert_eq!(raw.head_of_answer().await.status, 101);
         assert_eq!(raw.closed().await, "bye", "{lane:?}");
+    }
+}
+
+/// A 101 that does not prove that the handshake was read opens no tunnel (RFC 6455 section 4.1).
+#[tokio::test]
+async fn a_101_that_does_not_accept_the_handshake_is_502() {
+    for fields in [
+        "connection: upgrade\r\nupgrade: websocket\r\n",
+        "connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-accept: AAAAAAAAAAAAAAAAAAAAAAAAAAA=\r\n",
+        "upgrade: websocket\r\nsec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n",
+        "connection: upgrade\r\nupgrade: h2c\r\nsec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n",
+    ] {
+        let origin =
+            Origin::replying(move |_| Reply::raw(format!("HTTP/1.1 101 Switching Protocols\r\n{fields}\r\nbye")));
+        let proxy = proxy(Lane::Stream, &origin, "").await;
+        let mut raw = proxy.connect().await;
+        raw.write(handshake("/socket")).await;
+        let answer = raw.answer().await;
+        assert_eq!((answer.status, answer.problem().as_str()), (502, "upstream-invalid"), "{fields:?}");
     }
 }
 

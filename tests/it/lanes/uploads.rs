@@ -3,7 +3,9 @@
 use super::lane::Lane;
 use bytes::Bytes;
 use std::time::{Duration, Instant};
-use vestibule_testkit::{Alpn, BodyEnd, Certs, Fault, H2Client, H2Request, Origin, Proxy, Relay, Reply};
+use vestibule_testkit::{
+    Alpn, BodyEnd, Certs, Fault, H2Client, H2Origin, H2Reply, H2Request, Origin, Over, Proxy, Relay, Reply,
+};
 
 const MIB: usize = 1 << 20;
 /// Growth of memory that is not the body's.
@@ -79,8 +81,9 @@ async fn an_upstream_that_reads_slowly_holds_up_the_client_and_not_the_memory() 
 async fn an_upload_may_take_longer_than_read_timeout_while_bytes_flow() {
     let timeout = "[upstream]\nread_timeout = \"400ms\"\n";
     let (over_tcp, over_unix) = (Origin::returning(200, "thanks"), Origin::unix(|_| Reply::ok("thanks")));
+    let over_h2 = H2Origin::replying(Over::Cleartext, |_| H2Reply::ok("thanks"));
     let certs = Certs::new();
-    for url in [over_tcp.url(), over_unix.url()] {
+    for url in [over_tcp.url(), over_unix.url(), over_h2.url()] {
         let proxy = Lane::Stream.before(&url, timeout).await;
         let mut raw = proxy.connect().await;
         raw.write("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 12\r\n\r\n").await;

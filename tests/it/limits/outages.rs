@@ -1,6 +1,6 @@
 //! Limits of a fleet whose store fails.
 
-use super::fleet::{Asked, Fleet, admitted, burst, most, one_policy, store};
+use super::fleet::{Asked, Fleet, admitted, burst, most, one_policy, refused_alone, store};
 use super::left;
 use std::time::Duration;
 use vestibule_testkit::{Fault, Origin, Proxy, Redis, Relay, Setup};
@@ -164,7 +164,7 @@ async fn a_killed_proxy_takes_its_leases_and_nothing_else() {
     let (units, time) = admitted(&asked);
     assert!(units <= most(50, 100.0, time + Duration::from_secs(1)), "{units} in {time:?}");
     // 32 at most went with it.
-    assert!(units + 32 >= most(0, 90.0, time), "{units} in {time:?}");
+    assert!(units + 32 + refused_alone(&asked) >= most(0, 90.0, time), "{units} in {time:?}");
     let (all, time) = admitted(&[before, asked].concat());
     assert!(all <= most(50, 100.0, time + Duration::from_secs(1)), "{all} in {time:?}");
     for proxy in &fleet.proxies {
@@ -264,4 +264,63 @@ async fn a_client_that_leaves_while_the_store_is_asked_is_not_charged() {
     far.wait_metrics("a charge and its refund", calls).await;
     assert_eq!(left(&near, "p", "global").await, 9, "only the first is charged");
     assert_eq!(origin.hits(), 1, "only the first arrived");
+}
+
+/// What no proxy wrote is no debt: a bucket that holds it counts as an error of the store, and no other bucket suffers.
+#[tokio::test]
+async fn a_bucket_that_no_proxy_wrote_is_an_error_of_the_store() {
+    let redis = Redis::start().await;
+    for (algorithm, suffix) in [("gcra", ":g"), ("sliding_log", ":l")] {
+        for (how, status) in [("open", 200), ("closed", 503)] {
+            redis.command(&["FLUSHALL"]).await;
+            let policy = format!(
+                "limit = \"5/h\"\nalgorithm = \"{algorithm}\"\nconsistency = \"strict\"\non_store_error = \"{how}\"\nkey = \"address\""
+            );
+            let toml = store(&redis.url())
+                + "[server]\ntrusted_proxies = [\"127.0.0.0/8\"]\n"
+                + &one_policy("lease = \"1s\"\nstore_timeout = \"800ms\"", &policy).replace("key = \"global\"\n", "");
+            let fleet = Fleet::start(1, &toml).await;
+            let proxy = &fleet.proxies[0];
+            let of = |address: &'static str| proxy.get("/").header("x-forwarded-for", address).send();
+            assert_eq!(of("203.0.113.7").await.status, 200);
+
+            let names = redis.command(&["KEYS", "*:rl:{*}:*"]).await;
+            let bucket = |name: &&Vec<u8>| name.ends_with(suffix.as_bytes());
+            let names: Vec<Vec<u8>> = names.parts().iter().map(|name| name.bytes().to_vec()).collect();
+            let name = names.iter().find(bucket).expect("a bucket").clone();
+            let beyond = [
+                "99999999999999999999",
+                "9007199254740993",
+                "1e400",
+                "-5",
+                "nan",
+                "0x10",
+                "",
+                "1,2,3,4,5",
+                "1700000000000000,9007199254740992",
+                "1700000000000000,1,99999999999999999999",
+                "1700000000000000,1,,99999999999999999999",
+                "1700000000000000,1,,4320000000000001",
+            ];
+            for value in beyond {
+                redis.command(&[b"DEL", &name[..]]).await;
+                let put: &[u8] = if algorithm == "gcra" { b"SET" } else { b"RPUSH" };
+                redis.command(&[put, &name[..], value.as_bytes()]).await;
+                assert_eq!(of("203.0.113.7").await.status, status, "{algorithm} {how} {value:?}");
+            }
+            redis.command(&[b"DEL", &name[..]]).await;
+            let other: &[u8] = if algorithm == "gcra" { b"RPUSH" } else { b"SET" };
+            redis.command(&[other, &name[..], b"1"]).await;
+            assert_eq!(of("203.0.113.7").await.status, status, "of another kind");
+
+            assert_eq!(of("198.51.100.1").await.status, 200, "another bucket is counted as ever");
+            let status = proxy.admin("GET", "/status").await.json();
+            assert_eq!((&status["store"]["up"], &status["store"]["breaker"]), (&true.into(), &"closed".into()));
+            let unreadable =
+                |line: &serde_json::Value| line["msg"].as_str().is_some_and(|msg| msg.contains("cannot be read"));
+            proxy.wait_log("the bucket", unreadable).await;
+            redis.command(&[b"DEL", &name[..]]).await;
+            assert_eq!(of("203.0.113.7").await.status, 200, "it is counted again");
+        }
+    }
 }

@@ -51,7 +51,7 @@ async fn a_timeout_and_a_refused_connection_are_told_apart() {
     assert_eq!((refused.status, refused.problem().as_str()), (502, "upstream-unreachable"));
     let scrape = proxy.wait_metrics("two requests", |scrape| scrape.value(SERVER, &[]) == 2.0).await;
     assert_eq!(scrape.value(CLIENT, &[("error_type", "read_timeout")]), 1.0);
-    assert_eq!(scrape.value(CLIENT, &[("error_type", "connect_refused")]), 2.0, "one more attempt");
+    assert_eq!(scrape.value(CLIENT, &[("error_type", "connect_refused")]), 3.0, "two more attempts");
     let mut ends: Vec<_> = proxy.wait_access(2).await.iter().map(|line| line["end"].to_string()).collect();
     // Which of two workers writes its line first is nobody's promise.
     ends.sort();

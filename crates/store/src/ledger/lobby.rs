@@ -182,7 +182,7 @@ impl fmt::Debug for Follower {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::records::{Owner, Unknown};
+    use crate::records::{Owner, Payer, Unknown};
 
     const NAME: Name = Name([1; 16]);
     const REQUEST: Fingerprint = Fingerprint([2; 32]);
@@ -203,7 +203,7 @@ mod tests {
     }
 
     fn claim() -> Hold {
-        Hold { name: NAME, fingerprint: REQUEST, owner: Owner([3; 16]), trace_id: 4 }
+        Hold { name: NAME, fingerprint: REQUEST, owner: Owner([3; 16]), trace_id: 4, payer: Payer::default() }
     }
 
     #[tokio::test]

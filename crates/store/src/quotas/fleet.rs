@@ -38,7 +38,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 use vestibule_plugin::meter::Registry;
-use vestibule_plugin::{Clock, Secret, Soon};
+use vestibule_plugin::{Clock, Notice, Secret, Soon};
 
 /// Quotas in a store that many processes share. Policies that are local, and what is decided while the store fails, are
 /// in the memory of this one.
@@ -66,6 +66,8 @@ struct Fleet {
     /// Rises when the store may have lost what it knew.
     epoch: AtomicU64,
     up: AtomicBool,
+    /// Said once a minute: a bucket holds what no proxy writes.
+    unreadable: Notice,
 }
 
 impl FleetQuotas {
@@ -95,6 +97,7 @@ impl FleetQuotas {
             proxies: AtomicU64::new(1),
             epoch: AtomicU64::new(1),
             up: AtomicBool::new(false),
+            unreadable: Notice::default(),
         })))
     }
 }

@@ -19,7 +19,13 @@ fn hold(request: u8) -> Hold {
     let mut name = [0; 16];
     name[..8].copy_from_slice(&NAMES.fetch_add(1, Ordering::Relaxed).to_le_bytes());
     name[8..].copy_from_slice(&rand::random::<[u8; 8]>());
-    Hold { name: Name(name), fingerprint: Fingerprint([request; 32]), owner: Owner::draw(), trace_id: rand::random() }
+    Hold {
+        name: Name(name),
+        fingerprint: Fingerprint([request; 32]),
+        owner: Owner::draw(),
+        trace_id: rand::random(),
+        payer: Payer::default(),
+    }
 }
 
 fn other_owner(of: Hold) -> Hold {
@@ -168,7 +174,7 @@ pub(crate) async fn a_tombstone_says_why_and_of_which_status(rig: &Rig<'_>) {
         (200, NotKept::TooLarge),
         (207, NotKept::Stream),
         (599, NotKept::Truncated),
-        (100, NotKept::StoreFull),
+        (999, NotKept::StoreFull),
         (201, NotKept::Memory),
     ] {
         let first = hold(1);

@@ -88,6 +88,10 @@ impl Records for Measured {
         self.inner.show(gauge);
     }
 
+    fn expect(&self, max_body: u64) {
+        self.inner.expect(max_body);
+    }
+
     fn standing(&self) -> Standing {
         self.inner.standing()
     }
@@ -100,7 +104,7 @@ impl Records for Measured {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::records::{Abandoned, Fingerprint, MemoryRecords, Owner};
+    use crate::records::{Abandoned, Bound, Fingerprint, MemoryRecords, Owner, Payer};
     use vestibule_plugin::SystemClock;
     use vestibule_plugin::meter::Format;
 
@@ -117,12 +121,13 @@ mod tests {
             fingerprint: Fingerprint([0; 32]),
             owner: Owner([name; 16]),
             trace_id: 0,
+            payer: Payer::default(),
         };
         let claim =
             |name| Claim { hold: hold(name), lease: SECOND, ttl: SECOND, abandoned: Abandoned::Respect, replicas: 0 };
         let other = Hold { owner: Owner([9; 16]), ..hold(1) };
         assert_eq!(records.begin(claim(1)).get().await, Ok(Begun::Acquired));
-        assert_eq!(records.begin(claim(2)).get().await, Err(Outage::Full));
+        assert_eq!(records.begin(claim(2)).get().await, Err(Outage::Full(Bound::Store)));
         assert_eq!(records.renew(hold(1), SECOND, SECOND).get().await, Ok(Renewed::Ok));
         assert_eq!(records.renew(hold(2), SECOND, SECOND).get().await, Ok(Renewed::Lost));
         let keep = Keeping { ttl: SECOND, replicas: 0 };

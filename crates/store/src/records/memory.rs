@@ -1,8 +1,9 @@
 //! Records of one process.
 
 use super::rules::{self, Change, Record};
+use super::shares::Shares;
 use super::{
-    Begun, Breaker, Claim, Completed, Forgotten, Hold, Keeping, Live, Name, NotKept, Outage, Outcome, Records,
+    Begun, Bound, Breaker, Claim, Completed, Forgotten, Hold, Keeping, Live, Name, NotKept, Outage, Outcome, Records,
     Released, Renewed, Standing,
 };
 use arc_swap::ArcSwapOption;
@@ -18,18 +19,21 @@ use vestibule_plugin::{Clock, Monotonic, Soon};
 /// Names are keyed hashes, so their first byte spreads them.
 const SHARDS: usize = 64;
 
-/// Bytes a record takes beside its payload: its place in a map that may be half empty, and in the order of expiry.
+/// Bytes a record takes beside its payload: its place in a map that may be half empty, in the order of expiry, and in the
+/// accounts of those whose only record it may be.
 const RECORD_BYTES: u64 = 448;
 
 /// Expired records that one operation clears away at most, so that none pays for a crowd; a sweep takes them all.
 const CLEARED_AT_ONCE: usize = 32;
 
-/// Records that live and die with this process, bounded in bytes. One that has not expired is never given up for
-/// another.
+/// Records that live and die with this process, bounded in bytes, in all and for each of those who use more than half of
+/// it. One that has not expired is never given up for another.
 pub struct MemoryRecords {
     clock: Arc<dyn Clock>,
     max_bytes: AtomicU64,
     bytes: AtomicU64,
+    /// Locked behind a shard, never before one.
+    shares: Shares,
     shards: Box<[Mutex<Shard>]>,
     /// Changed only by whoever holds the lock of the shard that changes.
     shown: ArcSwapOption<Gauge>,
@@ -43,6 +47,7 @@ impl MemoryRecords {
             clock,
             max_bytes: AtomicU64::new(max_bytes),
             bytes: AtomicU64::new(0),
+            shares: Shares::default(),
             shards,
             shown: ArcSwapOption::empty(),
         }
@@ -55,16 +60,18 @@ impl MemoryRecords {
 
     /// Does what `rule` says about the record under `name`; [`Outage::Full`] when that needs room there is not.
     fn apply<T>(&self, name: Name, rule: impl Fn(Option<&Record>, Monotonic) -> (T, Change)) -> Result<T, Outage> {
-        self.try_apply(name, &rule).or_else(|Full| {
+        self.try_apply(name, &rule).or_else(|_| {
             self.sweep();
-            self.try_apply(name, &rule).map_err(|Full| Outage::Full)
+            self.try_apply(name, &rule).map_err(Outage::Full)
         })
     }
 
-    fn try_apply<T>(&self, name: Name, rule: &impl Fn(Option<&Record>, Monotonic) -> (T, Change)) -> Result<T, Full> {
+    fn try_apply<T>(&self, name: Name, rule: &impl Fn(Option<&Record>, Monotonic) -> (T, Change)) -> Result<T, Bound> {
         let mut shard = self.shards[usize::from(name.0[0]) % SHARDS].lock();
         let before = shard.records.len();
+
         let applied = self.try_apply_to(&mut shard, name, rule);
+
         self.count(before, &shard);
         applied
     }
@@ -74,21 +81,56 @@ impl MemoryRecords {
         shard: &mut Shard,
         name: Name,
         rule: &impl Fn(Option<&Record>, Monotonic) -> (T, Change),
-    ) -> Result<T, Full> {
+    ) -> Result<T, Bound> {
         let now = self.clock.now();
-        self.give_back(shard.clear(now, CLEARED_AT_ONCE));
+        shard.clear(now, CLEARED_AT_ONCE, |record| self.free(record));
+
         let (answer, change) = rule(shard.get(name).filter(|record| now < record.expires), now);
         match change {
             Change::None => {}
-            Change::Delete => self.give_back(shard.take(name)),
+            Change::Delete => {
+                if let Some(record) = shard.take(name) {
+                    self.free(&record);
+                }
+            }
             Change::Write(record) => {
-                let (old, new) = (shard.get(name).map_or(0, bytes), bytes(&record));
-                self.take_room(new.saturating_sub(old))?;
-                self.give_back(old.saturating_sub(new));
+                self.make_room(shard.get(name), &record)?;
                 shard.put(record);
             }
         }
         Ok(answer)
+    }
+
+    /// Takes room for `new`, in the place of `old`; or takes none and says what stands in the way.
+    fn make_room(&self, old: Option<&Record>, new: &Record) -> Result<(), Bound> {
+        let max = self.max_bytes.load(Ordering::Relaxed);
+        let (payer, size) = (new.hold.payer, bytes(new));
+        let freed = old.map_or(0, bytes);
+        let in_use = self.take_room(size.saturating_sub(freed), max)?;
+
+        // Up to the half of the store nobody is in anybody's way.
+        let is_scarce = in_use > max / 2;
+        let limits = is_scarce.then(|| Shares::limits(max, RECORD_BYTES));
+        let same_payer = old.filter(|old| old.hold.payer == payer).map_or(0, bytes);
+        if let Err(bound) = self.shares.take(payer, size.saturating_sub(same_payer), limits) {
+            self.give_back(size.saturating_sub(freed));
+            return Err(bound);
+        }
+
+        self.give_back(freed.saturating_sub(size));
+        match old {
+            Some(old) if old.hold.payer == payer => self.shares.give_back(payer, freed.saturating_sub(size)),
+            Some(old) => self.shares.give_back(old.hold.payer, freed),
+            None => {}
+        }
+        Ok(())
+    }
+
+    /// The room of a record that is gone is free.
+    fn free(&self, record: &Record) {
+        let freed = bytes(record);
+        self.give_back(freed);
+        self.shares.give_back(record.hold.payer, freed);
     }
 
     /// Shows what became of the number of records; `before` is how many the shard had.
@@ -102,19 +144,17 @@ impl MemoryRecords {
         }
     }
 
-    fn take_room(&self, more: u64) -> Result<(), Full> {
-        let max = self.max_bytes.load(Ordering::Relaxed);
+    /// The bytes in use from now on.
+    fn take_room(&self, more: u64, max: u64) -> Result<u64, Bound> {
         let fits = |bytes: u64| bytes.checked_add(more).filter(|sum| more == 0 || *sum <= max);
-        self.bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).map(drop).map_err(|_| Full)
+        let before = self.bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits);
+        before.map(|before| before + more).map_err(|_| Bound::Store)
     }
 
     fn give_back(&self, bytes: u64) {
         self.bytes.fetch_sub(bytes, Ordering::Relaxed);
     }
 }
-
-/// There is no room.
-struct Full;
 
 fn signed(count: usize) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
@@ -144,23 +184,24 @@ impl Shard {
         self.by_expiry.insert((expires, name));
     }
 
-    /// The bytes it gave up.
-    fn take(&mut self, name: Name) -> u64 {
-        let Some(record) = self.records.remove(&name) else { return 0 };
+    fn take(&mut self, name: Name) -> Option<Box<Record>> {
+        let record = self.records.remove(&name)?;
         self.by_expiry.remove(&(record.expires, name));
-        bytes(&record)
+        Some(record)
     }
 
-    /// Removes up to `most` of what has expired; the bytes it gave up.
-    fn clear(&mut self, now: Monotonic, most: usize) -> u64 {
-        let mut freed = 0;
+    /// Removes up to `most` of what has expired, and says so of each.
+    fn clear(&mut self, now: Monotonic, most: usize, removed: impl Fn(&Record)) {
         for _ in 0..most {
             match self.by_expiry.first() {
-                Some(&(expires, name)) if expires <= now => freed += self.take(name),
+                Some(&(expires, name)) if expires <= now => {
+                    if let Some(record) = self.take(name) {
+                        removed(&record);
+                    }
+                }
                 _ => break,
             }
         }
-        freed
     }
 }
 
@@ -182,7 +223,7 @@ impl Records for MemoryRecords {
                 // Without the room that its buffer may have left over, which nobody would count.
                 let reply = Bytes::copy_from_slice(&reply);
                 match write(&Outcome::Done { status, reply }) {
-                    Err(Outage::Full) => {
+                    Err(Outage::Full(_)) => {
                         let tombstone = Outcome::Tombstone { status, why: NotKept::StoreFull };
                         write(&tombstone).map(|written| match written {
                             Completed::Ok => Completed::Full,
@@ -214,6 +255,9 @@ impl Records for MemoryRecords {
         self.shown.store(Some(Arc::new(gauge)));
     }
 
+    /// What is here was written here.
+    fn expect(&self, _max_body: u64) {}
+
     fn standing(&self) -> Standing {
         Standing { kind: "memory", up: true, breaker: Breaker::Closed, refused: None }
     }
@@ -223,13 +267,14 @@ impl Records for MemoryRecords {
         for shard in &self.shards {
             let mut shard = shard.lock();
             let before = shard.records.len();
-            self.give_back(shard.clear(now, usize::MAX));
+            shard.clear(now, usize::MAX, |record| self.free(record));
             self.count(before, &shard);
             let wanted = shard.records.len() * 2;
             if shard.records.capacity() > wanted * 2 {
                 shard.records.shrink_to(wanted);
             }
         }
+        self.shares.shrink();
     }
 }
 

@@ -1,4 +1,5 @@
 local hold, lease_ms, ttl_ms, take_over = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4] == '1'
+local most = tonumber(ARGV[5])
 local ACQUIRED, MISMATCH = 1, 2
 
 local record, unreadable = read()
@@ -17,6 +18,10 @@ if is_open_claim_of(record, hold:sub(33, 48)) then
   return ACQUIRED
 end
 if record.state == DONE then
+  -- An answer that is too long would cost everybody the connection.
+  if redis.call('STRLEN', key) - HEADER > most then
+    return redis.error_reply('UNREADABLE its reply is larger than max_response_body allows')
+  end
   return redis.call('GET', key)
 end
 if record.state == TOMBSTONE or (record.state == IN_FLIGHT and now_ms() < record.lease_end) then

@@ -1,31 +1,59 @@
 //! A stream from a server that must not answer without end.
 //!
 //! The parser behind it takes a length at its word and collects until that many bytes are there. Here a reply is cut off
-//! as soon as it says that it will be too large.
+//! as soon as it says that it will be too large, or is, whatever kind of reply it is.
 
+use crate::records::reply_bound;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// A reply may have this many bytes: more than any record that is kept.
-const REPLY_BYTES: u64 = 80 << 20;
+/// Until a plugin says how large stored bodies are, and where none does: its default.
+const DEFAULT_MAX_BODY: u64 = 1 << 20;
 
-/// A reply may have this many parts: a map of a cluster in which every slot has a range of its own.
-const REPLY_PARTS: u64 = 1 << 18;
+/// A reply may have this many parts, each of which takes the parser some hundred bytes: a map of a cluster of which the
+/// slots lie in thousands of ranges.
+const REPLY_PARTS: u64 = 1 << 16;
+
+/// A line may have this many bytes: a word, a number or an error. The parser copies it several times.
+const MAX_LINE: u64 = 64 << 10;
 
 /// Of the line that begins each part, what can say a number.
 const LINE_BYTES: usize = 24;
 
+/// Most bytes of a reply, for all connections of a store. Cloning shares it; a change holds from the next byte on.
+#[derive(Clone, Debug)]
+pub(super) struct ReplyBound(Arc<AtomicU64>);
+
+impl Default for ReplyBound {
+    fn default() -> Self {
+        Self(Arc::new(AtomicU64::new(reply_bound(DEFAULT_MAX_BODY))))
+    }
+}
+
+impl ReplyBound {
+    pub(super) fn set(&self, bytes: u64) {
+        self.0.store(bytes, Ordering::Relaxed);
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
 /// Passes everything on, and fails instead of passing on the beginning of too much.
 pub(super) struct Bounded<S> {
     stream: S,
+    bound: ReplyBound,
     reply: Reply,
 }
 
 impl<S> Bounded<S> {
-    pub(super) fn new(stream: S) -> Self {
-        Self { stream, reply: Reply::default() }
+    pub(super) fn new(stream: S, bound: ReplyBound) -> Self {
+        Self { stream, bound, reply: Reply::default() }
     }
 }
 
@@ -33,7 +61,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for Bounded<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
-        if self.reply.follow(&buf.filled()[before..]).is_err() {
+        let most = self.bound.bytes();
+        if self.reply.follow(&buf.filled()[before..], most).is_err() {
             buf.set_filled(before);
             return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, "a reply beyond all measure")));
         }
@@ -65,13 +94,13 @@ struct Reply {
 }
 
 enum Place {
-    Line { line: [u8; LINE_BYTES], length: usize },
+    Line { line: [u8; LINE_BYTES], length: usize, bytes: u64 },
     Body { left: u64 },
 }
 
 impl Default for Place {
     fn default() -> Self {
-        Self::Line { line: [0; LINE_BYTES], length: 0 }
+        Self::Line { line: [0; LINE_BYTES], length: 0, bytes: 0 }
     }
 }
 
@@ -80,7 +109,7 @@ impl Default for Place {
 struct TooMuch;
 
 impl Reply {
-    fn follow(&mut self, mut bytes: &[u8]) -> Result<(), TooMuch> {
+    fn follow(&mut self, mut bytes: &[u8], most: u64) -> Result<(), TooMuch> {
         while let Some(&byte) = bytes.first() {
             if self.parts == 0 {
                 *self = Self { parts: 1, ..Self::default() };
@@ -94,12 +123,16 @@ impl Reply {
                     }
                     passed
                 }
-                Place::Line { line, length } if byte == b'\n' => {
+                Place::Line { line, length, .. } if byte == b'\n' => {
                     let (line, length) = (*line, *length);
-                    self.end_line(&line[..length])?;
+                    self.end_line(&line[..length], most)?;
                     1
                 }
-                Place::Line { line, length } => {
+                Place::Line { line, length, bytes } => {
+                    *bytes += 1;
+                    if *bytes > MAX_LINE {
+                        return Err(TooMuch);
+                    }
                     if let Some(place) = line.get_mut(*length) {
                         *place = byte;
                         *length += 1;
@@ -108,7 +141,7 @@ impl Reply {
                 }
             };
             self.bytes += passed as u64;
-            if self.bytes > REPLY_BYTES {
+            if self.bytes > most {
                 return Err(TooMuch);
             }
             bytes = &bytes[passed..];
@@ -117,7 +150,7 @@ impl Reply {
     }
 
     /// After the line that says what a part is.
-    fn end_line(&mut self, line: &[u8]) -> Result<(), TooMuch> {
+    fn end_line(&mut self, line: &[u8], most: u64) -> Result<(), TooMuch> {
         let (kind, said) = line.split_first().unwrap_or((&0, &[]));
         let number = || {
             let text = std::str::from_utf8(said).unwrap_or_default();
@@ -127,7 +160,7 @@ impl Reply {
         match kind {
             b'$' | b'=' | b'!' if !said.starts_with(b"-") => {
                 let bytes = number();
-                if bytes > REPLY_BYTES {
+                if bytes > most.saturating_sub(self.bytes) {
                     return Err(TooMuch);
                 }
                 // With the end of its line.
@@ -154,9 +187,11 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    const MOST: u64 = reply_bound(1 << 20);
+
     fn after(pieces: &[&[u8]]) -> Result<Reply, TooMuch> {
         let mut reply = Reply::default();
-        pieces.iter().try_for_each(|piece| reply.follow(piece))?;
+        pieces.iter().try_for_each(|piece| reply.follow(piece, MOST))?;
         Ok(reply)
     }
 
@@ -185,20 +220,62 @@ mod tests {
 
     #[test]
     fn too_much_is_noticed_by_what_is_said_of_it() {
-        for text in
-            ["$83886081\r\n", "$99999999999999999999999999\r\n", "*262145\r\n", "*2\r\n*262144\r\n", "%200000\r\n"]
-        {
+        for text in [
+            "$2162689\r\n",
+            "=2162689\r\n",
+            "!2162689\r\n",
+            "$99999999999999999999999999\r\n",
+            "*65537\r\n",
+            "*2\r\n*65536\r\n",
+            "%40000\r\n",
+        ] {
             assert_eq!(after(&[text.as_bytes()]).map(|reply| reply.parts), Err(TooMuch), "{text}");
         }
-        assert!(after(&[b"$83886080\r\n"]).is_ok());
+        assert_eq!(MOST, 2_162_688);
+        assert!(after(&[b"$2162600\r\n"]).is_ok());
     }
 
     #[test]
     fn large_parts_add_up() {
         let mut reply = after(&[b"*3\r\n"]).expect("little");
-        let part = [b"$41943040\r\n", &vec![b'x'; 40 << 20][..], b"\r\n"].concat();
-        assert_eq!(reply.follow(&part), Ok(()));
-        assert_eq!(reply.follow(&part), Err(TooMuch));
+        let part = [b"$1572864\r\n", &vec![b'x'; 3 << 19][..], b"\r\n"].concat();
+        assert_eq!(reply.follow(&part, MOST), Ok(()));
+        assert_eq!(reply.follow(b"$1572864\r\n", MOST), Err(TooMuch), "as soon as it is said");
+    }
+
+    /// What says no length, or never ends, is cut off where the bound is.
+    #[test]
+    fn what_never_ends_is_cut_off() {
+        let endless: [(&[u8], &[u8], u64); 9] = [
+            (b"+", b"x", MAX_LINE),
+            (b"-ERR ", b"x", MAX_LINE),
+            (b":", b"1", MAX_LINE),
+            (b",", b"1", MAX_LINE),
+            (b"(", b"1", MAX_LINE),
+            (b"", b"*1\r\n", MOST),
+            (b"*60000\r\n", b"+012345678901234567890123456789012345678901234567\r\n", MOST),
+            (b">60000\r\n", b"+012345678901234567890123456789012345678901234567\r\n", MOST),
+            // Each leaves one part more to come.
+            (b"", b"|1\r\n+a\r\n", 8 * REPLY_PARTS),
+        ];
+        for (start, again, most) in endless {
+            let mut reply = after(&[start]).expect("little");
+            let mut taken = start.len() as u64;
+            while reply.follow(again, MOST).is_ok() {
+                taken += again.len() as u64;
+                assert!(taken <= most, "{:?}", String::from_utf8_lossy(again));
+            }
+            assert!(taken > most / 10 * 9, "{taken} of {:?}", String::from_utf8_lossy(again));
+        }
+    }
+
+    /// A bound that a reload has changed holds for the reply that is coming.
+    #[test]
+    fn a_bound_is_shared() {
+        let bound = ReplyBound::default();
+        let other = bound.clone();
+        bound.set(reply_bound(0));
+        assert_eq!(other.bytes(), 64 << 10);
     }
 
     proptest! {

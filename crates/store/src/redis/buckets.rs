@@ -3,6 +3,7 @@
 //! A question about a bucket is sent once. One whose answer was lost may have been charged and is left so; a redirect is
 //! followed, as it says that nothing happened.
 
+use super::bounded::ReplyBound;
 use super::cluster::Member;
 use super::connection::Connection;
 use super::failure::Failure;
@@ -88,7 +89,7 @@ impl Buckets {
         Ok(Self {
             kind: url.kind(),
             namespace: namespace.clone(),
-            servers: Servers::new(url, tls.as_ref(), *timeout, Vetting::Answers),
+            servers: Servers::new(url, tls.as_ref(), *timeout, Vetting::Answers, &ReplyBound::default()),
             lost: Arc::default(),
         })
     }

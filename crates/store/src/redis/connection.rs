@@ -1,6 +1,6 @@
 //! One connection to one Redis, shared by everybody who asks it something.
 
-use super::bounded::Bounded;
+use super::bounded::{Bounded, ReplyBound};
 use super::failure::{Failure, answered, is_unknown_script};
 use super::question::Question;
 use super::script::{By, Call};
@@ -37,6 +37,7 @@ pub(super) struct Connector {
     pub(super) credentials: Option<Credentials>,
     pub(super) database: u16,
     pub(super) tls: Option<Arc<ClientConfig>>,
+    pub(super) bound: ReplyBound,
 }
 
 /// An open connection, closed when dropped.
@@ -88,7 +89,8 @@ impl Connector {
         }
         // Its own deadlines would come on top of ours.
         let config = AsyncConnectionConfig::new().set_response_timeout(None).set_connection_timeout(None);
-        let (commands, driver) = MultiplexedConnection::new_with_config(&info, Bounded::new(stream), config).await?;
+        let (commands, driver) =
+            MultiplexedConnection::new_with_config(&info, Bounded::new(stream, self.bound.clone()), config).await?;
         Ok(Connection {
             commands,
             driver: tokio::spawn(driver).abort_handle(),

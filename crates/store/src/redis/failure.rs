@@ -1,6 +1,6 @@
 //! What can go wrong between here and a Redis, and what follows.
 
-use crate::records::Outage;
+use crate::records::{Bound, Outage};
 use redis::{RedisError, ServerErrorKind, Value};
 
 /// How much of what a server said is worth repeating in a log.
@@ -70,7 +70,8 @@ impl Failure {
             ) => Self::Away(all),
             _ if error.code() == "OOM" => Self::Full,
             _ if error.code() == "UNREADABLE" => Self::Unreadable(said(detail)),
-            // Before version 7 the code is hidden in the report of the script.
+            // The code is hidden in the report of a script that failed; before version 7 that of a command, too.
+            _ if all.contains("UNREADABLE") => Self::Unreadable("it holds what no proxy writes".to_owned()),
             _ if all.contains("WRONGTYPE") => Self::Unreadable("it is not a string".to_owned()),
             _ => Self::Said(all),
         }
@@ -104,7 +105,7 @@ impl Failure {
             Self::Moved(Redirect { host, port, .. }) => {
                 Outage::Unavailable(format!("the key moves on, now to {host}:{port}"))
             }
-            Self::Full => Outage::Full,
+            Self::Full => Outage::Full(Bound::Store),
             Self::Unreadable(why) => Outage::Unreadable(why),
             Self::Nonsense(what) => Outage::Unheard(format!("the answer makes no sense: {what}")),
         }

@@ -2,12 +2,16 @@
 
 use crate::records::{Begun, Fingerprint, Hold, NotKept, Outcome, Unknown};
 use bytes::Bytes;
+use std::ops::RangeInclusive;
 
 /// Of this layout; another one is not read.
 const VERSION: u8 = 1;
 
 /// Version, state, reason, status, fingerprint, owner, trace id, lease end.
 pub(super) const HEADER_BYTES: usize = 3 + 2 + HOLD_BYTES + 8;
+
+/// Statuses of replies that end an exchange; beyond 599 they are of no class, and applications send them all the same.
+const FINAL_STATUSES: RangeInclusive<u16> = 200..=999;
 
 /// Fingerprint, owner and trace id.
 const HOLD_BYTES: usize = 32 + 16 + 16;
@@ -52,6 +56,11 @@ pub(super) fn decode(value: Vec<u8>, of: &Fingerprint) -> Option<Begun> {
         return None;
     }
     let status = u16::from_be_bytes([status_high, status_low]);
+    // Of a claim, and where nobody knows, there is none; a final status is never an interim one (RFC 9110 section 15.2).
+    let has_status = matches!(state, DONE | TOMBSTONE);
+    if has_status != FINAL_STATUSES.contains(&status) {
+        return None;
+    }
     let trace_id = u128::from_be_bytes(*header[..HEADER_BYTES - 8].last_chunk()?);
     match (state, reason) {
         (IN_FLIGHT, 0) => Some(Begun::Busy { trace_id }),
@@ -93,11 +102,16 @@ fn unknown(code: u8) -> Option<Unknown> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::records::{Name, Owner};
+    use crate::records::{Name, Owner, Payer};
     use proptest::prelude::*;
 
-    const HOLD: Hold =
-        Hold { name: Name([0; 16]), fingerprint: Fingerprint([1; 32]), owner: Owner([2; 16]), trace_id: 3 };
+    const HOLD: Hold = Hold {
+        name: Name([0; 16]),
+        fingerprint: Fingerprint([1; 32]),
+        owner: Owner([2; 16]),
+        trace_id: 3,
+        payer: Payer { principal: None, address: None },
+    };
 
     fn read(value: Vec<u8>) -> Option<Begun> {
         decode(value, &HOLD.fingerprint)
@@ -130,6 +144,12 @@ mod tests {
         }
         assert_eq!(read([&good[..], b"x"].concat()), None, "a tombstone has no payload");
         assert_eq!(read(good[..HEADER_BYTES - 1].to_vec()), None);
+        for status in [0, 100, 101, 199, 1000, u16::MAX] {
+            let gone = Outcome::Tombstone { status, why: NotKept::Stream };
+            assert_eq!(read(encode(&HOLD, &gone)), None, "{status} ends no exchange");
+            let done = Outcome::Done { status, reply: Bytes::new() };
+            assert_eq!(read(encode(&HOLD, &done)), None, "{status} ends no exchange");
+        }
     }
 
     proptest! {

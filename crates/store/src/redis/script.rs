@@ -91,10 +91,17 @@ pub(super) struct Call {
 }
 
 impl Call {
-    pub(super) fn begin(namespace: &str, claim: &Claim) -> Self {
+    /// `most` is the largest reply that is given back, in bytes as it is stored.
+    pub(super) fn begin(namespace: &str, claim: &Claim, most: u64) -> Self {
         let Claim { hold, lease, ttl, abandoned, replicas } = claim;
         let take_over = flag(*abandoned == Abandoned::TakeOver);
-        let args = vec![record::encode_hold(hold).to_vec(), millis(*lease), millis(*ttl), take_over];
+        let args = vec![
+            record::encode_hold(hold).to_vec(),
+            millis(*lease),
+            millis(*ttl),
+            take_over,
+            most.to_string().into_bytes(),
+        ];
         let expects = |answer: &Value| matches!(answer, Value::Int(ACQUIRED | MISMATCH) | Value::BulkString(_));
         Self { script: &BEGIN, key: key(namespace, hold.name), args, tag: rand::random(), replicas: *replicas, expects }
     }

@@ -1,5 +1,6 @@
 //! The servers behind an address of a file, asked through whichever has the key, twice at most.
 
+use super::bounded::ReplyBound;
 use super::cluster::{Cluster, Member};
 use super::connection::{Answer, Connector};
 use super::failure::Failure;
@@ -23,8 +24,19 @@ pub(super) enum Servers {
 
 impl Servers {
     /// Connects to nothing yet.
-    pub(super) fn new(url: &RedisUrl, tls: Option<&Arc<ClientConfig>>, limit: Duration, vetting: Vetting) -> Self {
-        let connector = |database| Connector { credentials: url.credentials.clone(), database, tls: tls.cloned() };
+    pub(super) fn new(
+        url: &RedisUrl,
+        tls: Option<&Arc<ClientConfig>>,
+        limit: Duration,
+        vetting: Vetting,
+        bound: &ReplyBound,
+    ) -> Self {
+        let connector = |database| Connector {
+            credentials: url.credentials.clone(),
+            database,
+            tls: tls.cloned(),
+            bound: bound.clone(),
+        };
         match &url.places {
             Places::Server { address, database } => {
                 Self::One(Arc::new(Node::at(address, &Arc::new(connector(*database)), limit, vetting)))

@@ -6,6 +6,12 @@
 local DEBT, UNASKED_DEBT = 1, 3
 -- So much is owed beyond the tolerance at most: 50 days, so that all of it is a number that is exact.
 local MOST_BEYOND = 4320000000000000
+-- A full burst weighs 45 days at most, and so much is owed beyond it.
+local MOST_DEBT = 3888000000000000 + MOST_BEYOND
+-- Microseconds since 1970, until the year 2112.
+local MOST_STAMP = 4503599627370496
+-- Units of a log.
+local MOST_LOG = 64
 local at = 0
 local function number()
   at = at + 1
@@ -18,6 +24,16 @@ end
 
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
+
+-- A number that a proxy may have written. Another one is an error of the store and no debt: whoever put it there would
+-- have a caller refused for as long as it stays.
+local function stored(digits, most)
+  local value = digits and #digits <= 16 and string.find(digits, '^%d+$') and tonumber(digits)
+  if not value or value > most then
+    error('UNREADABLE a bucket holds what no proxy writes', 0)
+  end
+  return value
+end
 
 -- A stamp ahead of the clock, which was set back, counts as now.
 local function since(stamp)
@@ -41,7 +57,9 @@ local function read_debt(key, is_asked)
   local stamp, debt, reset, beyond = now, 0, nil, nil
   if value then
     stamp, debt, reset, beyond = string.match(value, '^(%d+),(%d+),?(%d*),?(%d*)$')
-    stamp, debt, reset, beyond = tonumber(stamp), tonumber(debt), tonumber(reset), tonumber(beyond)
+    stamp, debt = stored(stamp, MOST_STAMP), stored(debt, MOST_DEBT)
+    reset = reset ~= '' and stored(reset, MOST_STAMP) or nil
+    beyond = beyond ~= '' and stored(beyond, MOST_BEYOND) or nil
   end
   bucket.reset = reset
   local drained = math.max(0, debt - since(stamp) * 1000)
@@ -76,10 +94,13 @@ local function read_log(key)
   for _, refund in ipairs(read_refunds()) do
     back[refund.granted] = refund.amount
   end
-  local values = redis.call('LRANGE', key, 0, -1)
-  local ahead = #values > 0 and math.max(0, tonumber(values[1]) - now) or 0
+  local values = redis.call('LRANGE', key, 0, MOST_LOG)
+  if #values > MOST_LOG then
+    stored(nil)
+  end
+  local ahead = #values > 0 and math.max(0, stored(values[1], MOST_STAMP) - now) or 0
   for i = #values, 1, -1 do
-    local raw = tonumber(values[i])
+    local raw = stored(values[i], MOST_STAMP)
     local stamp = raw - ahead
     if (back[raw] or 0) > 0 then
       back[raw] = back[raw] - 1

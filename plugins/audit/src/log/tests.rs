@@ -6,6 +6,7 @@ use crate::deliver::cursor::Cursor;
 use crate::deliver::reader::resume;
 use crate::draft::Mark;
 use serde_json::{Value, json};
+use std::cell::RefCell;
 use std::fs;
 use std::time::Instant;
 use uuid::Uuid;
@@ -20,6 +21,22 @@ struct Rig {
     on_error: OnError,
     rotate_bytes: u64,
     keep: Duration,
+    /// What the writer of each log that was opened says.
+    opened: RefCell<Vec<watch::Receiver<Durable>>>,
+}
+
+impl Drop for Rig {
+    /// The directory goes with this, and no writer may be in it then: it would write into one that is being removed.
+    fn drop(&mut self) {
+        let until = Instant::now() + Duration::from_secs(10);
+        for writer in self.opened.take() {
+            // An error means that the writer is gone.
+            while writer.has_changed().is_ok() && !writer.borrow().over {
+                assert!(Instant::now() < until || std::thread::panicking(), "a log outlives its directory");
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
+    }
 }
 
 impl Rig {
@@ -31,6 +48,7 @@ impl Rig {
             on_error: OnError::Open,
             rotate_bytes: 64 << 10,
             keep: Duration::from_secs(3600),
+            opened: RefCell::default(),
         }
     }
 
@@ -46,7 +64,9 @@ impl Rig {
             max_bytes: 1 << 30,
             sign_key: None,
         };
-        Log::open(&self.path(), self.on_error, terms, &self.clock, &self.metrics)
+        let log = Log::open(&self.path(), self.on_error, terms, &self.clock, &self.metrics)?;
+        self.opened.borrow_mut().push(log.followed());
+        Ok(log)
     }
 
     fn file(&self, number: u64) -> PathBuf {
@@ -209,11 +229,7 @@ async fn a_broken_log_stays_as_it_is() {
 #[tokio::test]
 async fn a_first_write_that_was_torn_is_begun_again() {
     let rig = Rig::new();
-    drop(rig.open().expect("opened"));
-    let wait = Instant::now();
-    while rig.open().is_err() && wait.elapsed() < Duration::from_secs(5) {
-        tokio::task::yield_now().await;
-    }
+    rig.open().expect("opened").close().await;
     fs::remove_dir_all(rig.path()).expect("gone");
     dir::Dir::open(&rig.path()).expect("made");
     fs::write(rig.file(0), b"{\"v\":1,").expect("torn");

@@ -8,6 +8,7 @@ use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, ORIGIN, REFERER}
 use http::uri::Uri;
 use std::borrow::Cow;
 use vestibule_chain::canonical;
+use vestibule_plugin::list;
 
 /// How many fields are kept.
 pub(super) const COUNT: usize = 4;
@@ -43,24 +44,9 @@ fn origin(value: &[u8]) -> Option<String> {
     Some(format!("{scheme}://{host}{port}"))
 }
 
-/// Whether a `content-type` is JSON: `application/json`, `text/json`, or a type with the suffix `+json` (RFC 6839).
-pub(super) fn is_json(content_type: &[u8]) -> bool {
-    let essence = content_type.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
-    let essence = essence.to_ascii_lowercase();
-    let mut halves = essence.split(|byte| *byte == b'/');
-    match (halves.next(), halves.next(), halves.next()) {
-        (Some(b"application" | b"text"), Some(b"json"), None) => true,
-        (Some(kind), Some(subtype), None) => !kind.is_empty() && subtype.ends_with(b"+json"),
-        _ => false,
-    }
-}
-
 /// Whether a `content-encoding` says anything else than that there is none.
 pub(super) fn is_coded(content_encoding: &[u8]) -> bool {
-    content_encoding
-        .split(|byte| *byte == b',')
-        .map(<[u8]>::trim_ascii)
-        .any(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity"))
+    list::tokens_of_line(content_encoding).any(|coding| !coding.eq_ignore_ascii_case(b"identity"))
 }
 
 #[cfg(test)]
@@ -69,6 +55,7 @@ mod tests {
     use crate::redact::Redactor;
     use http::HeaderValue;
     use serde_json::{Value, json};
+    use vestibule_plugin::media;
 
     fn headers(fields: &[(&'static str, &str)]) -> Value {
         let mut map = HeaderMap::new();
@@ -139,7 +126,7 @@ mod tests {
             "application/vnd.api+json",
             "model/gltf+json;a=b",
         ] {
-            assert!(is_json(json.as_bytes()), "{json}");
+            assert!(media::is_json(json.as_bytes()), "{json}");
         }
         for other in [
             "",
@@ -152,7 +139,7 @@ mod tests {
             "text/plain; a=application/json",
             "application/json/x",
         ] {
-            assert!(!is_json(other.as_bytes()), "{other}");
+            assert!(!media::is_json(other.as_bytes()), "{other}");
         }
     }
 

@@ -85,6 +85,19 @@ impl Fleet {
 
     /// A server failed with what belongs to `near`, a key or the name of a partition.
     pub(super) fn failed(self: &Arc<Self>, site: &Site, near: &str, failure: &Failure) {
+        if let Failure::Unreadable(why) = failure {
+            // It answers, and what lies under one key says nothing of the others.
+            if self.unreadable.is_due(self.clock.now()) {
+                tracing::error!(
+                    target: "store",
+                    kind = self.buckets.kind(),
+                    bucket = near,
+                    cause = %why,
+                    "a bucket cannot be read; until it is reset or gone, its policies do as their on_store_error says"
+                );
+            }
+            return self.succeeded(site);
+        }
         self.up.store(false, Ordering::Relaxed);
         if !site.pulse().failed(self.clock.now()) {
             return;

@@ -3,7 +3,8 @@
 use super::{done, records};
 use crate::records::conformance::{self, Rig};
 use crate::records::{
-    Abandoned, Claim, Fingerprint, Hold, Keeping, Live, MemoryRecords, Name, NotKept, Outcome, Owner, Records, Unknown,
+    Abandoned, Claim, Fingerprint, Hold, Keeping, Live, MemoryRecords, Name, NotKept, Outcome, Owner, Payer, Records,
+    Unknown,
 };
 use futures::future::BoxFuture;
 use rand::rngs::StdRng;
@@ -73,6 +74,7 @@ async fn step(records: &dyn Records, rng: &mut StdRng) -> String {
         fingerprint: Fingerprint([u8::from(rng.random_ratio(1, 10)); 32]),
         owner: Owner([rng.random_range(0..3); 16]),
         trace_id: rng.random(),
+        payer: Payer::default(),
     };
     let lease = *[Duration::from_millis(1), Duration::from_secs(3600)].choose(rng).expect("two");
     let ttl = Duration::from_secs(3600);
@@ -86,7 +88,7 @@ async fn step(records: &dyn Records, rng: &mut StdRng) -> String {
         5..7 => {
             let outcome = match rng.random_range(0..4) {
                 0 => done(rng.random_range(0..50)),
-                1 => Outcome::Tombstone { status: rng.random(), why: NotKept::Truncated },
+                1 => Outcome::Tombstone { status: rng.random_range(200..1000), why: NotKept::Truncated },
                 _ => Outcome::Uncertain(Unknown::Shutdown),
             };
             let completed = records.complete(hold, outcome, Keeping { ttl, replicas: 0 }).get().await;

@@ -199,7 +199,7 @@ async fn a_full_server_refuses_claims_and_still_replays() {
     assert_eq!(complete(&records, finished.hold, done(10)).await, Ok(Completed::Ok));
     assert_eq!(begin(&records, open).await, Ok(Begun::Acquired));
     redis.command(&["CONFIG", "SET", "maxmemory", "1"]).await;
-    assert_eq!(begin(&records, claim()).await, Err(Outage::Full));
+    assert_eq!(begin(&records, claim()).await, Err(Outage::Full(crate::records::Bound::Store)));
     assert!(matches!(begin(&records, finished).await, Ok(Begun::Replay { .. })));
     assert!(matches!(complete(&records, open.hold, done(10)).await, Err(Outage::Unavailable(_))));
     assert_eq!(records.release(open.hold).get().await, Ok(Released::Ok));

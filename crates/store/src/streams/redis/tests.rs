@@ -63,7 +63,7 @@ async fn what_is_no_stream_or_not_there_takes_nothing() {
     assert_eq!(refused, Err(Outage::Unavailable("what lies under the key is no stream".to_owned())));
     redis.command(&["DEL", "test:csp"]).await;
     redis.command(&["CONFIG", "SET", "maxmemory", "1"]).await;
-    assert_eq!(streams.append(TO, &entries(&["a", "b"])).get().await, Err(Outage::Full));
+    assert_eq!(streams.append(TO, &entries(&["a", "b"])).get().await, Err(Outage::Full(crate::records::Bound::Store)));
     redis.command(&["CONFIG", "SET", "maxmemory", "0"]).await;
     assert_eq!(stored(&redis).await, Vec::<String>::new());
     redis.kill().await;

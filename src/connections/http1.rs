@@ -1,0 +1,440 @@
+//! An HTTP/1.1 connection to an upstream, with one exchange on it at a time.
+//!
+//! What is to be sent is lined up and leaves while something is read, so a request body and a
+//! response pass each other. Heads and bodies are read by `vestibule_http1`, which takes nothing
+//! that two parsers could read differently.
+
+use super::message::{Framing, RequestBody, RequestHead, Switch};
+use super::patience::{Patience, Timeouts, Waiting};
+use super::upload::{Piece, UploadReader};
+use bytes::{Buf, Bytes, BytesMut};
+use http::header::{HeaderMap, HeaderName, HeaderValue};
+use http::{Method, StatusCode, response};
+use pingora::protocols::Stream;
+use pingora::{Error, ErrorType, Result};
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::io;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, ready};
+use tokio::io::{AsyncReadExt, AsyncWrite};
+use vestibule_http1::{self as codec, AtEof, BodyReader, Limits, Parsed, Progress, RequestKind};
+
+/// Room that a read has for a head.
+const HEAD_ROOM: usize = 8 * 1024;
+/// Room that a read has for a body.
+const BODY_ROOM: usize = 64 * 1024;
+/// Bounds of a response head, and of trailers: far beyond what applications send, and small enough to hold.
+const LIMITS: Limits = Limits { max_bytes: 256 * 1024, max_fields: 1024 };
+
+/// The connection ended inside a response head.
+pub const BROKEN_HEAD: ErrorType = ErrorType::Custom("BrokenHead");
+
+/// A reason phrase other than the usual one of its status.
+#[derive(Clone, Debug)]
+pub struct Reason(pub String);
+
+/// The connection.
+pub struct Http1 {
+    stream: Stream,
+    patience: Patience,
+    /// Bytes that are to leave, in order.
+    out: VecDeque<Bytes>,
+    is_flushed: bool,
+    upload: Option<Chunking>,
+    /// Why the upstream took no more of the request.
+    write_error: Option<io::Error>,
+    input: BytesMut,
+    scan: Progress,
+    kind: RequestKind,
+    body: BodyReader,
+    state: State,
+    /// A byte of an answer has come.
+    has_heard: bool,
+    /// Changes with every byte that moved.
+    moved: u64,
+}
+
+/// A body that is still to come, and how its pieces are framed.
+struct Chunking {
+    from: UploadReader,
+    is_chunked: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// No final head has come.
+    Asked,
+    /// A final head has come, after which the connection may serve again.
+    Answered,
+    /// One after which it may not, or none will come.
+    Spent,
+}
+
+impl Http1 {
+    /// An exchange on `stream`.
+    pub fn new(stream: Stream, timeouts: Timeouts) -> Self {
+        Self {
+            stream,
+            patience: Patience::new(timeouts),
+            out: VecDeque::new(),
+            is_flushed: true,
+            upload: None,
+            write_error: None,
+            input: BytesMut::new(),
+            scan: Progress::default(),
+            kind: RequestKind::Other,
+            body: BodyReader::None,
+            state: State::Spent,
+            has_heard: false,
+            moved: 0,
+        }
+    }
+
+    /// Lines a request up.
+    pub fn send(&mut self, head: &RequestHead, body: RequestBody) {
+        let framing = body.framing(&head.parts.method);
+        self.kind = match head.switch {
+            Switch::Asked => RequestKind::Upgrade,
+            Switch::NotAsked if head.parts.method == Method::HEAD => RequestKind::Head,
+            Switch::NotAsked => RequestKind::Other,
+        };
+        self.state = State::Asked;
+        self.out.push_back(write_head(head, framing));
+        self.is_flushed = false;
+        match body {
+            RequestBody::None => {}
+            RequestBody::Whole(bytes) => {
+                if !bytes.is_empty() {
+                    self.out.push_back(bytes);
+                }
+            }
+            RequestBody::Streamed { from, .. } => {
+                self.upload = Some(Chunking { from, is_chunked: framing == Framing::Chunked });
+            }
+        }
+    }
+
+    /// Whether a byte of an answer has come.
+    pub fn has_heard(&self) -> bool {
+        self.has_heard
+    }
+
+    /// Whether all of the request has left, or none of it will any more.
+    pub fn is_sent(&self) -> bool {
+        self.out.is_empty() && self.upload.is_none()
+    }
+
+    /// Sends what is left of the request, once the response is complete.
+    pub async fn send_rest(&mut self, seen: &mut (dyn FnMut(&Bytes) + Send)) {
+        poll_fn(|cx| self.poll_send(cx, seen)).await;
+    }
+
+    /// The next head: an interim one, or the final one.
+    ///
+    /// # Errors
+    ///
+    /// As the engine names them: `InvalidHTTPHeader` for what is not strict HTTP/1.1, `ConnectionClosed`,
+    /// `ReadError` or `WriteError` when the connection ended, `ReadTimedout` and `WriteTimedout`.
+    pub async fn read_head(&mut self, seen: &mut (dyn FnMut(&Bytes) + Send)) -> Result<response::Parts> {
+        self.patience.restart();
+        let head = loop {
+            match codec::read_response(&self.input, &mut self.scan, &LIMITS, self.kind) {
+                Ok(Parsed::Complete(head)) => break head,
+                Ok(Parsed::Incomplete) => {}
+                Err(fault) => {
+                    self.state = State::Spent;
+                    return Err(invalid("reading a response head", fault));
+                }
+            }
+            if self.fill(HEAD_ROOM, seen).await? == 0 {
+                return Err(self.ended_before_an_answer());
+            }
+        };
+        self.scan = Progress::default();
+
+        let bytes = self.input.split_to(head.len()).freeze();
+        let parts = to_parts(&head, &bytes)?;
+        if !parts.status.is_informational() || parts.status == StatusCode::SWITCHING_PROTOCOLS {
+            self.body = BodyReader::new(head.framing(), LIMITS.max_bytes, LIMITS.max_fields);
+            let switched = parts.status == StatusCode::SWITCHING_PROTOCOLS;
+            let serves_again = head.persists() && !switched;
+            self.state = if serves_again { State::Answered } else { State::Spent };
+            if let Some(upload) = &mut self.upload {
+                upload.from.is_last();
+            }
+        }
+        Ok(parts)
+    }
+
+    /// The next piece of the body; `None` at its end.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::read_head`]: the body is malformed, or ended before its end.
+    pub async fn read_body(&mut self, seen: &mut (dyn FnMut(&Bytes) + Send)) -> Result<Option<Bytes>> {
+        self.patience.restart();
+        loop {
+            if self.body.is_finished() {
+                return Ok(None);
+            }
+            if !self.input.is_empty() {
+                let step = self.body.step(&self.input).map_err(|fault| {
+                    self.state = State::Spent;
+                    invalid("reading a response body", fault)
+                })?;
+                let mut used = self.input.split_to(step.consumed);
+                used.truncate(step.data.end);
+                used.advance(step.data.start);
+                if !used.is_empty() {
+                    return Ok(Some(used.freeze()));
+                }
+                if step.consumed > 0 {
+                    continue;
+                }
+            }
+            if self.fill(BODY_ROOM, seen).await? == 0 {
+                self.state = State::Spent;
+                if self.body.at_eof() == AtEof::Complete {
+                    self.body = BodyReader::None;
+                    return Ok(None);
+                }
+                let cut = "the response body broke off";
+                return Err(Error::explain(ErrorType::ConnectionClosed, cut).into_up());
+            }
+        }
+    }
+
+    /// Trailers behind a body that was read to its end.
+    pub fn trailers(&self) -> Option<HeaderMap> {
+        let trailers = self.body.trailers();
+        (!trailers.is_empty()).then(|| trailers.iter().cloned().collect())
+    }
+
+    /// After a 101: what has been read behind the head, and the bare connection.
+    pub fn into_stream(self) -> (Bytes, Stream) {
+        (self.input.freeze(), self.stream)
+    }
+
+    /// The connection, when another exchange may follow on it: request and response were complete,
+    /// and nothing came behind them.
+    pub fn into_idle(self) -> Option<Stream> {
+        let request_is_complete =
+            self.out.is_empty() && self.is_flushed && self.upload.is_none() && self.write_error.is_none();
+        let response_is_complete = self.state == State::Answered && self.body.is_finished() && self.input.is_empty();
+        (request_is_complete && response_is_complete).then_some(self.stream)
+    }
+
+    fn ended_before_an_answer(&mut self) -> Box<Error> {
+        self.state = State::Spent;
+        if let Some(error) = self.write_error.take() {
+            return Error::because(ErrorType::WriteError, "sending a request", error).into_up();
+        }
+        if self.input.is_empty() {
+            let closed = "the connection ended before an answer";
+            return Error::explain(ErrorType::ConnectionClosed, closed).into_up();
+        }
+        Error::explain(BROKEN_HEAD, "the response head broke off").into_up()
+    }
+
+    /// Waits until more bytes are here, and sends meanwhile. 0: no more will come.
+    async fn fill(&mut self, room: usize, seen: &mut (dyn FnMut(&Bytes) + Send)) -> Result<usize> {
+        self.input.reserve(room);
+        poll_fn(|cx| {
+            let sending = self.poll_send(cx, seen);
+            if let Poll::Ready(read) = self.poll_read(cx) {
+                return Poll::Ready(read.map_err(|error| self.broken(error)));
+            }
+            let waiting = match sending {
+                _ if self.write_error.is_some() => Waiting::EarlyAnswer,
+                Poll::Ready(()) => Waiting::Read,
+                Poll::Pending if self.out.is_empty() && self.is_flushed => Waiting::Client,
+                Poll::Pending => Waiting::Write,
+            };
+            let overdue = ready!(self.patience.poll_overdue(cx, waiting, self.moved));
+            let silent = waiting == Waiting::EarlyAnswer;
+            Poll::Ready(Err(if silent { self.ended_before_an_answer() } else { overdue }))
+        })
+        .await
+    }
+
+    fn broken(&mut self, error: io::Error) -> Box<Error> {
+        self.state = State::Spent;
+        if let Some(error) = self.write_error.take() {
+            return Error::because(ErrorType::WriteError, "sending a request", error).into_up();
+        }
+        Error::because(ErrorType::ReadError, "reading from the upstream", error).into_up()
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        // Stateless between polls, so it may be made anew for each.
+        let came = ready!(pin!(self.stream.read_buf(&mut self.input)).poll(cx))?;
+        self.has_heard |= came > 0;
+        self.moved += came as u64;
+        Poll::Ready(Ok(came))
+    }
+
+    /// Sends what there is to send. Ready when all of it has left, or none of it will.
+    fn poll_send(&mut self, cx: &mut Context<'_>, seen: &mut (dyn FnMut(&Bytes) + Send)) -> Poll<()> {
+        match self.poll_write_all(cx, seen) {
+            Poll::Ready(Err(error)) => {
+                // It may have decided already, and want no more (RFC 9112 section 9.5).
+                self.write_error = Some(error);
+                self.out.clear();
+                self.upload = None;
+                Poll::Ready(())
+            }
+            Poll::Ready(Ok(())) => Poll::Ready(()),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    fn poll_write_all(&mut self, cx: &mut Context<'_>, seen: &mut (dyn FnMut(&Bytes) + Send)) -> Poll<io::Result<()>> {
+        loop {
+            while let Some(first) = self.out.front_mut() {
+                let written = ready!(Pin::new(&mut self.stream).poll_write(cx, first))?;
+                if written == 0 {
+                    return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+                }
+                first.advance(written);
+                if first.is_empty() {
+                    self.out.pop_front();
+                }
+                self.moved += written as u64;
+                self.is_flushed = false;
+            }
+            let next = match &mut self.upload {
+                None => Poll::Ready(None),
+                Some(upload) => upload.from.poll_next(cx),
+            };
+            match next {
+                Poll::Ready(Some(piece)) => self.line_up(piece, seen),
+                Poll::Ready(None) if self.upload.as_ref().is_some_and(|upload| upload.is_chunked) => {
+                    self.upload = None;
+                    self.out.push_back(Bytes::from_static(codec::LAST_CHUNK));
+                }
+                Poll::Ready(None) => {
+                    self.upload = None;
+                    return self.poll_flush(cx);
+                }
+                Poll::Pending => {
+                    ready!(self.poll_flush(cx))?;
+                    return Poll::Pending;
+                }
+            }
+        }
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.is_flushed {
+            ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
+            self.is_flushed = true;
+            self.moved += 1;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn line_up(&mut self, piece: Piece, seen: &mut (dyn FnMut(&Bytes) + Send)) {
+        let bytes = match piece {
+            Piece::New(bytes) => {
+                seen(&bytes);
+                bytes
+            }
+            Piece::Again(bytes) => bytes,
+        };
+        if bytes.is_empty() {
+            // An empty chunk would be the end.
+            return;
+        }
+        if self.upload.as_ref().is_some_and(|upload| upload.is_chunked) {
+            let mut size = BytesMut::with_capacity(18);
+            codec::write_chunk_head(bytes.len(), &mut size);
+            self.out.push_back(size.freeze());
+            self.out.push_back(bytes);
+            self.out.push_back(Bytes::from_static(codec::CHUNK_END));
+        } else {
+            self.out.push_back(bytes);
+        }
+    }
+}
+
+fn invalid(context: &'static str, fault: impl std::error::Error + Send + Sync + 'static) -> Box<Error> {
+    Error::because(ErrorType::InvalidHTTPHeader, context, fault).into_up()
+}
+
+/// The bytes of a request head.
+fn write_head(head: &RequestHead, framing: Framing) -> Bytes {
+    let fields = &head.parts.headers;
+    let mut out = BytesMut::with_capacity(head.target.len() + 64 + fields.len() * 48);
+    out.extend_from_slice(head.parts.method.as_str().as_bytes());
+    out.extend_from_slice(b" ");
+    out.extend_from_slice(&head.target);
+    out.extend_from_slice(b" HTTP/1.1\r\n");
+    write_field(&mut out, b"Host", head.authority.as_bytes());
+    for (name, value) in fields {
+        write_name(&mut out, name);
+        out.extend_from_slice(b": ");
+        out.extend_from_slice(value.as_bytes());
+        out.extend_from_slice(b"\r\n");
+    }
+    match framing {
+        Framing::None => {}
+        Framing::Length(length) => {
+            write_field(&mut out, b"Content-Length", itoa::Buffer::new().format(length).as_bytes());
+        }
+        Framing::Chunked => write_field(&mut out, b"Transfer-Encoding", b"chunked"),
+    }
+    if head.switch == Switch::Asked {
+        write_field(&mut out, b"Connection", b"upgrade");
+        write_field(&mut out, b"Upgrade", b"websocket");
+    }
+    out.extend_from_slice(b"\r\n");
+    out.freeze()
+}
+
+fn write_field(out: &mut BytesMut, name: &[u8], value: &[u8]) {
+    out.extend_from_slice(name);
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// A name in the usual spelling of HTTP/1.1: some servers that should not care do.
+fn write_name(out: &mut BytesMut, name: &HeaderName) {
+    let start = out.len();
+    out.extend_from_slice(name.as_str().as_bytes());
+    let mut at_start = true;
+    for byte in &mut out[start..] {
+        if at_start {
+            byte.make_ascii_uppercase();
+        }
+        at_start = *byte == b'-';
+    }
+}
+
+/// A head as the rest of the proxy knows it.
+fn to_parts(head: &codec::ResponseHead, bytes: &Bytes) -> Result<response::Parts> {
+    let (mut parts, ()) = http::Response::new(()).into_parts();
+    parts.status = StatusCode::from_u16(head.status()).map_err(|error| invalid("a status", error))?;
+    parts.version = head.version();
+    // Room for what the edge and the plugins usually add.
+    parts.headers.reserve(head.fields().len() + FIELDS_ADDED);
+    for (name, value) in head.fields().iter(bytes) {
+        let name = HeaderName::from_bytes(name).map_err(|error| invalid("a field name", error))?;
+        let value =
+            HeaderValue::from_maybe_shared(bytes.slice_ref(value)).map_err(|error| invalid("a field value", error))?;
+        parts.headers.append(name, value);
+    }
+    let reason = head.reason(bytes);
+    if !reason.is_empty()
+        && parts.status.canonical_reason().map(str::as_bytes) != Some(reason)
+        && let Ok(reason) = std::str::from_utf8(reason)
+    {
+        parts.extensions.insert(Reason(reason.to_owned()));
+    }
+    Ok(parts)
+}
+
+/// Fields that the edge and the plugins usually add to a response. There is room for more; it is
+/// made again then.
+const FIELDS_ADDED: usize = 10;

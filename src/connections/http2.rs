@@ -1,0 +1,282 @@
+//! One stream of an HTTP/2 connection to an upstream.
+//!
+//! The connection is the engine's, which shares it between exchanges. As with HTTP/1.1 a body is
+//! lined up and leaves while something is read.
+
+use super::message::{RequestBody, RequestHead};
+use super::patience::{Patience, Timeouts, Waiting};
+use super::upload::{Piece, UploadReader};
+use bytes::Bytes;
+use h2::{Reason, SendStream};
+use http::header::HeaderMap;
+use http::{Uri, Version, response};
+use pingora::http::RequestHeader;
+use pingora::protocols::http::v2::client::Http2Session;
+use pingora::{Error, ErrorType, OrErr, Result};
+use std::future::poll_fn;
+use std::task::{Context, Poll, ready};
+
+/// The stream.
+pub struct Http2 {
+    session: Http2Session,
+    timeouts: Timeouts,
+    patience: Patience,
+    writer: Option<SendStream<Bytes>>,
+    /// Bytes that wait for room in the peer's window.
+    out: Bytes,
+    upload: Option<UploadReader>,
+    /// Why the upstream took no more of the request.
+    write_error: Option<h2::Error>,
+    has_head: bool,
+    /// Changes with every piece that moved.
+    moved: u64,
+}
+
+impl Http2 {
+    /// An exchange on the stream of `session`.
+    pub fn new(mut session: Http2Session, timeouts: Timeouts) -> Self {
+        // Time is kept here.
+        (session.read_timeout, session.write_timeout) = (None, None);
+        Self {
+            session,
+            timeouts,
+            patience: Patience::new(timeouts),
+            writer: None,
+            out: Bytes::new(),
+            upload: None,
+            write_error: None,
+            has_head: false,
+            moved: 0,
+        }
+    }
+
+    /// Sends a head and lines its body up.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidHTTPHeader` for a head that cannot be written, `H2Error` when the connection takes
+    /// no more streams: nothing was processed then.
+    pub fn send(&mut self, head: &RequestHead, body: RequestBody) -> Result<()> {
+        let mut parts = head.parts.clone();
+        parts.version = Version::HTTP_2;
+        let authority = head.authority.as_bytes();
+        let target = Bytes::clone(&head.target);
+        parts.uri = Uri::builder()
+            .scheme(head.scheme)
+            .authority(authority)
+            .path_and_query(target.as_ref())
+            .build()
+            .or_err(ErrorType::InvalidHTTPHeader, "making the target of an HTTP/2 request")?;
+        let length = match &body {
+            RequestBody::None => None,
+            RequestBody::Whole(bytes) => Some(bytes.len() as u64),
+            RequestBody::Streamed { length, .. } => *length,
+        };
+        if let Some(length) = length {
+            parts.headers.insert(http::header::CONTENT_LENGTH, length.into());
+        }
+        let ends = match &body {
+            RequestBody::None => true,
+            RequestBody::Whole(bytes) => bytes.is_empty(),
+            RequestBody::Streamed { .. } => false,
+        };
+        self.session.write_request_header(Box::new(RequestHeader::from(parts)), ends)?;
+        if ends {
+            return Ok(());
+        }
+
+        self.writer = self.session.take_request_body_writer();
+        match body {
+            RequestBody::None => {}
+            RequestBody::Whole(bytes) => self.out = bytes,
+            RequestBody::Streamed { from, .. } => self.upload = Some(from),
+        }
+        Ok(())
+    }
+
+    /// Whether a byte of an answer has come.
+    pub fn has_heard(&self) -> bool {
+        self.has_head
+    }
+
+    /// Whether all of the request has left, or none of it will any more.
+    pub fn is_sent(&self) -> bool {
+        self.out.is_empty() && self.upload.is_none()
+    }
+
+    /// Sends what is left of the request, once the response is complete.
+    pub async fn send_rest(&mut self, seen: &mut (dyn FnMut(&Bytes) + Send)) {
+        poll_fn(|cx| self.poll_send(cx, seen)).await;
+    }
+
+    /// The final head; the engine drops interim ones.
+    ///
+    /// # Errors
+    ///
+    /// `H2Error` with the library's own as its cause, `ReadError`, `ReadTimedout`, `WriteTimedout`.
+    pub async fn read_head(&mut self, seen: &mut (dyn FnMut(&Bytes) + Send)) -> Result<response::Parts> {
+        self.patience.restart();
+        poll_fn(|cx| {
+            let sending = self.poll_send(cx, seen);
+            if let Poll::Ready(read) = self.session.poll_read_response_header(cx) {
+                return Poll::Ready(read.map_err(|error| self.broken(error)));
+            }
+            self.poll_overdue(cx, sending)
+        })
+        .await?;
+        self.has_head = true;
+        if let Some(upload) = &mut self.upload {
+            upload.is_last();
+        }
+        let head = self.session.response_header();
+        let head = head.ok_or_else(|| Error::explain(ErrorType::H2Error, "no response head").into_up())?;
+        Ok(head.as_owned_parts())
+    }
+
+    /// The next piece of the body; `None` at its end.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::read_head`].
+    pub async fn read_body(&mut self, seen: &mut (dyn FnMut(&Bytes) + Send)) -> Result<Option<Bytes>> {
+        self.patience.restart();
+        poll_fn(|cx| {
+            let sending = self.poll_send(cx, seen);
+            loop {
+                match self.session.poll_read_response_body(cx) {
+                    Poll::Ready(Some(Ok(piece))) if piece.is_empty() => {}
+                    Poll::Ready(read) => {
+                        self.moved += 1;
+                        let piece = read.transpose().map_err(|error| {
+                            Error::because(ErrorType::ReadError, "reading a response body", error).into_up()
+                        });
+                        return Poll::Ready(piece);
+                    }
+                    Poll::Pending => break,
+                }
+            }
+            match self.poll_overdue(cx, sending) {
+                Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+                _ => Poll::Pending,
+            }
+        })
+        .await
+    }
+
+    /// Trailers behind a body that was read to its end.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::read_head`].
+    pub async fn read_trailers(&mut self) -> Result<Option<HeaderMap>> {
+        let read = self.session.read_trailers();
+        let trailers = match self.timeouts.read {
+            Some(patience) => tokio::time::timeout(patience, read)
+                .await
+                .unwrap_or_else(|_| Err(Error::explain(ErrorType::ReadTimedout, "waiting for trailers"))),
+            None => read.await,
+        };
+        trailers.map_err(Error::into_up)
+    }
+
+    /// The engine's stream, to give back; `None` when it did not end on both sides, and is reset.
+    pub fn into_idle(self) -> Option<Http2Session> {
+        let request_is_complete = self.out.is_empty() && self.upload.is_none() && self.write_error.is_none();
+        (request_is_complete && self.session.response_finished()).then_some(self.session)
+    }
+
+    /// What a failed exchange says of the connection: one that goes away serves nobody else.
+    fn broken(&mut self, error: h2::Error) -> Box<Error> {
+        if error.is_go_away() {
+            self.session.conn.mark_shutdown();
+        }
+        broken_stream(error)
+    }
+
+    fn poll_overdue(&mut self, cx: &mut Context<'_>, sending: Poll<()>) -> Poll<Result<()>> {
+        let waiting = match sending {
+            _ if self.write_error.is_some() => Waiting::EarlyAnswer,
+            Poll::Ready(()) => Waiting::Read,
+            Poll::Pending if self.out.is_empty() => Waiting::Client,
+            Poll::Pending => Waiting::Write,
+        };
+        let overdue = ready!(self.patience.poll_overdue(cx, waiting, self.moved));
+        let error = match self.write_error.take() {
+            Some(error) => self.broken(error),
+            None => overdue,
+        };
+        Poll::Ready(Err(error))
+    }
+
+    /// Sends what there is to send. Ready when all of it has left, or none of it will.
+    fn poll_send(&mut self, cx: &mut Context<'_>, seen: &mut (dyn FnMut(&Bytes) + Send)) -> Poll<()> {
+        if self.writer.is_none() {
+            return Poll::Ready(());
+        }
+        match self.poll_write_all(cx, seen) {
+            Poll::Ready(Err(error)) => {
+                // It may have decided already, and want no more (RFC 9113 section 8.1).
+                self.write_error = Some(error);
+                self.out = Bytes::new();
+                self.upload = None;
+                self.writer = None;
+                Poll::Ready(())
+            }
+            Poll::Ready(Ok(())) => {
+                self.writer = None;
+                Poll::Ready(())
+            }
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    fn poll_write_all(
+        &mut self,
+        cx: &mut Context<'_>,
+        seen: &mut (dyn FnMut(&Bytes) + Send),
+    ) -> Poll<std::result::Result<(), h2::Error>> {
+        let Some(writer) = &mut self.writer else { return Poll::Ready(Ok(())) };
+        loop {
+            while !self.out.is_empty() {
+                writer.reserve_capacity(self.out.len());
+                let room = match ready!(writer.poll_capacity(cx)) {
+                    Some(room) => room?,
+                    None => return Poll::Ready(Err(Reason::CANCEL.into())),
+                };
+                let piece = self.out.split_to(room.min(self.out.len()));
+                let ends = self.out.is_empty() && self.upload.is_none();
+                writer.send_data(piece, ends)?;
+                self.moved += 1;
+                if ends {
+                    return Poll::Ready(Ok(()));
+                }
+            }
+            let Some(upload) = &mut self.upload else { return Poll::Ready(Ok(())) };
+            match ready!(upload.poll_next(cx)) {
+                Some(Piece::New(piece)) => {
+                    seen(&piece);
+                    self.out = piece;
+                }
+                Some(Piece::Again(piece)) => self.out = piece,
+                None => {
+                    self.upload = None;
+                    writer.send_data(Bytes::new(), true)?;
+                    self.moved += 1;
+                    return Poll::Ready(Ok(()));
+                }
+            }
+        }
+    }
+}
+
+/// The library's error in the engine's terms; it stays the cause, and `Processed` is read from it.
+fn broken_stream(error: h2::Error) -> Box<Error> {
+    let kind = if error.is_io() {
+        ErrorType::ReadError
+    } else if error.is_go_away() && error.is_library() && error.reason() == Some(Reason::PROTOCOL_ERROR) {
+        ErrorType::InvalidH2
+    } else {
+        ErrorType::H2Error
+    };
+    Error::because(kind, "on an HTTP/2 stream", error).into_up()
+}

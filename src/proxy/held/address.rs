@@ -1,0 +1,41 @@
+//! The request head that one attempt sends.
+
+use super::call::Call;
+use crate::connections::{RequestHead, Switch, UpstreamConnection};
+use crate::exchange::Story;
+use crate::proxy::wire;
+use bytes::Bytes;
+use http::header::{self, HeaderValue};
+
+/// Fields that the edge and the plugins usually add to a head. There is room for more; it is made again then.
+const ROOM: usize = 10;
+
+/// Prepares the client's head for `connection`: what was meant for the hop to here goes, what the proxy tells the
+/// application comes, and plugins edit the rest. Who writes it frames the body.
+pub fn address(call: &Call, story: &mut Story, connection: &UpstreamConnection) -> RequestHead {
+    let mut parts = call.head.clone();
+    parts.headers.reserve(ROOM);
+    wire::strip_request_hops(&mut parts.headers);
+    if !call.forwards_expectation(connection) {
+        parts.headers.remove(header::EXPECT);
+    }
+    wire::announce(&mut parts.headers, &call.request, call.pipeline.via.as_ref());
+
+    for attached in &mut story.hooks {
+        attached.enter().on_upstream_request(&mut parts.headers, &story.facts);
+        attached.leave();
+    }
+
+    parts.headers.remove(header::CONTENT_LENGTH);
+    parts.headers.remove(header::HOST);
+    let upstream = call.pipeline.upstream(story.facts.route());
+    // Only HTTP/1.0 may come without one.
+    let authority = call.request.authority.clone().or_else(|| HeaderValue::try_from(upstream.authority()).ok());
+    RequestHead {
+        parts,
+        target: Bytes::copy_from_slice(call.request.target.as_bytes()),
+        authority: authority.unwrap_or_else(|| HeaderValue::from_static("")),
+        scheme: if connection.is_tls() { "https" } else { "http" },
+        switch: if call.request.upgrade { Switch::Asked } else { Switch::NotAsked },
+    }
+}

@@ -1,0 +1,108 @@
+//! The client's side of an exchange while its call is under way: its body goes up as the call asks for it, and its leaving
+//! is noticed.
+
+use super::client_leaves;
+use crate::connections::UploadSender;
+use crate::exchange::{ClientSide, Exchange};
+use crate::listener::connection::Expecting;
+use crate::proxy::failure;
+use http::Version;
+use pingora::protocols::http::ServerSession as Session;
+use pingora::{Error, ErrorType, Result};
+use std::future::poll_fn;
+
+/// A request body that is passed on while the call is made.
+pub struct Intake {
+    sender: UploadSender,
+    state: State,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// More may come.
+    Open,
+    /// All of it has come.
+    Complete,
+    /// The upstream wants no more of it.
+    Unwanted,
+}
+
+impl Intake {
+    /// Passes on to `sender`.
+    pub fn new(sender: UploadSender) -> Self {
+        Self { sender, state: State::Open }
+    }
+}
+
+/// Passes the body on for as long as this is polled; resolves when the client is gone, or sends what it may not.
+/// What it has read it has passed on, so it may be dropped at any time.
+pub async fn attend(session: &mut Session, client: &mut ClientSide<'_>, intake: Option<&mut Intake>) -> Box<Error> {
+    let Some(intake) = intake else { return client_leaves(session).await };
+    loop {
+        match intake.state {
+            State::Open => {
+                if let Err(error) = pass_piece(session, client, intake).await {
+                    return error;
+                }
+            }
+            State::Complete => return client_leaves(session).await,
+            // Its leaving cannot be told from more of a body that nobody reads; the next write will tell.
+            State::Unwanted => return std::future::pending().await,
+        }
+    }
+}
+
+async fn pass_piece(session: &mut Session, client: &mut ClientSide<'_>, intake: &mut Intake) -> Result<()> {
+    if !poll_fn(|cx| intake.sender.poll_wanted(cx)).await {
+        intake.state = State::Unwanted;
+        return Ok(());
+    }
+    client.connection.upload().begin();
+    let Some(piece) = session.read_request_body().await.map_err(Error::into_down)? else {
+        client.connection.expect(Expecting::Nothing);
+        intake.sender.end();
+        intake.state = State::Complete;
+        return Ok(());
+    };
+
+    *client.request_bytes += piece.len() as u64;
+    if client.limit.is_some_and(|limit| *client.request_bytes > limit) {
+        return Err(Error::explain(failure::BODY_TOO_LARGE, "request body over max_body_bytes").into_down());
+    }
+    client.keep_pace(piece.len())?;
+    intake.sender.send(piece);
+    Ok(())
+}
+
+impl ClientSide<'_> {
+    /// Refuses a body over HTTP/2 that comes too slowly; over HTTP/1 the guard below the parser does.
+    ///
+    /// # Errors
+    ///
+    /// `ReadTimedout` of the client's side.
+    pub fn keep_pace(&self, bytes: usize) -> Result<()> {
+        if self.request.version != Version::HTTP_2
+            || self.connection.expecting() != Expecting::Body
+            || self.connection.upload().came(bytes, self.floor)
+        {
+            return Ok(());
+        }
+        self.connection.mark_slow_body();
+        Err(Error::explain(ErrorType::ReadTimedout, "request body too slow").into_down())
+    }
+}
+
+impl Exchange {
+    /// Its two sides, so that the call and the client can be served at the same time.
+    pub fn split(&mut self) -> (&mut crate::exchange::Story, ClientSide<'_>) {
+        let server = &self.pipeline.settings.server;
+        let client = ClientSide {
+            connection: &self.connection,
+            request: &self.request,
+            request_bytes: &mut self.request_bytes,
+            limit: server.max_body_bytes,
+            floor: server.min_body_rate,
+        };
+        (&mut self.story, client)
+    }
+}

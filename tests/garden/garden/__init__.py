@@ -1,0 +1,1 @@
+"""Payloads generated from descriptions, sent through the proxy to several origins."""
