@@ -48,7 +48,7 @@ pub fn oddity(path: &str) -> Option<String> {
     let bytes = path.as_bytes();
     let at = (0..bytes.len()).find(|&at| match &bytes[at..] {
         [b'\\' | b';', ..] | [b'/', b'/', ..] => true,
-        [b'/', b'.', rest @ ..] => matches!(rest, [] | [b'/' | b'.', ..]),
+        [b'/', b'.', rest @ ..] => matches!(rest, [] | [b'.'] | [b'/', ..] | [b'.', b'/', ..]),
         // An escape of what has a meaning in a path, or of what needs none.
         [b'%', high, low, ..] => {
             hex_value(*high, *low).is_some_and(|byte| is_unreserved(byte) || matches!(byte, b'/' | b'\\' | b';' | b'%'))
