@@ -16,7 +16,6 @@ pub struct Limits {
 
 /// A head, or that there is none yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(clippy::large_enum_variant, reason = "it is taken apart where it is made")]
 pub enum Parsed<H> {
     /// The whole head.
     Complete(H),

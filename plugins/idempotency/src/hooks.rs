@@ -158,7 +158,7 @@ impl Exchange {
                 *request.body = Bytes::new();
                 self.replay(&reply, &hold, &asked, request.room, facts).await
             }
-            Ok(Got::Known(known)) => self.answer(known, &asked, facts),
+            Ok(Got::Known(known)) => self.answer(&known, &asked, facts),
             Err(outage) => self.without_store(&outage, &asked, facts),
         }
     }
@@ -200,8 +200,8 @@ impl Exchange {
     }
 
     /// Answers with what the store knows, which is not a reply.
-    fn answer(&mut self, known: Begun, asked: &Asked, facts: &Facts) -> Flow {
-        let (outcome, problem) = match known {
+    fn answer(&mut self, known: &Begun, asked: &Asked, facts: &Facts) -> Flow {
+        let (outcome, problem) = match *known {
             // The line turns a claim into one, and a reply is given elsewhere; nobody else has them.
             Begun::Acquired | Begun::Busy { .. } | Begun::Replay { .. } => {
                 (Outcome::InProgress, answers::in_progress())
