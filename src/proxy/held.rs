@@ -23,7 +23,7 @@ use crate::answer::{answer, close_when_done};
 use crate::connections::{Reason, upload};
 use crate::exchange::{Exchange, Returning, Story};
 use crate::listener::connection::Expecting;
-use crate::memory_budget::{Reservation, STEP};
+use crate::memory_budget::{ConnectionReplies, Reservation, STEP};
 use crate::proxy::failure;
 use bytes::Bytes;
 use call::{Call, CallBody, Early, Outcome};
@@ -159,7 +159,7 @@ fn reply_room(exchange: &Exchange, detach: Detach) -> Result<Option<Reservation>
         return Ok(None);
     }
     // A client that leaves its replies unread gets no more of them to be kept.
-    let is_full = exchange.connection.replies().is_some_and(|replies| replies.is_full());
+    let is_full = exchange.connection.replies().is_some_and(ConnectionReplies::is_full);
     let room = exchange.host.memory.reserve(exchange.story.facts.address(), STEP).filter(|_| !is_full);
     if room.is_none() {
         exchange.host.memory.count_shed();

@@ -178,6 +178,9 @@ fn forged(status: u16, lines: &[(&str, &str)], body: &str) -> Vec<u8> {
     [&out[..], &long(body.len()), body.as_bytes()].concat()
 }
 
+/// Status, fields and body of a reply that nobody could have stored.
+type Odd = (u16, &'static [(&'static str, &'static str)], &'static str);
+
 /// What could not have been stored is a failure of the store: neither given nor a miss, and not bypassed.
 #[tokio::test]
 async fn a_forged_reply_is_a_failure_of_the_store() {
@@ -193,7 +196,7 @@ async fn a_forged_reply_is_a_failure_of_the_store() {
     let given = stage.order("k").await;
     assert_eq!((given.status, given.text(), given.field("x-forged")), (202, "well-formed".into(), "yes"));
 
-    let odd: [(u16, &[(&str, &str)], &str); 14] = [
+    let odd: [Odd; 14] = [
         (100, &[], ""),
         (101, &[("upgrade", "websocket")], ""),
         (199, &[], ""),

@@ -95,17 +95,17 @@ async fn read(stream: &mut TcpStream, input: &mut Vec<u8>) -> Result<Option<(Str
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
     /// With the head: there is no body.
-    OnHead,
+    Head,
     /// With the last bytes.
-    OnLastPiece,
+    LastPiece,
     /// With an empty piece behind them.
-    OnEmptyPiece,
+    EmptyPiece,
     /// With an empty piece, and there were no bytes.
-    OnEmptyPieceAlone,
+    EmptyPieceAlone,
     /// With trailers behind the bytes.
-    OnTrailers,
+    Trailers,
     /// With trailers, and there were no bytes.
-    OnTrailersAlone,
+    TrailersAlone,
 }
 
 const KEYED: &str = "[idempotency]\nprincipal = [\"none\"]\n";
@@ -127,19 +127,19 @@ async fn a_body_over_http2_ends_once_at_an_http1_origin() {
     let proxy = Proxy::before(crate::bin(), &origin.url(), &toml).await;
     let client = H2Client::connect_tls(proxy.address(), &certs).await;
     let ends = [
-        End::OnHead,
-        End::OnLastPiece,
-        End::OnEmptyPiece,
-        End::OnEmptyPieceAlone,
-        End::OnTrailers,
-        End::OnTrailersAlone,
+        End::Head,
+        End::LastPiece,
+        End::EmptyPiece,
+        End::EmptyPieceAlone,
+        End::Trailers,
+        End::TrailersAlone,
     ];
     let mut key = 0;
     for held in [false, true] {
         for declared in [false, true] {
             for end in ends {
                 key += 1;
-                let has_bytes = matches!(end, End::OnLastPiece | End::OnEmptyPiece | End::OnTrailers);
+                let has_bytes = matches!(end, End::LastPiece | End::EmptyPiece | End::Trailers);
                 let body = if has_bytes { "hello" } else { "" };
                 let what = format!("held: {held}, declared: {declared}, {end:?}");
                 let mut request = H2Request::new("POST", "/");
@@ -150,15 +150,15 @@ async fn a_body_over_http2_ends_once_at_an_http1_origin() {
                     request = request.header("idempotency-key", &format!("\"{key}\""));
                 }
                 let stream = match end {
-                    End::OnHead => client.open(request).await.expect("a stream"),
-                    End::OnLastPiece => client.open(request.body(body)).await.expect("a stream"),
+                    End::Head => client.open(request).await.expect("a stream"),
+                    End::LastPiece => client.open(request.body(body)).await.expect("a stream"),
                     _ => {
                         let mut stream = client.open_upload(request).await.expect("a stream");
                         if has_bytes {
                             stream.data(body).expect("an open stream");
                         }
                         match end {
-                            End::OnTrailers | End::OnTrailersAlone => {
+                            End::Trailers | End::TrailersAlone => {
                                 stream.finish_with(&[("x-sum", "1")]).expect("an open stream");
                             }
                             _ => stream.finish().expect("an open stream"),
