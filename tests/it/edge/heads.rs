@@ -36,6 +36,7 @@ const REFUSED: &[Case] = &[
     ("TRACE", b"TRACE / HTTP/1.1\r\nhost: a\r\n\r\n", 405, "method-not-allowed", "method"),
     ("a method in lower case", b"get / HTTP/1.1\r\nhost: a\r\n\r\n", 405, "method-not-allowed", "method"),
     ("an unknown method", b"BREW / HTTP/1.1\r\nhost: a\r\n\r\n", 405, "method-not-allowed", "method"),
+    ("an empty expectation", b"GET / HTTP/1.1\r\nhost: a\r\nexpect:\r\n\r\n", 417, "expectation-failed", ""),
     ("an unknown expectation", b"GET / HTTP/1.1\r\nhost: a\r\nexpect: 200-ok\r\n\r\n", 417, "expectation-failed", ""),
     (
         "a second expectation",
