@@ -12,4 +12,5 @@ def application(environ, start_response):
         pass
     body = f"{method} {target}".encode("latin-1", "replace")
     start_response("200 OK", [("Content-Length", str(len(body)))])
-    return [body]
+    # The server would send it, and the client does not expect it.
+    return [] if method == "HEAD" else [body]

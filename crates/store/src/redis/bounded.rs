@@ -94,13 +94,21 @@ struct Reply {
 }
 
 enum Place {
-    Line { line: [u8; LINE_BYTES], length: usize, bytes: u64 },
-    Body { left: u64 },
+    /// The beginning of the line, how much of it that is, how long the line is so far, and whether its last byte is CR.
+    Line {
+        line: [u8; LINE_BYTES],
+        length: usize,
+        bytes: u64,
+        after_cr: bool,
+    },
+    Body {
+        left: u64,
+    },
 }
 
 impl Default for Place {
     fn default() -> Self {
-        Self::Line { line: [0; LINE_BYTES], length: 0, bytes: 0 }
+        Self::Line { line: [0; LINE_BYTES], length: 0, bytes: 0, after_cr: false }
     }
 }
 
@@ -123,12 +131,14 @@ impl Reply {
                     }
                     passed
                 }
-                Place::Line { line, length, .. } if byte == b'\n' => {
-                    let (line, length) = (*line, *length);
-                    self.end_line(&line[..length], most)?;
+                // LF alone does not end a line to the parser, so it must not here.
+                Place::Line { line, length, bytes, after_cr: true } if byte == b'\n' => {
+                    let (line, length, is_cut) = (*line, *length, *bytes > LINE_BYTES as u64);
+                    self.end_line(&line[..length], is_cut, most)?;
                     1
                 }
-                Place::Line { line, length, bytes } => {
+                Place::Line { line, length, bytes, after_cr } => {
+                    *after_cr = byte == b'\r';
                     *bytes += 1;
                     if *bytes > MAX_LINE {
                         return Err(TooMuch);
@@ -149,17 +159,20 @@ impl Reply {
         Ok(())
     }
 
-    /// After the line that says what a part is.
-    fn end_line(&mut self, line: &[u8], most: u64) -> Result<(), TooMuch> {
+    /// After the line that says what a part is; of one that is cut, only the beginning is known.
+    fn end_line(&mut self, line: &[u8], is_cut: bool, most: u64) -> Result<(), TooMuch> {
         let (kind, said) = line.split_first().unwrap_or((&0, &[]));
-        let number = || {
-            let text = std::str::from_utf8(said).unwrap_or_default();
-            // Less than none is nothing; what is no number, or too long for one, is refused like too much.
-            text.trim().parse::<i64>().map_or(u64::MAX, |number| u64::try_from(number).unwrap_or(0))
-        };
+        // Behind zeros or blanks a number may go on where nobody looked. What is no number is refused like too much.
+        let text = if is_cut { "" } else { std::str::from_utf8(said).unwrap_or_default() };
+        let number = || text.trim().parse::<i64>().unwrap_or(i64::MAX);
+        // A list of less than none is an empty one.
+        let count = || u64::try_from(number()).unwrap_or(0);
+
         match kind {
-            b'$' | b'=' | b'!' if !said.starts_with(b"-") => {
-                let bytes = number();
+            b'$' if number() < 0 => self.end_part(0),
+            b'$' | b'=' | b'!' => {
+                // The parser takes less than none for nearly 2^64 bytes of the two that are never absent.
+                let bytes = u64::try_from(number()).map_err(|_| TooMuch)?;
                 if bytes > most.saturating_sub(self.bytes) {
                     return Err(TooMuch);
                 }
@@ -167,9 +180,9 @@ impl Reply {
                 self.at = Place::Body { left: bytes + 2 };
                 Ok(())
             }
-            b'*' | b'~' | b'>' => self.end_part(number()),
-            b'%' => self.end_part(number().saturating_mul(2)),
-            b'|' => self.end_part(number().saturating_mul(2).saturating_add(1)),
+            b'*' | b'~' | b'>' => self.end_part(count()),
+            b'%' => self.end_part(count().saturating_mul(2)),
+            b'|' => self.end_part(count().saturating_mul(2).saturating_add(1)),
             _ => self.end_part(0),
         }
     }
@@ -233,6 +246,25 @@ mod tests {
         }
         assert_eq!(MOST, 2_162_688);
         assert!(after(&[b"$2162600\r\n"]).is_ok());
+    }
+
+    /// A number that is cut, or a line that ends where the parser sees no end, would hide what is announced behind it.
+    #[test]
+    fn nothing_is_announced_where_nobody_looks() {
+        let zeros = "0".repeat(LINE_BYTES);
+        for text in [
+            format!("${zeros}99999999999\r\n"),
+            format!("*{zeros}99999999999\r\n"),
+            format!("${}99999999999\r\n", " ".repeat(LINE_BYTES)),
+            "+a\n$50\r\n$99999999999\r\n".to_owned(),
+            ":1\r\n-ERR\n*9\r\n*99999999999\r\n".to_owned(),
+            "$ -5\r\n$99999999999\r\n".to_owned(),
+            "=-1\r\n".to_owned(),
+            "! -1\r\n".to_owned(),
+        ] {
+            assert_eq!(after(&[text.as_bytes()]).map(|reply| reply.parts), Err(TooMuch), "{text:?}");
+        }
+        assert_eq!(after(&[b"$3\r", b"\nabc\r\n"]).map(|reply| reply.parts), Ok(0), "CR and LF in two pieces");
     }
 
     #[test]
