@@ -71,6 +71,14 @@ impl MemoryBudget {
         Arc::new(Self { max: AtomicUsize::new(max), usage: Mutex::default(), held: held.with(&[]), shed })
     }
 
+    /// A budget of `max` bytes that nobody watches.
+    #[cfg(test)]
+    pub fn for_tests(max: usize) -> Arc<Self> {
+        let meter = Registry::default();
+        let shed = meter.counter(Desc { name: "shed_total", help: "Shed.", labels: &[] }).with(&[]);
+        Self::new(max, shed, &meter)
+    }
+
     /// Changes the bound. What is over a smaller one stays until it is given back.
     pub fn resize(&self, max: usize) {
         self.max.store(max, Ordering::Relaxed);

@@ -52,6 +52,16 @@ impl Proxy {
         Self { host, end_idle: Notify::new() }
     }
 
+    /// Resolves once the drain has begun.
+    async fn draining(&self) {
+        let mut told = std::pin::pin!(self.end_idle.notified());
+        // Before the flag is looked at, so that no notice falls in between.
+        told.as_mut().enable();
+        if !self.host.is_draining.load(Ordering::Acquire) {
+            told.await;
+        }
+    }
+
     /// One exchange: everything about a request but its place on the connection. Whether it failed, so that the connection
     /// serves no other.
     async fn serve(&self, session: &mut Session) -> bool {
@@ -100,7 +110,7 @@ impl HttpServerApp for Proxy {
             biased;
             read = session.read_request() => read,
             // A connection on which no request is under way.
-            () = self.end_idle.notified() => return None,
+            () = self.draining() => return None,
         };
         match read {
             Ok(true) => {}

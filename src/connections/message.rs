@@ -75,10 +75,12 @@ impl RequestBody {
 mod tests {
     use super::super::upload::{Replay, upload};
     use super::*;
+    use crate::memory_budget::MemoryBudget;
 
     #[test]
     fn a_body_is_framed_once_and_its_absence_is_said_where_it_matters() {
-        let (_sender, upload) = upload();
+        let room = MemoryBudget::for_tests(0).nothing_yet(vestibule_plugin::ClientAddress::Local);
+        let (_sender, upload) = upload(room);
         let streamed =
             |length| RequestBody::Streamed { from: upload.reader(Replay::Dropped).expect("nothing was sent"), length };
         let query = Method::from_bytes(b"QUERY").expect("a method");

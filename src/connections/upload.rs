@@ -4,6 +4,7 @@
 //! read holds up the client and not the memory. The two sides run in one task, or in two when the
 //! call is detached.
 
+use crate::memory_budget::Reservation;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -45,7 +46,6 @@ pub enum Piece {
     Again(Bytes),
 }
 
-#[derive(Default)]
 struct State {
     next: Option<Bytes>,
     ended: bool,
@@ -53,6 +53,8 @@ struct State {
     wanted: bool,
     kept: Vec<Bytes>,
     kept_bytes: usize,
+    /// Memory for what is kept.
+    room: Reservation,
     /// A piece was passed on and not kept.
     let_go: bool,
     reader_gone: bool,
@@ -60,9 +62,20 @@ struct State {
     reader: Option<Waker>,
 }
 
-/// Both ends of a body that is still to come.
-pub fn upload() -> (UploadSender, Upload) {
-    let state = Arc::default();
+/// Both ends of a body that is still to come; what is kept of it takes `room`, and nothing is where there is none.
+pub fn upload(room: Reservation) -> (UploadSender, Upload) {
+    let state = Arc::new(Mutex::new(State {
+        next: None,
+        ended: false,
+        wanted: false,
+        kept: Vec::new(),
+        kept_bytes: 0,
+        room,
+        let_go: false,
+        reader_gone: false,
+        sender: None,
+        reader: None,
+    }));
     (UploadSender(Arc::clone(&state)), Upload(state))
 }
 
@@ -164,7 +177,8 @@ impl Drop for UploadReader {
 impl State {
     /// Keeps a piece, if all before it is kept and there is room.
     fn keep(&mut self, piece: &Bytes) -> bool {
-        if self.let_go || self.kept_bytes + piece.len() > MAX_REPLAY {
+        let fits = !self.let_go && self.kept_bytes + piece.len() <= MAX_REPLAY;
+        if !fits || !self.room.grow(piece.len()) {
             return false;
         }
         self.kept_bytes += piece.len();
@@ -176,6 +190,7 @@ impl State {
         self.let_go = true;
         self.kept = Vec::new();
         self.kept_bytes = 0;
+        self.room.shrink_to(0);
     }
 }
 
@@ -188,7 +203,13 @@ fn wake(waker: &mut Option<Waker>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::memory_budget::MemoryBudget;
     use std::future::poll_fn;
+    use vestibule_plugin::ClientAddress;
+
+    fn room(bytes: usize) -> Reservation {
+        MemoryBudget::for_tests(bytes).nothing_yet(ClientAddress::Local)
+    }
 
     async fn next(reader: &mut UploadReader) -> Option<Piece> {
         poll_fn(|cx| reader.poll_next(cx)).await
@@ -196,7 +217,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_piece_is_asked_for_before_it_is_read() {
-        let (sender, upload) = upload();
+        let (sender, upload) = upload(room(1 << 20));
         let mut reader = upload.reader(Replay::Dropped).expect("nothing was sent");
         let reading = async {
             let mut whole = Vec::new();
@@ -217,7 +238,7 @@ mod tests {
 
     #[tokio::test]
     async fn another_attempt_gets_the_body_from_its_first_byte_as_long_as_it_is_short() {
-        let (sender, upload) = upload();
+        let (sender, upload) = upload(room(1 << 20));
         let mut first = upload.reader(Replay::Kept).expect("nothing was sent");
         sender.send(Bytes::from_static(b"one"));
         assert_eq!(next(&mut first).await, Some(Piece::New(Bytes::from_static(b"one"))));
@@ -233,8 +254,17 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn nothing_is_kept_where_there_is_no_memory_for_it() {
+        let (sender, upload) = upload(room(0));
+        let mut first = upload.reader(Replay::Kept).expect("nothing was sent");
+        sender.send(Bytes::from_static(b"one"));
+        assert_eq!(next(&mut first).await, Some(Piece::New(Bytes::from_static(b"one"))));
+        assert!(!upload.is_here());
+    }
+
+    #[tokio::test]
     async fn nobody_is_asked_for_a_body_that_no_attempt_wants() {
-        let (sender, upload) = upload();
+        let (sender, upload) = upload(room(1 << 20));
         drop(upload.reader(Replay::Dropped));
         assert!(!poll_fn(|cx| sender.poll_wanted(cx)).await);
     }

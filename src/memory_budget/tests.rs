@@ -7,9 +7,7 @@ fn client(last: u8) -> ClientAddress {
 
 /// A budget of so many steps.
 fn budget(steps: usize) -> Arc<MemoryBudget> {
-    let meter = Registry::default();
-    let shed = meter.counter(Desc { name: "shed_total", help: "Shed.", labels: &[] }).with(&[]);
-    MemoryBudget::new(steps * STEP, shed, &meter)
+    MemoryBudget::for_tests(steps * STEP)
 }
 
 #[test]

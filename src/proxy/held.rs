@@ -77,7 +77,8 @@ pub async fn run(session: &mut Session, exchange: &mut Exchange, hold: Option<Ho
         },
         None if exchange.request.body_length == Some(0) => whole(exchange, session, Bytes::new()),
         None => {
-            let (sender, upload) = upload();
+            let room = exchange.host.memory.nothing_yet(exchange.story.facts.address());
+            let (sender, upload) = upload(room);
             intake = Some(Box::new(Intake::new(sender)));
             CallBody::Streamed(upload)
         }

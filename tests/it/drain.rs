@@ -119,7 +119,8 @@ async fn idle_connections_are_closed_at_once() {
     let certs = Certs::new();
     let origin = Origin::returning(200, "hello");
     for tls in [false, true] {
-        let toml = if tls { format!("[server]\ntls = {}\n", certs.tls_toml()) } else { String::new() };
+        let tls_toml = if tls { format!("tls = {}\n", certs.tls_toml()) } else { String::new() };
+        let toml = format!("[server]\ndrain_timeout = \"2m\"\n{tls_toml}");
         let mut proxy = Proxy::before(crate::bin(), &origin.url(), &toml).await;
         let connect = async || match tls {
             true => Raw::connect_tls(proxy.address(), &certs, &[]).await,
@@ -132,8 +133,8 @@ async fn idle_connections_are_closed_at_once() {
         assert!(used.closed().await.is_empty(), "tls: {tls}");
         assert!(unused.closed().await.is_empty(), "tls: {tls}");
         assert_eq!(proxy.wait_exit().await.code(), Some(0));
-        // Far below drain_timeout, which is 30 s here.
-        assert!(began.elapsed() < Duration::from_secs(5), "tls: {tls}: {:?}", began.elapsed());
+        // A sixth of drain_timeout, as a busy machine takes its time.
+        assert!(began.elapsed() < Duration::from_secs(20), "tls: {tls}: {:?}", began.elapsed());
     }
 }
 

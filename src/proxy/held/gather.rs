@@ -90,12 +90,9 @@ mod tests {
     use crate::memory_budget::MemoryBudget;
     use std::sync::Arc;
     use vestibule_plugin::ClientAddress;
-    use vestibule_plugin::meter::{Desc, Registry};
 
     fn budget(steps: usize) -> Arc<MemoryBudget> {
-        let meter = Registry::default();
-        let shed = meter.counter(Desc { name: "shed_total", help: "Shed.", labels: &[] }).with(&[]);
-        MemoryBudget::new(steps * STEP, shed, &meter)
+        MemoryBudget::for_tests(steps * STEP)
     }
 
     fn gather(budget: &Arc<MemoryBudget>) -> Gather {

@@ -126,14 +126,7 @@ async fn a_body_over_http2_ends_once_at_an_http1_origin() {
     let toml = format!("[server]\ntls = {}\n{KEYED}", certs.tls_toml());
     let proxy = Proxy::before(crate::bin(), &origin.url(), &toml).await;
     let client = H2Client::connect_tls(proxy.address(), &certs).await;
-    let ends = [
-        End::Head,
-        End::LastPiece,
-        End::EmptyPiece,
-        End::EmptyPieceAlone,
-        End::Trailers,
-        End::TrailersAlone,
-    ];
+    let ends = [End::Head, End::LastPiece, End::EmptyPiece, End::EmptyPieceAlone, End::Trailers, End::TrailersAlone];
     let mut key = 0;
     for held in [false, true] {
         for declared in [false, true] {
