@@ -17,7 +17,7 @@ const MAX_REPLAY: usize = 64 * 1024;
 /// Whether what was sent is kept for another attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Replay {
-    /// Up to [`MAX_REPLAY`] bytes of it.
+    /// Up to 64 KiB of it.
     Kept,
     /// Nothing of it: the next attempt would not be made anyway.
     Dropped,
