@@ -119,8 +119,7 @@ async fn idle_connections_are_closed_at_once() {
     let certs = Certs::new();
     let origin = Origin::returning(200, "hello");
     for tls in [false, true] {
-        let tls_toml = if tls { format!("tls = {}\n", certs.tls_toml()) } else { String::new() };
-        let toml = format!("[server]\ndrain_timeout = \"2m\"\n{tls_toml}");
+        let toml = if tls { format!("[server]\ntls = {}\n", certs.tls_toml()) } else { String::new() };
         let mut proxy = Proxy::before(crate::bin(), &origin.url(), &toml).await;
         let connect = async || match tls {
             true => Raw::connect_tls(proxy.address(), &certs, &[]).await,
@@ -133,8 +132,8 @@ async fn idle_connections_are_closed_at_once() {
         assert!(used.closed().await.is_empty(), "tls: {tls}");
         assert!(unused.closed().await.is_empty(), "tls: {tls}");
         assert_eq!(proxy.wait_exit().await.code(), Some(0));
-        // A sixth of drain_timeout, as a busy machine takes its time.
-        assert!(began.elapsed() < Duration::from_secs(20), "tls: {tls}: {:?}", began.elapsed());
+        // Far below drain_timeout, which is 30 s here.
+        assert!(began.elapsed() < Duration::from_secs(5), "tls: {tls}: {:?}", began.elapsed());
     }
 }
 

@@ -103,12 +103,6 @@ pub fn admitted(asked: &[Asked]) -> (u64, Duration) {
     (asked.iter().filter(|asked| asked.is_admitted()).count() as u64, last - first)
 }
 
-/// Units that a limit might have admitted and did not, through nobody's fault but the machine's: what was refused by a
-/// proxy's own share, since the store did not answer it in time. A machine that is busy with something else makes some.
-pub fn refused_alone(asked: &[Asked]) -> u64 {
-    asked.iter().filter(|asked| !asked.is_admitted() && asked.limit.contains("vestibule-fallback")).count() as u64
-}
-
 /// Most units that a bucket admits in a time: `burst + floor(time / emission)`.
 pub fn most(burst: u64, a_second: f64, time: Duration) -> u64 {
     burst + (time.as_secs_f64() * a_second) as u64
