@@ -42,7 +42,7 @@ impl Timeouts {
     }
 }
 
-/// One wait. Its timer is made when it is first needed, and pushed on when something moved.
+/// The timer of one exchange, for one wait after another; pushed on when something moved.
 pub struct Patience {
     timeouts: Timeouts,
     running: Option<(Waiting, u64)>,

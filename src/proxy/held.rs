@@ -381,6 +381,7 @@ async fn write(
     let mut head = reply.head;
     response::depart(ResponseHead { status: &mut head.status, fields: &mut head.headers }, exchange)?;
     close_when_done(session, exchange);
+
     let reason = head.extensions.remove::<Reason>();
     let mut head = Box::new(ResponseHeader::from(*head));
     if let Some(Reason(reason)) = reason {
@@ -390,6 +391,7 @@ async fn write(
     if exchange.request.version != Version::HTTP_2 {
         head.set_version(Version::HTTP_11);
     }
+
     let bodiless = exchange.request.method == Method::HEAD
         || matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     match reply.body {

@@ -9,7 +9,7 @@ use vestibule_http1::{Edits, Limits, Parsed, Progress, RequestHead, read_request
 
 const ROUNDS: u32 = 500_000;
 const LIMITS: Limits = Limits { max_bytes: 64 * 1024, max_fields: 256 };
-/// What the head may cost at most, in nanoseconds.
+/// Most nanoseconds that reading the head may take.
 const BOUND: u128 = 500;
 
 const HEAD: &[u8] = b"GET /app/assets/main-5f0c1f6e.js?v=20260714 HTTP/1.1\r\n\

@@ -17,7 +17,7 @@ pub enum BodyReader {
     UntilClose,
 }
 
-/// What the end of the stream means.
+/// Meaning of the end of the stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AtEof {
     /// The body is whole.
@@ -27,7 +27,7 @@ pub enum AtEof {
 }
 
 impl BodyReader {
-    /// Of a body framed so; the bounds are those of a trailer section.
+    /// A reader of a body framed so; the bounds, in bytes and lines, are those of a trailer section.
     pub fn new(framing: Framing, max_trailer_bytes: usize, max_trailer_fields: usize) -> Self {
         match framing {
             Framing::None => Self::None,
@@ -56,7 +56,7 @@ impl BodyReader {
         }
     }
 
-    /// Whether the body has ended, as far as its bytes say.
+    /// `true` once the body has ended, as far as its bytes say.
     pub fn is_finished(&self) -> bool {
         match self {
             Self::None | Self::Length(0) => true,
@@ -65,7 +65,7 @@ impl BodyReader {
         }
     }
 
-    /// What it means that the stream ends here.
+    /// Meaning of an end of the stream at this point.
     pub fn at_eof(&self) -> AtEof {
         if self.is_finished() || matches!(self, Self::UntilClose) { AtEof::Complete } else { AtEof::Truncated }
     }

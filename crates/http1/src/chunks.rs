@@ -66,14 +66,14 @@ enum State {
     End,
 }
 
-/// What a look at some input found.
+/// Outcome of a look at some input.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
     /// Bytes of the input that are used up.
     pub consumed: usize,
     /// Those of them that are body.
     pub data: Range<usize>,
-    /// Whether the body ended with them.
+    /// `true` when the body ended with them.
     pub end: bool,
 }
 
@@ -215,7 +215,7 @@ impl Chunks {
         Ok(taken)
     }
 
-    /// Whether the body has ended.
+    /// `true` once the body has ended.
     pub fn is_finished(&self) -> bool {
         self.state == State::End
     }

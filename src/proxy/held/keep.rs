@@ -130,6 +130,7 @@ pub async fn keep(
         connector.release(connection).await;
         return Ok(Body::empty());
     }
+
     let Keep::Whole { max, within } = wanted else {
         return Ok(flowing(connection, WhyFlowing::NotKept));
     };
@@ -137,6 +138,7 @@ pub async fn keep(
     if declared.is_some_and(|length| length > max as u64) {
         return Ok(flowing(connection, WhyFlowing::TooLarge));
     }
+
     // A body of declared length is worth waiting for: the read deadline bounds each wait.
     let until = match (declared, within) {
         (None, Some(within)) => Some(Instant::now() + within),
@@ -146,6 +148,7 @@ pub async fn keep(
     if !kept.has_room_to_begin() {
         return Ok(flowing(connection, WhyFlowing::NoRoom));
     }
+
     loop {
         let read = match until {
             None => connection.read_body(&mut |piece| story.show_upload(piece)).await,
@@ -167,6 +170,7 @@ pub async fn keep(
             None => break,
         }
     }
+
     let trailers = read_trailers(&mut connection).await?;
     connector.release(connection).await;
     Ok(Body::Whole { bytes: kept.whole(), trailers })
