@@ -15,6 +15,7 @@ mod http2;
 mod live;
 mod outbox;
 mod pace;
+mod preface;
 pub mod refused;
 mod residents;
 mod socket;
@@ -27,12 +28,13 @@ use crate::host::Host;
 use crate::serve::worker;
 use connection::Connection;
 use crowd::{Crowd, Full, Limits};
-use guard::{Bounds, Guard};
+use guard::{Bounds, First, Guard};
 use head_clock::HeadClock;
 use live::Live;
 use pingora::apps::HttpServerApp;
 use pingora::listeners::tls::Acceptor;
-use pingora::protocols::{ALPN, Ssl};
+use pingora::protocols::{ALPN, IO, Ssl};
+use preface::Spoken;
 use residents::Residents;
 use socket::Socket;
 use socket2::SockRef;
@@ -190,7 +192,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> Listener<A> {
         let listener = Arc::clone(self);
         self.live.spawn(async move {
             let _place = place;
-            let served = listener.serve(Socket(stream), connection, bounds);
+            let served = listener.serve(Socket::new(stream), connection, bounds);
             match stay {
                 None => served.await,
                 Some(stay) => tokio::select! {
@@ -204,28 +206,53 @@ impl<A: HttpServerApp + Send + Sync + 'static> Listener<A> {
     async fn serve(&self, socket: Socket, connection: Arc<Connection>, bounds: Bounds) {
         let accepted = Instant::now();
         let Some(acceptor) = &self.tls else {
-            return self.serve_http1(socket, accepted, connection, bounds).await;
+            return self.serve_in_clear(socket, accepted, connection, bounds).await;
         };
+
         // The handshake shares the deadline of the first head.
         let handshake = tokio::time::timeout_at(accepted + bounds.header_timeout, acceptor.tls_handshake(socket));
         let Ok(Ok(stream)) = handshake.await else { return };
         if stream.selected_alpn_proto() == Some(ALPN::H2) {
-            let clocked = HeadClock::new(stream, bounds.header_timeout, connection.peer, Arc::clone(&self.host));
-            http2::serve(self, Box::new(clocked), connection, accepted, bounds).await;
+            self.serve_http2(stream, accepted, connection, bounds).await;
         } else {
-            self.serve_http1(stream, accepted, connection, bounds).await;
+            self.serve_http1(stream, First::ByteSince(accepted), connection, bounds).await;
         }
     }
 
-    async fn serve_http1<S: pingora::protocols::IO + 'static>(
+    /// Without TLS, the client's first bytes say what it speaks.
+    async fn serve_in_clear(&self, mut socket: Socket, accepted: Instant, connection: Arc<Connection>, bounds: Bounds) {
+        if let Room::Fixed(_) = self.room {
+            return self.serve_http1(socket, First::ByteSince(accepted), connection, bounds).await;
+        }
+
+        let mut draining = self.draining.clone();
+        let spoken = tokio::select! {
+            biased;
+            spoken = preface::recognise(&mut socket, accepted, bounds.header_timeout) => spoken,
+            _ = draining.wait_for(|draining| *draining) => None,
+        };
+        match spoken {
+            Some(Spoken::Http1(began)) => self.serve_http1(socket, First::ByteAt(began), connection, bounds).await,
+            Some(Spoken::Http2(began)) => self.serve_http2(socket, began, connection, bounds).await,
+            None => {}
+        }
+    }
+
+    async fn serve_http1<S: IO + 'static>(&self, stream: S, first: First, connection: Arc<Connection>, bounds: Bounds) {
+        let guard = Guard::new(stream, first, Arc::clone(&connection), bounds, Arc::clone(&self.host));
+        http1::serve(self, Box::new(guard), connection).await;
+    }
+
+    /// The rest of the preface is due a `header_timeout` after `since`.
+    async fn serve_http2<S: IO + 'static>(
         &self,
         stream: S,
-        accepted: Instant,
+        since: Instant,
         connection: Arc<Connection>,
         bounds: Bounds,
     ) {
-        let guard = Guard::new(stream, accepted, Arc::clone(&connection), bounds, Arc::clone(&self.host));
-        http1::serve(self, Box::new(guard), connection).await;
+        let clocked = HeadClock::new(stream, bounds.header_timeout, connection.peer, Arc::clone(&self.host));
+        http2::serve(self, Box::new(clocked), connection, since, bounds).await;
     }
 }
 

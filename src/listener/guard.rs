@@ -55,6 +55,15 @@ impl Bounds {
     }
 }
 
+/// The first byte of a connection's first head.
+#[derive(Clone, Copy, Debug)]
+pub enum First {
+    /// Waited for since then, TLS handshake included.
+    ByteSince(Instant),
+    /// Came then, and can be read.
+    ByteAt(Instant),
+}
+
 enum Phase {
     /// Between requests: no byte of the next head has come.
     Waiting,
@@ -85,6 +94,8 @@ pub struct Guard<S> {
     bounds: Bounds,
     host: Arc<Host>,
     deadline: Instant,
+    /// When the head began that has not been read yet.
+    first_byte: Option<Instant>,
     /// Since when the rest of a body is read that no answer depends on.
     answered: Option<Instant>,
     /// Runs while the client takes none of the bytes that wait for it.
@@ -94,9 +105,11 @@ pub struct Guard<S> {
 }
 
 impl<S: IO> Guard<S> {
-    /// Guards `io`, accepted at `accepted`: the first head, TLS handshake included, is due a `header_timeout` later.
-    pub fn new(io: S, accepted: Instant, connection: Arc<Connection>, bounds: Bounds, host: Arc<Host>) -> Self {
-        let deadline = accepted + bounds.header_timeout;
+    /// Guards `io`: the first head is due a `header_timeout` after its first byte, which is due as much later than the
+    /// connection was accepted.
+    pub fn new(io: S, first: First, connection: Arc<Connection>, bounds: Bounds, host: Arc<Host>) -> Self {
+        let (First::ByteSince(since) | First::ByteAt(since)) = first;
+        let deadline = since + bounds.header_timeout;
         // The first request has its armed flag consumed here; later ones are armed by the connection loop.
         connection.take_armed();
         Self {
@@ -111,6 +124,7 @@ impl<S: IO> Guard<S> {
             bounds,
             host,
             deadline,
+            first_byte: if let First::ByteAt(at) = first { Some(at) } else { None },
             answered: None,
             unread: None,
             sleep: Box::pin(tokio::time::sleep_until(deadline)),
@@ -178,7 +192,8 @@ impl<S: IO> Guard<S> {
 
     fn begin_head(&mut self) {
         self.connection.begin_head(self.host.clock.now());
-        self.set_deadline(Instant::now() + self.bounds.header_timeout);
+        let began = self.first_byte.take().unwrap_or_else(Instant::now);
+        self.set_deadline(began + self.bounds.header_timeout);
         self.phase = Phase::Head(Progress::default());
     }
 

@@ -44,12 +44,12 @@ fn options(max_header_bytes: usize) -> H2Options {
 }
 
 /// Serves until the client is done, idle for too long, or the drain has ended its streams. The client's preface is due
-/// with the head deadline, which the TLS handshake has begun.
+/// a `header_timeout` after `began`: the TLS handshake, or its own first byte, has begun the deadline.
 pub async fn serve<A: HttpServerApp + Send + Sync + 'static>(
     listener: &Listener<A>,
     stream: Stream,
     connection: Arc<Connection>,
-    accepted: Instant,
+    began: Instant,
     bounds: Bounds,
 ) {
     let digest = Arc::new(Digest {
@@ -59,7 +59,7 @@ pub async fn serve<A: HttpServerApp + Send + Sync + 'static>(
         socket_digest: None,
     });
     let handshake = server::handshake(stream, Some(options(bounds.max_header_bytes)));
-    let preface_due = accepted + bounds.header_timeout;
+    let preface_due = began + bounds.header_timeout;
     let Ok(Ok(mut wire)) = tokio::time::timeout_at(preface_due, handshake).await else { return };
     let streams = Arc::new(Streams::new());
     let replies = ConnectionReplies::new();

@@ -6,42 +6,82 @@
 use super::untold::untold;
 use async_trait::async_trait;
 use pingora::protocols::{Shutdown, Ssl, UniqueID, UniqueIDType};
-use std::io::{IoSlice, Result};
+use std::io::{ErrorKind, IoSlice, Result};
 use std::os::fd::AsRawFd;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 
-/// A TCP stream, unbuffered.
+/// A TCP stream, unbuffered but for the bytes by which its protocol was recognised.
 #[derive(Debug)]
-pub struct Socket(pub TcpStream);
+pub struct Socket {
+    stream: TcpStream,
+    /// Read already, and due to the next who reads.
+    peeked: Vec<u8>,
+}
+
+impl Socket {
+    /// A stream from which nothing was read.
+    pub fn new(stream: TcpStream) -> Self {
+        Self { stream, peeked: Vec::new() }
+    }
+
+    /// Reads what is here, at most `most` bytes, for the next who reads to find again: everything read so since the
+    /// stream was made. It grows by nothing at the end of the stream.
+    ///
+    /// # Errors
+    ///
+    /// Those of the stream.
+    pub async fn peek_on(&mut self, most: usize) -> Result<&[u8]> {
+        loop {
+            // A client that sends nothing costs no buffer.
+            self.stream.readable().await?;
+            self.peeked.reserve(most);
+            match self.stream.try_read_buf(&mut self.peeked) {
+                Ok(_) => return Ok(&self.peeked),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
 
 impl AsyncRead for Socket {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<Result<()>> {
-        Pin::new(&mut self.0).poll_read(cx, buf)
+        if self.peeked.is_empty() {
+            return Pin::new(&mut self.stream).poll_read(cx, buf);
+        }
+
+        let size = buf.remaining().min(self.peeked.len());
+        buf.put_slice(&self.peeked[..size]);
+        self.peeked.drain(..size);
+        if self.peeked.is_empty() {
+            self.peeked = Vec::new();
+        }
+        Poll::Ready(Ok(()))
     }
 }
 
 impl AsyncWrite for Socket {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, buf)
+        Pin::new(&mut self.stream).poll_write(cx, buf)
     }
     fn poll_write_vectored(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<Result<usize>> {
-        Pin::new(&mut self.0).poll_write_vectored(cx, bufs)
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
     }
     fn is_write_vectored(&self) -> bool {
         true
     }
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
+        Pin::new(&mut self.stream).poll_flush(cx)
     }
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(cx)
+        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }
 
@@ -49,13 +89,13 @@ impl AsyncWrite for Socket {
 impl Shutdown for Socket {
     async fn shutdown(&mut self) {
         // The peer may be gone already; there is nobody to tell.
-        let _ = AsyncWriteExt::shutdown(&mut self.0).await;
+        let _ = AsyncWriteExt::shutdown(&mut self.stream).await;
     }
 }
 
 impl UniqueID for Socket {
     fn id(&self) -> UniqueIDType {
-        self.0.as_raw_fd()
+        self.stream.as_raw_fd()
     }
 }
 

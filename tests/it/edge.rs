@@ -2,11 +2,13 @@
 
 mod admin;
 mod bodies;
+mod clear;
 mod crowd;
 mod fields;
 mod forwarding;
 mod heads;
 mod http2;
+mod http2_refusals;
 mod paths;
 mod patience;
 mod secrets;

@@ -1,8 +1,7 @@
 //! Request heads: syntax, Host, method, size, and what comes behind them.
 
 use super::{blocked, blocked_since, once, proxy};
-use std::time::{Duration, Instant};
-use vestibule_testkit::{Origin, frames};
+use vestibule_testkit::Origin;
 
 /// A head, its status, the slug of its problem (none when the answer may be empty), and what is counted.
 type Case = (&'static str, &'static [u8], u16, &'static str, &'static str);
@@ -92,27 +91,6 @@ async fn a_405_lists_the_methods_that_are_served() {
     assert_eq!(proxy.request("PURGE", "/").await.status, 200);
     let refused = proxy.post("/").body("x").await;
     assert_eq!((refused.status, refused.field("allow")), (405, "GET, PURGE"));
-}
-
-/// An HTTP/2 preface on a plain listener is refused at once: nobody waits for more of it.
-#[tokio::test]
-async fn http2_in_clear_is_refused() {
-    let origin = Origin::returning(200, "ok");
-    let proxy = proxy(&origin, "").await;
-    let mut raw = proxy.connect().await;
-    let began = Instant::now();
-    raw.write(frames::PREFACE).await;
-    assert_eq!(raw.answer().await.status, 400);
-    raw.closed().await;
-    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
-    assert_eq!(origin.hits(), 0);
-
-    // Nor is it switched to.
-    let request = proxy.get("/").header("connection", "upgrade, http2-settings").header("upgrade", "h2c");
-    assert_eq!(request.header("http2-settings", "AAMAAABkAAQAAP__").await.status, 200);
-    for name in ["upgrade", "http2-settings"] {
-        assert!(!origin.last().fields.has(name), "{name}");
-    }
 }
 
 /// SEC-01: a target for somebody else is refused by name, whichever part differs.

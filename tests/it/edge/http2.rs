@@ -7,7 +7,7 @@ use tokio::task::JoinSet;
 use vestibule_testkit::frames::{self, Kind};
 use vestibule_testkit::{Alpn, Certs, Gate, H2Client, H2Request, Origin, Proxy, Reply, Setup};
 
-async fn proxy(certs: &Certs, origin: &Origin, toml: &str) -> Proxy {
+pub async fn proxy(certs: &Certs, origin: &Origin, toml: &str) -> Proxy {
     let toml = format!("[server]\ntls = {}\n{toml}", certs.tls_toml());
     Setup::new(crate::bin()).toml(toml).upstream(origin.url()).start().await
 }
@@ -179,7 +179,7 @@ async fn a_client_that_never_sends_its_preface_is_closed() {
 
 const HEAD: [(&str, &str); 4] = [(":method", "POST"), (":path", "/"), (":scheme", "https"), (":authority", "a")];
 
-async fn open(proxy: &Proxy, certs: &Certs) -> vestibule_testkit::Raw {
+pub async fn open(proxy: &Proxy, certs: &Certs) -> vestibule_testkit::Raw {
     let mut raw = proxy.connect_tls(certs, &[Alpn::H2]).await;
     raw.write([frames::PREFACE, &frames::settings()].concat()).await;
     raw
@@ -308,182 +308,6 @@ async fn a_request_that_crosses_the_goaway_is_served() {
     }
     assert!(told && answered, "told: {told}, answered: {answered}");
     assert_eq!(proxy.wait_access(1).await[0]["end"], "ok");
-}
-
-/// How a stream ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum StreamEnd {
-    /// With a response.
-    Answered,
-    /// With RST_STREAM and PROTOCOL_ERROR.
-    Reset,
-    /// With its connection.
-    ConnectionGone,
-}
-
-/// Sends a head, and DATA behind it, on a connection of its own; how its stream ended.
-async fn end_of(proxy: &Proxy, certs: &Certs, fields: &[(&str, &str)], data: Option<&[u8]>) -> StreamEnd {
-    let mut raw = open(proxy, certs).await;
-    let ends = if data.is_some() { 0 } else { frames::END_STREAM };
-    raw.write(frames::headers(1, ends, fields)).await;
-    if let Some(data) = data {
-        raw.write(frames::frame(Kind::Data, frames::END_STREAM, 1, data)).await;
-    }
-    let end = loop {
-        match raw.frame().await {
-            None => return StreamEnd::ConnectionGone,
-            Some(frame) if frame.is(Kind::GoAway) => return StreamEnd::ConnectionGone,
-            Some(frame) if frame.stream == 1 && frame.is(Kind::Headers) => break StreamEnd::Answered,
-            Some(frame) if frame.stream == 1 && frame.is(Kind::RstStream) => {
-                assert_eq!(&frame.payload[..], [0, 0, 0, 1], "PROTOCOL_ERROR");
-                break StreamEnd::Reset;
-            }
-            Some(_) => {}
-        }
-    };
-    // The connection serves on.
-    raw.write(frames::headers(3, frames::END_STREAM, &GET)).await;
-    loop {
-        let Some(frame) = raw.frame().await else { return StreamEnd::ConnectionGone };
-        if frame.stream == 3 && frame.is(Kind::Headers) {
-            return end;
-        }
-    }
-}
-
-const GET: [(&str, &str); 4] =
-    [(":method", "GET"), (":path", "/other"), (":scheme", "https"), (":authority", "localhost")];
-
-/// SEC-05: a malformed request ends its stream, and the connection lives.
-#[tokio::test]
-async fn a_malformed_request_ends_its_stream_alone() {
-    let certs = Certs::new();
-    let origin = Origin::returning(200, "ok");
-    let proxy = proxy(&certs, &origin, "").await;
-    let base = |more: &[(&'static str, &'static str)]| [&GET[..], more].concat();
-    let with = |at: usize, value: &'static str| {
-        let mut fields = GET.to_vec();
-        fields[at].1 = value;
-        fields
-    };
-    let without = |at: usize| {
-        let mut fields = GET.to_vec();
-        fields.remove(at);
-        fields
-    };
-    for (what, fields, data) in [
-        ("connection", base(&[("connection", "close")]), None),
-        ("transfer-encoding", base(&[("transfer-encoding", "chunked")]), None),
-        ("keep-alive", base(&[("keep-alive", "timeout=5")]), None),
-        ("te", base(&[("te", "gzip")]), None),
-        ("two paths", base(&[(":path", "/")]), None),
-        ("a pseudo-header behind a field", [&[("x", "y")][..], &GET].concat(), None),
-        ("no method", without(0), None),
-        ("no path", without(1), None),
-        ("no scheme", without(2), None),
-        (":status", [&[(":status", "200")][..], &GET].concat(), None),
-        ("an empty path", with(1, ""), None),
-        ("a length that is none", base(&[("content-length", "x")]), Some(&b"x"[..])),
-        ("two lengths", base(&[("content-length", "1"), ("content-length", "2")]), Some(b"x")),
-        ("more than declared", base(&[("content-length", "1")]), Some(b"xy")),
-        ("less than declared", base(&[("content-length", "3")]), Some(b"xy")),
-    ] {
-        let end = end_of(&proxy, &certs, &fields, data).await;
-        assert_eq!(end, StreamEnd::Reset, "{what}");
-    }
-    let reached = origin.requests().iter().filter(|request| request.target == "/" || request.text() == "xy").count();
-    assert_eq!(reached, 0, "{:?}", origin.requests());
-}
-
-/// SEC-05: a body that is declared empty and is not never becomes a request of the upstream.
-#[tokio::test]
-async fn bytes_behind_an_empty_length_reach_nobody() {
-    let certs = Certs::new();
-    let origin = Origin::returning(200, "ok");
-    let proxy = proxy(&certs, &origin, "").await;
-    let post =
-        [(":method", "POST"), (":path", "/empty"), (":scheme", "https"), (":authority", "a"), ("content-length", "0")];
-    assert_eq!(end_of(&proxy, &certs, &post, Some(b"smuggled")).await, StreamEnd::Reset);
-    assert_eq!(end_of(&proxy, &certs, &post, Some(b"")).await, StreamEnd::Answered);
-    assert_eq!(end_of(&proxy, &certs, &post, None).await, StreamEnd::Answered);
-    let posts: Vec<_> = origin.requests().into_iter().filter(|request| request.target == "/empty").collect();
-    assert_eq!(posts.len(), 2, "{posts:?}");
-    assert!(posts.iter().all(|post| post.field("content-length") == "0" && post.text().is_empty()));
-}
-
-/// The status of the answer to a head, its problem, and what was counted.
-async fn refusal(proxy: &Proxy, certs: &Certs, fields: &[(&str, &str)]) -> (String, String, Vec<(String, u64)>) {
-    let before = super::blocked(proxy).await;
-    let mut raw = open(proxy, certs).await;
-    raw.write(frames::headers(1, frames::END_STREAM, fields)).await;
-    let (mut status, mut body) = (String::new(), Vec::new());
-    loop {
-        let frame = raw.frame().await.expect("the connection lives");
-        assert!(!frame.is(Kind::GoAway), "{fields:?}");
-        if frame.stream != 1 {
-            continue;
-        }
-        if frame.is(Kind::RstStream) {
-            status = "reset".into();
-            break;
-        }
-        if frame.is(Kind::Headers) {
-            // RFC 7541 appendix A: 12 is 400; other statuses are literals with the name of index 8.
-            status = match frame.payload[0] {
-                0x8c => "400".into(),
-                _ => "other".into(),
-            };
-        }
-        if frame.is(Kind::Data) {
-            body.extend_from_slice(&frame.payload);
-        }
-        if frame.flags & frames::END_STREAM != 0 {
-            break;
-        }
-    }
-    let problem: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
-    let slug = problem["type"].as_str().unwrap_or_default().rsplit(':').next().unwrap_or_default().to_owned();
-    (status, slug, super::blocked_since(proxy, &before).await)
-}
-
-/// SEC-05: what can be read and must not be served is refused by name.
-#[tokio::test]
-async fn an_authority_or_a_target_that_is_none_is_refused() {
-    let certs = Certs::new();
-    let origin = Origin::returning(200, "ok");
-    let proxy = proxy(&certs, &origin, "").await;
-    let head = |method, path, scheme, authority: Option<&'static str>, host: Option<&'static str>| {
-        let mut fields = vec![(":method", method), (":path", path), (":scheme", scheme)];
-        fields.extend(authority.map(|authority| (":authority", authority)));
-        fields.extend(host.map(|host| ("host", host)));
-        fields
-    };
-    let mut differ = Vec::new();
-    for (fields, status, slug, kind) in [
-        // The engine answers those two itself.
-        (head("GET", "/", "https", Some("a.test"), Some("b.test")), "400", "", "bad_host"),
-        (head("GET", "/", "https", None, None), "400", "", "bad_host"),
-        (head("GET", "/", "https", None, Some("a,b")), "400", "bad-host", "bad_host"),
-        (head("GET", "/", "https", Some("a,b"), None), "400", "bad-host", "bad_host"),
-        // What the protocol cannot even write down ends the stream.
-        (head("GET", "/", "https", Some("a:b:c"), None), "reset", "", ""),
-        (head("GET", "*", "https", Some("a"), None), "400", "bad-target", "bad_target"),
-        (head("GET", "/", "ftp", Some("a"), None), "400", "bad-target", "bad_target"),
-        (head("GET", "x", "https", Some("a"), None), "reset", "", ""),
-        (vec![(":method", "CONNECT"), (":authority", "a:80")], "other", "method-not-allowed", "method"),
-    ] {
-        let got = refusal(&proxy, &certs, &fields).await;
-        let expected = (status.to_owned(), slug.to_owned(), super::once(kind));
-        if got != expected {
-            differ.push((fields, got, expected));
-        }
-    }
-    assert!(differ.is_empty(), "{differ:#?}");
-    assert_eq!(origin.hits(), 0);
-    assert_eq!(
-        end_of(&proxy, &certs, &head("GET", "/", "https", Some("A.test:443"), None), None).await,
-        StreamEnd::Answered
-    );
 }
 
 /// DI-16: an HTTP/1.1 server that demands a length gets one.
