@@ -188,15 +188,14 @@ async fn plan_unread_body(session: &mut Session, exchange: &mut Exchange) {
     }
 }
 
-/// Lets a client that has its answer finish a short upload, or notice: when a reset comes right behind the answer, the
-/// client may never see it. Of HTTP/2 clients, curl 7.88 drops it.
-pub async fn let_upload_end(session: &mut Session, failed: bool) {
-    let h2 = match session {
-        Session::H2(h2) if !h2.is_body_done() && h2.response_written().is_some() => h2,
-        // What did not fail the engine ends in the same way.
-        Session::H1(h1) if failed && h1.response_written().is_some() => return h1.shutdown().await,
-        _ => return,
-    };
+/// Lets an HTTP/2 client that has its answer finish a short upload, or notice: when a reset comes right behind the answer,
+/// the client may never see it. curl 7.88 drops it.
+pub async fn let_upload_end(session: &mut Session) {
+    let Session::H2(h2) = session else { return };
+    if h2.is_body_done() || h2.response_written().is_none() {
+        return;
+    }
+
     let read = async {
         let mut left = UPLOAD_BYTES;
         while let Ok(Some(chunk)) = h2.read_body_bytes().await

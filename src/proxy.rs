@@ -33,6 +33,7 @@ use futures::FutureExt;
 use pingora::Result;
 use pingora::apps::{HttpPersistentSettings, HttpServerApp, ReusedHttpStream};
 use pingora::protocols::http::ServerSession as Session;
+use pingora::protocols::http::v1::server::HttpSession;
 use pingora::server::ShutdownWatch;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -62,9 +63,8 @@ impl Proxy {
         }
     }
 
-    /// One exchange: everything about a request but its place on the connection. Whether it failed, so that the connection
-    /// serves no other.
-    async fn serve(&self, session: &mut Session) -> bool {
+    /// One exchange: everything about a request but its place on the connection.
+    async fn serve(&self, session: &mut Session) -> Served {
         let (connection, began) = CURRENT.get();
         connection.take_head();
         let began = if began.0 == 0 { connection.head_began() } else { began };
@@ -79,9 +79,24 @@ impl Proxy {
             }
         };
         exchange.finish().await;
-        crate::answer::let_upload_end(session, error.is_some()).await;
-        error.is_some()
+        crate::answer::let_upload_end(session).await;
+        if error.is_some() { Served::Failed } else { Served::Whole }
     }
+}
+
+/// How an exchange went.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Served {
+    /// To its end.
+    Whole,
+    /// Not to its end: the connection serves no other.
+    Failed,
+}
+
+/// A connection on which the last answer is written; the listener waits for its client to take note.
+fn last_of(session: HttpSession) -> ReusedHttpStream {
+    CURRENT.with(|(connection, _)| connection.end());
+    ReusedHttpStream::new(session.into_inner(), None)
 }
 
 /// From the head to the last byte of a response.
@@ -124,13 +139,23 @@ impl HttpServerApp for Proxy {
             session.set_keepalive(None);
         }
 
-        let failed = self.serve(&mut session).await;
-        if failed {
-            return None;
+        let served = self.serve(&mut session).await;
+        if let Session::H1(h1) = &mut session
+            && served == Served::Whole
+        {
+            h1.finish_body().await.ok()?;
         }
-        let settings = HttpPersistentSettings::for_session(&session);
-        let reusable = session.finish().await.ok().flatten()?;
-        Some(ReusedHttpStream::from_reusable_stream(reusable, settings))
+        match session {
+            Session::H1(h1) if served == Served::Failed => h1.response_written().is_some().then(|| last_of(h1)),
+            Session::H1(h1) if !h1.will_keepalive() => Some(last_of(h1)),
+            // The stream is reset.
+            _ if served == Served::Failed => None,
+            session => {
+                let settings = HttpPersistentSettings::for_session(&session);
+                let reusable = session.finish().await.ok().flatten()?;
+                Some(ReusedHttpStream::from_reusable_stream(reusable, settings))
+            }
+        }
     }
 
     async fn http_cleanup(&self) {

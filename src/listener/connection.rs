@@ -28,6 +28,8 @@ pub struct Connection {
     answered: AtomicBool,
     /// A head has come that no exchange has taken yet.
     head_pending: AtomicBool,
+    /// No further request is served.
+    over: AtomicBool,
     /// Since when no exchange is under way, in nanoseconds; [`BUSY`] while one is.
     idle_since: AtomicU64,
     /// The head was refused, and the one that the parser reads stands in for it.
@@ -71,6 +73,7 @@ impl Connection {
             bad_body: AtomicBool::new(false),
             answered: AtomicBool::new(false),
             head_pending: AtomicBool::new(false),
+            over: AtomicBool::new(false),
             idle_since: AtomicU64::new(0),
             refused: Mutex::new(None),
             upload: Upload::default(),
@@ -139,6 +142,16 @@ impl Connection {
     /// Whether a complete head never became an exchange: the parser refused it.
     pub fn head_was_lost(&self) -> bool {
         self.head_pending.swap(false, Ordering::Relaxed)
+    }
+
+    /// The last answer is written: what the client still sends is thrown away for a while, and then the socket closes.
+    pub fn end(&self) {
+        self.over.store(true, Ordering::Relaxed);
+    }
+
+    /// As said with [`Self::end`].
+    pub fn is_over(&self) -> bool {
+        self.over.load(Ordering::Relaxed)
     }
 
     /// The exchange is over: what comes next is a head.

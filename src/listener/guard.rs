@@ -18,6 +18,7 @@ use pingora::protocols::{ALPN, IO, Shutdown, Ssl, UniqueID, UniqueIDType};
 use std::fmt;
 use std::future::Future;
 use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -74,7 +75,7 @@ enum Phase {
     /// Behind a head that was refused: its stand-in is handed on, and nothing else.
     Refused,
     /// The last answer is written; what the client still sends is thrown away.
-    Lingering { bytes_left: usize, scratch: Vec<u8> },
+    Lingering { bytes_left: usize },
     /// Over.
     Closed,
 }
@@ -392,8 +393,10 @@ impl<S: IO> Guard<S> {
 
     /// Reads on for a while, so that the client can read the answer before its connection is reset.
     fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while let Phase::Lingering { bytes_left, scratch } = &mut self.phase {
-            let mut thrown = ReadBuf::new(scratch);
+        while let Phase::Lingering { bytes_left } = &mut self.phase {
+            // On the stack: many may linger, most of them silent.
+            let mut scratch = [MaybeUninit::uninit(); SCRATCH];
+            let mut thrown = ReadBuf::uninit(&mut scratch);
             match Pin::new(&mut self.io).poll_read(cx, &mut thrown) {
                 Poll::Ready(Ok(())) if !thrown.filled().is_empty() && *bytes_left > thrown.filled().len() => {
                     *bytes_left -= thrown.filled().len();
@@ -420,10 +423,6 @@ impl<S: IO> Guard<S> {
         let read = Pin::new(&mut self.io).poll_read(cx, &mut peeked);
         matches!(read, Poll::Ready(Ok(()))) && !peeked.filled().is_empty()
     }
-}
-
-fn lingering() -> Phase {
-    Phase::Lingering { bytes_left: LINGER_BYTES, scratch: vec![0; SCRATCH] }
 }
 
 impl<S: IO> AsyncRead for Guard<S> {
@@ -470,7 +469,9 @@ impl<S: IO> AsyncWrite for Guard<S> {
         let this = self.get_mut();
         if !matches!(this.phase, Phase::Lingering { .. } | Phase::Closed) {
             ready!(this.poll_farewell(cx))?;
-            this.phase = if this.may_be_sending(cx) { lingering() } else { Phase::Closed };
+            let may_be_sending = this.may_be_sending(cx);
+            this.phase = if may_be_sending { Phase::Lingering { bytes_left: LINGER_BYTES } } else { Phase::Closed };
+            (this.inbox, this.handover) = Default::default();
             this.set_deadline(Instant::now() + LINGER);
         }
         this.poll_linger(cx)

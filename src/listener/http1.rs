@@ -29,7 +29,11 @@ pub async fn serve<A: HttpServerApp + Send + Sync + 'static>(
         if connection.head_was_lost() {
             listener.host.refuse_head(Threat::Framing, connection.peer);
         }
-        let Some((stream, settings)) = served.map(pingora::apps::ReusedHttpStream::consume) else { return };
+        let Some((mut stream, settings)) = served.map(pingora::apps::ReusedHttpStream::consume) else { return };
+        if connection.is_over() {
+            // Only the socket is left to wait for: session and exchange, with their buffers, are gone.
+            return stream.shutdown().await;
+        }
         if *listener.draining.borrow() {
             return;
         }
