@@ -109,7 +109,7 @@ async fn write(session: &mut Session, exchange: &mut Exchange, by: AnsweredBy, m
     }
     session.write_response_header(Box::new(head)).await?;
     if send_body {
-        write_body(session, exchange, full.body).await?;
+        write_body(session, exchange, full.body, true).await?;
     } else {
         session.finish_body().await?;
     }
@@ -117,17 +117,24 @@ async fn write(session: &mut Session, exchange: &mut Exchange, by: AnsweredBy, m
 }
 
 /// Writes a body that is here, piece by piece: the deadline is for one write, and a client that takes a large body slowly
-/// still takes it. A piece counts once it is written.
-pub async fn write_body(session: &mut Session, exchange: &mut Exchange, mut body: Bytes) -> Result<()> {
+/// still takes it. With `ends` nothing follows it.
+pub async fn write_body(session: &mut Session, exchange: &mut Exchange, mut body: Bytes, ends: bool) -> Result<()> {
     loop {
         let piece = body.split_to(body.len().min(PIECE));
-        let (length, ends) = (piece.len() as u64, body.is_empty());
-        session.write_response_body(piece, ends).await?;
-        exchange.response_bytes += length;
-        if ends {
+        let is_last = body.is_empty();
+        write_piece(session, exchange, piece, ends && is_last).await?;
+        if is_last {
             return Ok(());
         }
     }
+}
+
+/// Writes a piece of a body, and counts it once it is written.
+pub async fn write_piece(session: &mut Session, exchange: &mut Exchange, piece: Bytes, ends: bool) -> Result<()> {
+    let length = piece.len() as u64;
+    session.write_response_body(piece, ends).await.map_err(pingora::Error::into_down)?;
+    exchange.response_bytes += length;
+    Ok(())
 }
 
 /// A hook panicked; it is not asked again in this exchange.

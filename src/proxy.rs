@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! read the head ── request::enter    edge rules, client address, route, attach
-//!              ── request::admit    plugins inward; answers here; the call (held.rs)
+//!              ── request::admit    plugins inward; answers here; the call (driver.rs)
 //!              ── failure::give_up  when it failed: what the client is told
 //!              ── exchange.finish   the end, once
 //! ```
@@ -10,9 +10,9 @@
 //! The engine serves connections: TLS, HTTP/1 and HTTP/2 sessions to clients, connections to upstreams. Its request loop
 //! is not used: it decides by method what may be sent again, ends a body twice, and reads what it should refuse.
 
+mod driver;
 mod explain;
 pub mod failure;
-mod held;
 mod judge;
 mod provenance;
 pub mod refused_head;

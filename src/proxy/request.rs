@@ -1,7 +1,7 @@
 //! The way in: read the head, judge it at the edge, ask the plugins.
 
+use super::driver;
 use super::failure;
-use super::held;
 use super::judge::{judge, settled_target};
 use super::provenance::{self, locate};
 use super::refused_head;
@@ -176,10 +176,10 @@ pub async fn admit(session: &mut Session, exchange: &mut Exchange) -> Result<()>
     }
     end_empty_body(session, exchange).await?;
     if exchange.request.upgrade {
-        return Box::pin(held::tunnel::run(session, exchange)).await;
+        return Box::pin(driver::tunnel::run(session, exchange)).await;
     }
     let hold = wanted_hold(exchange);
-    Box::pin(held::run(session, exchange, hold)).await
+    Box::pin(driver::run(session, exchange, hold)).await
 }
 
 /// Waits for the end of a body over HTTP/2 that is declared empty, before anything goes on: a DATA frame with bytes is an
@@ -230,7 +230,7 @@ async fn first_answer(
             Soon::Later(decided) if is_complete => tokio::select! {
                 biased;
                 flow = decided => Ok(flow),
-                gone = held::client_leaves(lent.session) => Err(gone),
+                gone = driver::client_leaves(lent.session) => Err(gone),
             },
             Soon::Later(decided) => Ok(decided.await),
         };
@@ -286,7 +286,7 @@ fn wanted_hold(exchange: &mut Exchange) -> Option<Hold> {
     let holds = exchange.story.hooks.iter().filter_map(|attached| attached.hold);
     let merged = holds.reduce(|a, b| Hold {
         request_body: a.request_body.max(b.request_body),
-        response: held::larger(a.response, b.response),
+        response: driver::larger(a.response, b.response),
         detach: a.detach.max(b.detach),
     })?;
     let has_body = exchange.request.body_length != Some(0);

@@ -13,7 +13,7 @@ use vestibule_plugin::{AnsweredBy, ResponseHead, media};
 /// # Errors
 ///
 /// A plugin panicked.
-pub fn depart(mut head: ResponseHead<'_>, exchange: &mut Exchange) -> Result<()> {
+pub fn finish_head(mut head: ResponseHead<'_>, exchange: &mut Exchange) -> Result<()> {
     respond_hooks(exchange, &mut head).map_err(|Panicked| failure::panic_error())?;
     for name in &exchange.pipeline.kept_back {
         head.fields.remove(name);

@@ -168,7 +168,7 @@ pub fn join_cookies(head: &mut RequestHeader) {
 }
 
 /// Writes what the proxy tells the application about the request: who asked, how, and that it passed here.
-pub fn announce(fields: &mut dyn Fields, request: &Request, via: Option<&Via>) {
+pub fn add_forwarding_fields(fields: &mut dyn Fields, request: &Request, via: Option<&Via>) {
     let Some(provenance) = &request.provenance else { return };
     fields.set(X_FORWARDED_FOR, provenance.chain.clone());
     fields.set(X_REAL_IP, provenance.client.clone());

@@ -3,7 +3,8 @@
 //! The engine's own lane is not used: its end of an empty request body races with the 101, and when it comes second it
 //! ends the tunnel.
 
-use super::call::{Call, CallBody, Reached, Reply};
+use super::attempt::ReplyHead;
+use super::call::{Call, CallBody, Reply};
 use super::keep;
 use crate::exchange::Exchange;
 use crate::proxy::{request, response};
@@ -33,14 +34,14 @@ pub async fn run(session: &mut Session, exchange: &mut Exchange) -> Result<()> {
         return Ok(());
     }
     let call = Call::new(session.req_header().as_owned_parts(), CallBody::None, NO_HOLD, None, exchange);
-    let (connection, interim, mut head): Reached = call.shake_hands(&mut exchange.story).await?;
+    let (connection, interim, mut head): ReplyHead = call.connect_websocket(&mut exchange.story).await?;
     if head.status != StatusCode::SWITCHING_PROTOCOLS {
         let room = exchange.host.memory.nothing_yet(exchange.reply_holder());
         let (method, connector) = (&exchange.request.method, &exchange.host.connector);
         let body = keep::keep(connection, &mut exchange.story, &head, method, Keep::Nothing, connector, room).await?;
-        return super::write(session, exchange, Reply { interim, head, body }, None).await;
+        return super::reply::write(session, exchange, Reply { interim, head, body }, None).await;
     }
-    response::depart(ResponseHead { status: &mut head.status, fields: &mut head.headers }, exchange)?;
+    response::finish_head(ResponseHead { status: &mut head.status, fields: &mut head.headers }, exchange)?;
     let head = Box::new(ResponseHeader::from(*head));
     session.write_response_header(head).await.map_err(pingora::Error::into_down)?;
     let no_stream = || Error::explain(ErrorType::InternalError, "a tunnel needs HTTP/1").into_in();

@@ -12,14 +12,14 @@ const ROOM: usize = 10;
 
 /// Prepares the client's head for `connection`: what was meant for the hop to here goes, what the proxy tells the
 /// application comes, and plugins edit the rest. Who writes it frames the body.
-pub fn address(call: &Call, story: &mut Story, connection: &UpstreamConnection) -> RequestHead {
+pub fn upstream_head(call: &Call, story: &mut Story, connection: &UpstreamConnection) -> RequestHead {
     let mut parts = call.head.clone();
     parts.headers.reserve(ROOM);
     wire::strip_request_hops(&mut parts.headers);
     if !call.forwards_expectation(connection) {
         parts.headers.remove(header::EXPECT);
     }
-    wire::announce(&mut parts.headers, &call.request, call.pipeline.via.as_ref());
+    wire::add_forwarding_fields(&mut parts.headers, &call.request, call.pipeline.via.as_ref());
 
     for attached in &mut story.hooks {
         attached.enter().on_upstream_request(&mut parts.headers, &story.facts);

@@ -1,0 +1,171 @@
+//! The driver of an exchange, from the last word of the plugins to the last byte of the response.
+//!
+//! ```text
+//! run ── held_body: on_request_body, look  ─┬─ on_forward ── call: attempt, keep, on_held ── reply
+//!     └─ intake: streamed while the call runs ┘
+//! ```
+//!
+//! A body that a plugin asked for is read whole first; any other streams up while the response streams down. A call can
+//! outlive the client that asked for it.
+
+mod attempt;
+mod call;
+mod gather;
+mod held_body;
+mod intake;
+mod interim;
+mod keep;
+mod look;
+mod reply;
+pub mod tunnel;
+mod unread;
+mod upstream_head;
+
+use super::request;
+use crate::answer::answer;
+use crate::connections::upload;
+use crate::exchange::{Exchange, Returning};
+use crate::proxy::failure;
+use bytes::Bytes;
+use call::{Call, CallBody, Outcome};
+use futures::FutureExt;
+use held_body::{count_unread, take_body};
+use http::{Version, header};
+use intake::Intake;
+use interim::InterimResponses;
+use pingora::protocols::http::ServerSession as Session;
+use pingora::{Error, ErrorType, Result};
+use reply::write_interim;
+use std::panic::AssertUnwindSafe;
+use vestibule_plugin::{AnsweredBy, Detach, Ended, Hold, Keep};
+
+/// Nobody holds anything.
+const NO_HOLD: Hold = Hold { request_body: None, response: Keep::Nothing, detach: Detach::WithClient };
+
+/// The larger of two wishes.
+pub fn larger(a: Keep, b: Keep) -> Keep {
+    match (a, b) {
+        (Keep::Nothing, other) | (other, Keep::Nothing) => other,
+        (Keep::Whole { max: a, within: wa }, Keep::Whole { max: b, within: wb }) => Keep::Whole {
+            max: a.max(b),
+            // One that would wait for ever wins over one that would not.
+            within: wa.and_then(|wa| wb.map(|wb| wa.max(wb))),
+        },
+    }
+}
+
+/// Serves the request, holding what the plugins asked for. What is rare is boxed, so that what is usual has little to move.
+pub async fn run(session: &mut Session, exchange: &mut Exchange, hold: Option<Hold>) -> Result<()> {
+    let hold = hold.unwrap_or(NO_HOLD);
+    let (mut room, mut intake) = (None, None);
+    let body = match hold.request_body {
+        Some(wanted) => match Box::pin(take_body(session, exchange, wanted, hold.detach)).await? {
+            Some((body, reserved)) => {
+                room = reserved;
+                whole(exchange, session, body)
+            }
+            None => return Ok(()),
+        },
+        None if exchange.request.body_length == Some(0) => whole(exchange, session, Bytes::new()),
+        None => {
+            let room = exchange.host.memory.nothing_yet(exchange.story.facts.address());
+            let (sender, upload) = upload(room);
+            intake = Some(Box::new(Intake::new(sender)));
+            CallBody::Streamed(upload)
+        }
+    };
+    if !request::forward(session, exchange).await? {
+        return Ok(());
+    }
+
+    let call = Call::new(session.req_header().as_owned_parts(), body, hold, room, exchange);
+    match hold.detach {
+        Detach::WithClient => run_attached(session, exchange, call, intake).await,
+        Detach::Survives { .. } => {
+            let outcome = Box::pin(run_detached(session, exchange, call)).await?;
+            let length = if let Outcome::Reply(reply) = &outcome { reply.body.len() } else { 0 };
+            let _unread = count_unread(exchange, length);
+            finish(session, exchange, outcome, None).await
+        }
+    }
+}
+
+/// A body that is here. One that was declared, and empty, is still one (RFC 9110 section 8.6).
+fn whole(exchange: &Exchange, session: &Session, body: Bytes) -> CallBody {
+    let fields = &session.req_header().headers;
+    let is_declared = exchange.request.version != Version::HTTP_2 && fields.contains_key(header::TRANSFER_ENCODING)
+        || fields.contains_key(header::CONTENT_LENGTH);
+    if body.is_empty() && !is_declared { CallBody::None } else { CallBody::Whole(body) }
+}
+
+/// Tells the client what came of the call.
+async fn finish(
+    session: &mut Session,
+    exchange: &mut Exchange,
+    outcome: Outcome,
+    intake: Option<Box<Intake>>,
+) -> Result<()> {
+    match outcome {
+        Outcome::Reply(reply) => reply::write(session, exchange, reply, intake).await,
+        Outcome::Answer(by, response) => answer(session, exchange, by, *response).await,
+        Outcome::Failed(problem) => answer(session, exchange, AnsweredBy::Edge, (*problem).into()).await,
+    }
+}
+
+/// Resolves when nobody waits for the answer any more.
+pub(super) async fn client_leaves(session: &mut Session) -> Box<Error> {
+    match session.read_body_or_idle(true).await {
+        Err(error) => error.into_down(),
+        Ok(_) => Error::explain(ErrorType::ConnectionClosed, "the client left").into_down(),
+    }
+}
+
+/// Runs the call as long as the client waits for it, and passes the client's body on meanwhile.
+async fn run_attached(
+    session: &mut Session,
+    exchange: &mut Exchange,
+    call: Call,
+    mut intake: Option<Box<Intake>>,
+) -> Result<()> {
+    let interim = InterimResponses::default();
+    let outcome = {
+        let (story, mut client) = exchange.split();
+        let mut executed = std::pin::pin!(call.execute(story, Some(&interim)));
+        loop {
+            tokio::select! {
+                biased;
+                outcome = &mut executed => break outcome,
+                heads = interim.received() => write_interim(session, heads).await?,
+                gone = intake::attend(session, &mut client, intake.as_deref_mut()) => return Err(gone),
+            }
+        }
+    };
+    write_interim(session, interim.take()).await?;
+    finish(session, exchange, outcome, intake).await
+}
+
+/// Runs the call in a task of its own, which ends the exchange itself when the client leaves.
+async fn run_detached(session: &mut Session, exchange: &mut Exchange, call: Call) -> Result<Outcome> {
+    let (mut story, closing) = exchange.lend();
+    let (tell, told) = tokio::sync::oneshot::channel();
+    tokio::spawn(async move {
+        let executed = AssertUnwindSafe(call.execute_to_the_end(&mut story)).catch_unwind().await;
+        let outcome = executed.unwrap_or_else(|_| {
+            story.ended = Some(Ended::UpstreamError);
+            Outcome::Failed(Box::new(failure::internal()))
+        });
+        // Whoever drops it, here or on the way, ends the exchange.
+        drop(tell.send((Returning::new(story, closing), outcome)));
+    });
+    tokio::select! {
+        biased;
+        told = told => {
+            let vanished = || Error::explain(ErrorType::InternalError, "a detached call vanished").into_in();
+            let (returning, outcome) = told.map_err(|_| vanished())?;
+            let (story, closing) = returning.take().ok_or_else(vanished)?;
+            exchange.take_back(story, closing);
+            Ok(outcome)
+        }
+        gone = client_leaves(session) => Err(gone),
+    }
+}
