@@ -1,8 +1,10 @@
 //! A claim while it is ours: kept alive, and ended exactly once, whatever happens to whoever holds it.
 
+use crate::fate::Fate;
 use crate::names::PrincipalId;
 use crate::policy::Policy;
 use bytes::Bytes;
+use http::StatusCode;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,7 +15,7 @@ use tokio::time::{Instant, sleep};
 use vestibule_plugin::{Clock, Monotonic, Soon};
 use vestibule_store::Ledger;
 use vestibule_store::ledger::{Lead, Seat};
-use vestibule_store::records::{Begun, Completed, Hold, Keeping, Outage, Outcome, Released, Renewed, Unknown};
+use vestibule_store::records::{Begun, Completed, Hold, Keeping, NotKept, Outage, Outcome, Released, Renewed, Unknown};
 
 /// A client waits this long for its reply to be stored, or a lease, if that is shorter; then it gets it all the same.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -33,6 +35,23 @@ pub(crate) enum Ending {
     Complete(Outcome, Keeping),
     /// Nothing counts as executed.
     Release,
+}
+
+impl Ending {
+    /// Of a reply that cannot be given again.
+    pub(crate) fn tombstone(status: StatusCode, why: NotKept, keeping: Keeping) -> Self {
+        Self::Complete(Outcome::Tombstone { status: status.as_u16(), why }, keeping)
+    }
+
+    /// Of a fate without a reply to keep.
+    pub(crate) fn without_reply(fate: Fate, status: StatusCode, keeping: Keeping) -> Self {
+        match fate {
+            Fate::Released => Self::Release,
+            Fate::Tombstone(why) => Self::tombstone(status, why, keeping),
+            Fate::Uncertain(why) => Self::Complete(Outcome::Uncertain(why), keeping),
+            Fate::Done => Self::Complete(Outcome::Uncertain(Unknown::Upstream), keeping),
+        }
+    }
 }
 
 /// Whether an ending has reached the store.

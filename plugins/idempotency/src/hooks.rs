@@ -10,6 +10,7 @@ use crate::key::Key;
 use crate::line::{self, Got};
 use crate::metrics::Outcome;
 use crate::names::PrincipalId;
+use crate::notes;
 use crate::policy::Policy;
 use crate::principal;
 use crate::replay::{self, Accepts, REPLAYED, Unfit};
@@ -27,7 +28,7 @@ use vestibule_plugin::{
     AccessLine, Detach, End, Facts, Failure, Field, Flow, Held, HeldFlow, HeldRequest, Hold, Hooks, Keep, Problem,
     RequestHead, ResponseHead, Room, RouteId, Soon, WhyFailed, WhyFlowing, media,
 };
-use vestibule_store::records::{self, Abandoned, Begun, Keeping, Name, NotKept, Outage, Owner, Payer, Unknown};
+use vestibule_store::records::{self, Abandoned, Begun, Name, NotKept, Outage, Owner, Payer};
 
 /// Says that a request was forwarded without protection.
 pub(crate) const STATUS: HeaderName = HeaderName::from_static("idempotency-status");
@@ -175,7 +176,7 @@ impl Exchange {
         let reply = match stored::decode(stored, &self.policy, hold) {
             Ok(reply) => reply,
             Err(stored::Unreadable::Clear) => {
-                note_clear(asked, facts);
+                notes::clear_record(&asked.name, &asked.principal, facts);
                 return self.refuse(Outcome::Uncertain, answers::record_in_the_clear());
             }
             Err(stored::Unreadable::Broken(why)) => {
@@ -259,15 +260,15 @@ impl Exchange {
     async fn settle(&mut self, fate: Fate, ending: Ending) {
         if let Stage::Claimed(claim) = &mut self.stage {
             match fate {
-                Fate::Uncertain(why) => note_unknown(claim, why),
-                Fate::Tombstone(why) => note_not_kept(claim, why),
+                Fate::Uncertain(why) => notes::outcome_unknown(claim, why),
+                Fate::Tombstone(why) => notes::not_kept(claim, why),
                 Fate::Done | Fate::Released => {}
             }
             let written = claim.end(ending).await;
             self.stage = Stage::Over;
             self.outcome = Some(match (written, fate) {
                 (Written::NotYet, Fate::Done) => Outcome::NotStored,
-                _ => counted(fate),
+                _ => Outcome::of(fate),
             });
         }
     }
@@ -322,11 +323,11 @@ impl Exchange {
                     Err(stored::Unstorable(why)) => {
                         tracing::warn!(target: "idempotency", record = %claim.hold().name,
                             principal_id = %claim.principal(), cause = why, "a reply cannot be stored");
-                        tombstone(status, NotKept::TooLarge, keeping)
+                        Ending::tombstone(status, NotKept::TooLarge, keeping)
                     }
                 }
             }
-            _ => ending_of(fate, status, claim.keeping()),
+            _ => Ending::without_reply(fate, status, claim.keeping()),
         };
         self.settle(fate, ending).await;
         may_die(Point::Stored);
@@ -337,16 +338,16 @@ impl Exchange {
         let fate = fate::of_failure(self.policy.profile, failure, self.word);
         // Without a head a tombstone is not what it comes to.
         let status = failure.head.unwrap_or(StatusCode::BAD_GATEWAY);
-        let ending = ending_of(fate, status, claim.keeping());
+        let ending = Ending::without_reply(fate, status, claim.keeping());
         if failure.why == WhyFailed::Stopped {
             if let Fate::Uncertain(why) = fate
                 && !claim.is_ending()
             {
-                note_unknown(claim, why);
+                notes::outcome_unknown(claim, why);
             }
             claim.end_now(ending).await;
             self.stage = Stage::Over;
-            self.outcome = Some(counted(fate));
+            self.outcome = Some(Outcome::of(fate));
             return Flow::Continue;
         }
         self.settle(fate, ending).await;
@@ -363,64 +364,6 @@ impl Exchange {
             }
             Fate::Released | Fate::Done => Flow::Continue,
         }
-    }
-}
-
-/// Somebody wrote it who has no key, or it is older than the keys.
-fn note_clear(asked: &Asked, facts: &Facts) {
-    tracing::error!(
-        target: "idempotency",
-        record = %asked.name,
-        principal_id = %asked.principal,
-        trace_id = format_args!("{:032x}", facts.trace().trace_id),
-        "a record in the clear is refused, as encryption_keys_file is set; if it is older than the keys, \
-         accept_clear_records = true lets it be given"
-    );
-}
-
-/// Somebody has to find out what happened, and needs to know whose key it was.
-fn note_unknown(claim: &Claim, why: Unknown) {
-    tracing::warn!(
-        target: "idempotency",
-        record = %claim.hold().name,
-        principal_id = %claim.principal(),
-        trace_id = format_args!("{:032x}", claim.hold().trace_id),
-        reason = why.as_str(),
-        "nobody knows whether a request was executed"
-    );
-}
-
-/// Whoever repeats it is told so until its ttl is over; an operator may want to forget it.
-fn note_not_kept(claim: &Claim, why: NotKept) {
-    tracing::info!(
-        target: "idempotency",
-        record = %claim.hold().name,
-        principal_id = %claim.principal(),
-        trace_id = format_args!("{:032x}", claim.hold().trace_id),
-        reason = why.as_str(),
-        "a reply is not kept"
-    );
-}
-
-fn tombstone(status: StatusCode, why: NotKept, keeping: Keeping) -> Ending {
-    Ending::Complete(records::Outcome::Tombstone { status: status.as_u16(), why }, keeping)
-}
-
-/// Of a fate without a reply to keep.
-fn ending_of(fate: Fate, status: StatusCode, keeping: Keeping) -> Ending {
-    match fate {
-        Fate::Released => Ending::Release,
-        Fate::Tombstone(why) => tombstone(status, why, keeping),
-        Fate::Uncertain(why) => Ending::Complete(records::Outcome::Uncertain(why), keeping),
-        Fate::Done => Ending::Complete(records::Outcome::Uncertain(Unknown::Upstream), keeping),
-    }
-}
-
-fn counted(fate: Fate) -> Outcome {
-    match fate {
-        Fate::Done | Fate::Released => Outcome::Executed,
-        Fate::Tombstone(_) => Outcome::NotStored,
-        Fate::Uncertain(_) => Outcome::Uncertain,
     }
 }
 

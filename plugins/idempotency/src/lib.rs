@@ -16,6 +16,7 @@ mod key;
 mod line;
 mod metrics;
 mod names;
+mod notes;
 mod policy;
 mod principal;
 mod replay;

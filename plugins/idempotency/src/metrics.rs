@@ -1,5 +1,6 @@
 //! What is counted.
 
+use crate::fate::Fate;
 use std::sync::Arc;
 use vestibule_plugin::RouteId;
 use vestibule_plugin::meter::{CounterFamily, Desc, Gauge, Registry};
@@ -56,6 +57,15 @@ impl Outcome {
         Self::StoreError,
         Self::Bypassed,
     ];
+
+    /// Of a request that was executed, or may have been.
+    pub(crate) fn of(fate: Fate) -> Self {
+        match fate {
+            Fate::Done | Fate::Released => Self::Executed,
+            Fate::Tombstone(_) => Self::NotStored,
+            Fate::Uncertain(_) => Self::Uncertain,
+        }
+    }
 
     /// As written in metrics and log lines.
     pub(crate) fn as_str(self) -> &'static str {
