@@ -7,7 +7,9 @@ use std::hint::black_box;
 use std::time::Instant;
 use vestibule_http1::{Edits, Limits, Parsed, Progress, RequestHead, read_request, write_request};
 
-const ROUNDS: u32 = 500_000;
+/// Heads timed together, and how often: the least time is what it takes when nobody interrupts.
+const ROUNDS: u32 = 500;
+const BATCHES: u32 = 2_000;
 const LIMITS: Limits = Limits { max_bytes: 64 * 1024, max_fields: 256 };
 /// Most nanoseconds that reading the head may take.
 const BOUND: u128 = 500;
@@ -29,8 +31,8 @@ const HEAD: &[u8] = b"GET /app/assets/main-5f0c1f6e.js?v=20260714 HTTP/1.1\r\n\
 fn main() {
     let head = read();
     assert_eq!(head.fields().len(), 12);
-    let best = (0..5).map(|_| nanoseconds(|| drop(black_box(read())))).min().unwrap_or_default();
-    println!("read: {best} ns for 12 fields in {} bytes, {} bytes of table", HEAD.len(), size_of::<RequestHead>());
+    let reading = nanoseconds(|| drop(black_box(read())));
+    println!("read: {reading} ns for 12 fields in {} bytes, {} bytes of table", HEAD.len(), size_of::<RequestHead>());
 
     let edits = edits();
     let mut out = Vec::with_capacity(4096);
@@ -45,7 +47,7 @@ fn main() {
         let _ = black_box(httparse::Request::new(&mut fields).parse(black_box(HEAD)));
     });
     println!("httparse alone: {theirs} ns");
-    assert!(best <= BOUND, "{best} ns are more than {BOUND}");
+    assert!(reading <= BOUND, "{reading} ns are more than {BOUND}");
 }
 
 fn read() -> RequestHead {
@@ -64,9 +66,13 @@ fn edits() -> Edits {
 }
 
 fn nanoseconds(mut work: impl FnMut()) -> u128 {
-    let began = Instant::now();
-    for _ in 0..ROUNDS {
-        work();
-    }
-    began.elapsed().as_nanos() / u128::from(ROUNDS)
+    let mut batch = || {
+        let began = Instant::now();
+        for _ in 0..ROUNDS {
+            work();
+        }
+        began.elapsed()
+    };
+    let least = (0..BATCHES).map(|_| batch()).min().unwrap_or_default();
+    least.as_nanos() / u128::from(ROUNDS)
 }

@@ -90,20 +90,37 @@ pub fn read_request(
 
     let is_resumed = progress.is_resumed();
     let mut draft = Draft::default();
-    let Some(end) = draft.walk(bytes, progress, limits)? else { return Ok(Parsed::Incomplete) };
+    let Some(mut end) = draft.walk(bytes, progress, limits)? else { return Ok(Parsed::Incomplete) };
     if is_resumed {
         // The lines of earlier calls are not kept: they are read once more, now that all is there.
         draft = Draft::default();
-        draft.walk(bytes, &mut Progress::default(), limits)?;
+        end = draft.walk(bytes, &mut Progress::default(), limits)?.unwrap_or(end);
     }
-    draft.complete(bytes, end).map(Parsed::Complete)
+    draft.complete(bytes, end)?;
+    Ok(Parsed::Complete(draft.head))
 }
 
-#[derive(Default)]
+/// A head in the making. It is large, so it is made where it stays.
 struct Draft {
-    start: Option<(Span, Span, Version)>,
-    fields: FieldTable,
+    head: RequestHead,
+    has_start: bool,
     has_underscores: bool,
+}
+
+impl Default for Draft {
+    fn default() -> Self {
+        let head = RequestHead {
+            method: Span::default(),
+            target: Span::default(),
+            version: Version::HTTP_11,
+            fields: FieldTable::default(),
+            framing: Framing::None,
+            connection: ConnectionOptions::default(),
+            expects_continue: false,
+            length: 0,
+        };
+        Self { head, has_start: false, has_underscores: false }
+    }
 }
 
 impl Draft {
@@ -113,30 +130,36 @@ impl Draft {
 
         walk(bytes, progress, limits, skip, |line| {
             match line {
-                Line::Start(line) => self.start = Some(request_line(bytes, line)?),
+                Line::Start(line) => {
+                    (self.head.method, self.head.target, self.head.version) = request_line(bytes, line)?;
+                    self.has_start = true;
+                }
                 Line::Field(line) => {
                     let field = field(bytes, line)?;
                     self.has_underscores |= is_twin(&field, bytes);
-                    self.fields.push(field);
+                    self.head.fields.push(field);
                 }
             }
             Ok(())
         })
     }
 
-    fn complete(self, bytes: &[u8], end: usize) -> Result<RequestHead, RequestFault> {
-        let (method, target, version) = self.start.ok_or(RequestFault::RequestLine)?;
-        let framing = framing::declared(&self.fields, bytes, version)?.unwrap_or(Framing::None);
+    /// Finds out what the fields mean together.
+    fn complete(&mut self, bytes: &[u8], end: usize) -> Result<(), RequestFault> {
+        let head = &mut self.head;
+        if !self.has_start {
+            return Err(RequestFault::RequestLine);
+        }
+        head.framing = framing::declared(&head.fields, bytes, head.version)?.unwrap_or(Framing::None);
         if self.has_underscores {
             return Err(RequestFault::UnderscoreTwin);
         }
 
-        let fields = self.fields;
-        let connection = ConnectionOptions::of(&fields, bytes);
-        let expects_continue = version == Version::HTTP_11
-            && fields.get(bytes, Known::Expect).is_some_and(|value| value.eq_ignore_ascii_case(b"100-continue"));
-        let length = end as u32;
-        Ok(RequestHead { method, target, version, fields, framing, connection, expects_continue, length })
+        head.connection = ConnectionOptions::of(&head.fields, bytes);
+        head.expects_continue = head.version == Version::HTTP_11
+            && head.fields.get(bytes, Known::Expect).is_some_and(|value| value.eq_ignore_ascii_case(b"100-continue"));
+        head.length = end as u32;
+        Ok(())
     }
 }
 
