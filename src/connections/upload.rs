@@ -57,7 +57,6 @@ struct State {
     room: Reservation,
     /// A piece was passed on and not kept.
     let_go: bool,
-    reader_gone: bool,
     sender: Option<Waker>,
     reader: Option<Waker>,
 }
@@ -72,7 +71,6 @@ pub fn upload(room: Reservation) -> (UploadSender, Upload) {
         kept_bytes: 0,
         room,
         let_go: false,
-        reader_gone: false,
         sender: None,
         reader: None,
     }));
@@ -80,14 +78,11 @@ pub fn upload(room: Reservation) -> (UploadSender, Upload) {
 }
 
 impl UploadSender {
-    /// Resolves when the attempt wants a piece; `false` when nobody will ask for one any more.
-    pub fn poll_wanted(&self, cx: &mut Context<'_>) -> Poll<bool> {
+    /// Resolves when an attempt wants a piece. One that ends wants none, but another may follow it, so there is no end.
+    pub fn poll_wanted(&self, cx: &mut Context<'_>) -> Poll<()> {
         let mut state = self.0.lock();
         if state.wanted && state.next.is_none() {
-            return Poll::Ready(true);
-        }
-        if state.reader_gone {
-            return Poll::Ready(false);
+            return Poll::Ready(());
         }
         state.sender = Some(cx.waker().clone());
         Poll::Pending
@@ -113,11 +108,9 @@ impl UploadSender {
 impl Upload {
     /// The body for another attempt. `None` when a part of it is no longer here.
     pub fn reader(&self, replay: Replay) -> Option<UploadReader> {
-        let mut state = self.0.lock();
-        if state.let_go {
+        if self.0.lock().let_go {
             return None;
         }
-        state.reader_gone = false;
         Some(UploadReader { state: Arc::clone(&self.0), replay, sent: 0 })
     }
 
@@ -167,10 +160,7 @@ impl UploadReader {
 
 impl Drop for UploadReader {
     fn drop(&mut self) {
-        let mut state = self.state.lock();
-        state.wanted = false;
-        state.reader_gone = true;
-        wake(&mut state.sender);
+        self.state.lock().wanted = false;
     }
 }
 
@@ -204,6 +194,7 @@ fn wake(waker: &mut Option<Waker>) {
 mod tests {
     use super::*;
     use crate::memory_budget::MemoryBudget;
+    use futures::FutureExt;
     use std::future::poll_fn;
     use vestibule_plugin::ClientAddress;
 
@@ -228,7 +219,7 @@ mod tests {
         };
         let sending = async {
             for piece in ["a", "bc", "def"] {
-                assert!(poll_fn(|cx| sender.poll_wanted(cx)).await);
+                poll_fn(|cx| sender.poll_wanted(cx)).await;
                 sender.send(Bytes::from_static(piece.as_bytes()));
             }
             sender.end();
@@ -262,10 +253,25 @@ mod tests {
         assert!(!upload.is_here());
     }
 
+    /// Between two attempts nobody wants a piece, and the second one wants some again.
     #[tokio::test]
-    async fn nobody_is_asked_for_a_body_that_no_attempt_wants() {
+    async fn a_body_goes_on_with_the_next_attempt() {
         let (sender, upload) = upload(room(1 << 20));
-        drop(upload.reader(Replay::Dropped));
-        assert!(!poll_fn(|cx| sender.poll_wanted(cx)).await);
+        let mut first = upload.reader(Replay::Kept).expect("nothing was sent");
+        assert!(next(&mut first).now_or_never().is_none());
+        sender.send(Bytes::from_static(b"one"));
+        assert_eq!(next(&mut first).await, Some(Piece::New(Bytes::from_static(b"one"))));
+        assert!(next(&mut first).now_or_never().is_none());
+        drop(first);
+        assert!(poll_fn(|cx| sender.poll_wanted(cx)).now_or_never().is_none(), "no attempt is under way");
+
+        let mut second = upload.reader(Replay::Kept).expect("it is kept");
+        assert_eq!(next(&mut second).await, Some(Piece::Again(Bytes::from_static(b"one"))));
+        assert!(next(&mut second).now_or_never().is_none());
+        poll_fn(|cx| sender.poll_wanted(cx)).await;
+        sender.send(Bytes::from_static(b"two"));
+        assert_eq!(next(&mut second).await, Some(Piece::New(Bytes::from_static(b"two"))));
+        sender.end();
+        assert_eq!(next(&mut second).await, None);
     }
 }

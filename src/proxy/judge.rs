@@ -1,15 +1,18 @@
 //! The edge's verdict on a request head, and the route it finds on the way.
 
+use super::refused_head;
 use crate::edge::connection_options::{self, BadOption};
 use crate::edge::target::{self, BadTarget};
 use crate::edge::threats::Threat;
 use crate::edge::{methods, path, rules};
 use crate::exchange::Request;
+use crate::listener::refused::Why;
 use crate::pipeline::Pipeline;
-use http::header::{self, HeaderValue};
+use http::header::{self, HeaderName, HeaderValue};
 use http::{StatusCode, Version};
 use pingora::http::RequestHeader;
 use std::borrow::Cow;
+use vestibule_http1::RequestFault;
 use vestibule_plugin::{Problem, RouteId, list};
 
 /// What the edge found wrong; answered once the plugins that watch have seen the request.
@@ -33,6 +36,11 @@ pub fn judge(
         let problem = Problem::new("header-too-large", too_large, "Request header fields too large")
             .detail(format!("a request head may have {} fields", rules::MAX_FIELDS));
         return Err(refuse(Some(Threat::HeaderSize), problem));
+    }
+    if head.version == Version::HTTP_2 && head.headers.keys().any(is_framing_twin) {
+        // HTTP/1 is refused by whoever read it.
+        let why = Why::Fault(RequestFault::UnderscoreTwin);
+        return Err(refuse(Some(why.threat()), refused_head::problem(why)));
     }
     let target = match head.version {
         Version::HTTP_2 => http2_target(request, head),
@@ -58,6 +66,11 @@ pub fn judge(
     find_route(pipeline, request)
 }
 
+/// Whether the name spells a framing field with `_`.
+fn is_framing_twin(name: &HeaderName) -> bool {
+    name.as_str().contains('_') && vestibule_http1::is_framing_twin(name.as_str().as_bytes())
+}
+
 /// The target of HTTP/1 in origin-form, and whether it and Host go together.
 pub(super) fn settled_target(head: &RequestHeader, tls: bool) -> Result<Cow<'_, [u8]>, BadTarget> {
     let hosts = head.headers.get_all(header::HOST).iter().map(HeaderValue::as_bytes);
@@ -67,7 +80,11 @@ pub(super) fn settled_target(head: &RequestHeader, tls: bool) -> Result<Cow<'_, 
 /// The same for HTTP/2, where authority and path come apart (RFC 9113 section 8.3.1).
 fn http2_target(request: &Request, head: &RequestHeader) -> Result<(), BadTarget> {
     let fields = head.headers.get_all(header::HOST).iter().map(HeaderValue::as_bytes);
-    if head.uri.scheme_str().is_some_and(|scheme| !["http", "https"].contains(&scheme)) {
+    if head
+        .uri
+        .scheme_str()
+        .is_some_and(|scheme| !["http", "https"].iter().any(|known| known.eq_ignore_ascii_case(scheme)))
+    {
         return Err(BadTarget::Form);
     }
     let pseudo = head.uri.authority().map(|authority| authority.as_str().as_bytes());

@@ -13,7 +13,8 @@ use crate::exchange::{Exchange, Request};
 use crate::listener::connection::Expecting;
 use crate::pipeline::Pipeline;
 use http::header::{self, HeaderValue};
-use http::{Method, StatusCode, Version};
+use http::uri::PathAndQuery;
+use http::{Method, StatusCode, Uri, Version};
 use pingora::Result;
 use pingora::http::RequestHeader;
 use pingora::protocols::http::ServerSession as Session;
@@ -86,16 +87,30 @@ pub fn enter(session: &mut Session, exchange: &mut Exchange) {
 /// percent-encodes bytes that are not ASCII, which HTTP/2 and the engine's text cannot carry. A target for which that
 /// cannot be done is left for the edge to refuse.
 pub(super) fn settle_target(head: &mut RequestHeader, tls: bool) {
-    if let Some(encoded) = target::encoded(head.raw_path()) {
+    let encoded = target::encoded(head.raw_path());
+    if head.version == Version::HTTP_2 {
+        if let Some(uri) = encoded.and_then(|encoded| with_target(&head.uri, &encoded)) {
+            head.set_uri(uri);
+        }
+        return;
+    }
+    if let Some(encoded) = encoded {
         let _ = head.set_raw_path(&encoded);
     }
-    if head.version == Version::HTTP_2 || head.raw_path().starts_with(b"/") {
+    if head.raw_path().starts_with(b"/") {
         return;
     }
     if let Ok(settled) = settled_target(head, tls).map(Cow::into_owned) {
         // One that the engine cannot hold stays as it is, and is refused.
         let _ = head.set_raw_path(&settled);
     }
+}
+
+/// The same scheme and authority with another target.
+fn with_target(uri: &Uri, target: &[u8]) -> Option<Uri> {
+    let mut parts = uri.clone().into_parts();
+    parts.path_and_query = Some(PathAndQuery::try_from(target).ok()?);
+    Uri::from_parts(parts).ok()
 }
 
 /// `empty`: the engine knows that no body follows, also where HTTP/2 declares no length.

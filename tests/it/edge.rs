@@ -5,6 +5,7 @@ mod bodies;
 mod clear;
 mod crowd;
 mod fields;
+mod floods;
 mod forwarding;
 mod heads;
 mod http2;

@@ -32,7 +32,7 @@ pub use fault::{ChunkFault, FaultKind, HeadFault, LengthFault, RequestFault, Res
 pub use framing::Framing;
 pub use known::Known;
 pub use lines::{Limits, Parsed, Progress};
-pub use request::{RequestHead, read_request};
+pub use request::{RequestHead, is_framing_twin, read_request};
 pub use response::{RequestKind, ResponseHead, read_response};
 pub use table::{FieldTable, Lines};
 pub use write::{

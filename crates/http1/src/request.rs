@@ -163,12 +163,13 @@ impl Draft {
     }
 }
 
-/// Whether the name is one of [`TWINS`] once `_` is read as `-`, but is not spelt so.
 fn is_twin(field: &Field, bytes: &[u8]) -> bool {
-    if field.known.is_some() {
-        return false;
-    }
-    let name = field.name.of(bytes);
+    field.known.is_none() && is_framing_twin(field.name.of(bytes))
+}
+
+/// Whether a name is Content-Length, Transfer-Encoding, Host or Connection once `_` is read as `-`, as some applications
+/// read it. The names themselves are too.
+pub fn is_framing_twin(name: &[u8]) -> bool {
     let dashed = |byte: u8| if byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
     TWINS.iter().any(|twin| twin.len() == name.len() && twin.bytes().eq(name.iter().map(|byte| dashed(*byte))))
 }

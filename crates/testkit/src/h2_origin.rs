@@ -48,6 +48,16 @@ impl H2Origin {
         Self::start(over, 0, Script::AtHead(Arc::new(choose)))
     }
 
+    /// Says REFUSED_STREAM to the heads that `refuses` names, before their bodies have come; asks `choose` once any other
+    /// request is there.
+    pub fn picky(
+        over: Over<'_>,
+        refuses: impl Fn(&Received) -> bool + Send + Sync + 'static,
+        choose: impl Fn(&Received) -> H2Reply + Send + Sync + 'static,
+    ) -> Self {
+        Self::start(over, 0, Script::Picky { refuses: Arc::new(refuses), choose: Arc::new(choose) })
+    }
+
     /// The first `connections` answer every stream with a GOAWAY below it: it was not processed (RFC 9113
     /// section 6.8). Such a request is a hit without a method. Later connections are served by `choose`.
     pub fn going_away(

@@ -23,8 +23,6 @@ enum State {
     Open,
     /// All of it has come.
     Complete,
-    /// The upstream wants no more of it.
-    Unwanted,
 }
 
 impl Intake {
@@ -46,17 +44,13 @@ pub async fn attend(session: &mut Session, client: &mut ClientSide<'_>, intake: 
                 }
             }
             State::Complete => return client_leaves(session).await,
-            // Its leaving cannot be told from more of a body that nobody reads; the next write will tell.
-            State::Unwanted => return std::future::pending().await,
         }
     }
 }
 
 async fn pass_piece(session: &mut Session, client: &mut ClientSide<'_>, intake: &mut Intake) -> Result<()> {
-    if !poll_fn(|cx| intake.sender.poll_wanted(cx)).await {
-        intake.state = State::Unwanted;
-        return Ok(());
-    }
+    // While nobody wants more of a body its leaving cannot be told from more of it; the next write will tell.
+    poll_fn(|cx| intake.sender.poll_wanted(cx)).await;
     client.connection.upload().begin();
     let Some(piece) = session.read_request_body().await.map_err(Error::into_down)? else {
         client.connection.expect(Expecting::Nothing);

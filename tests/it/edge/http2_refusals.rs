@@ -140,6 +140,35 @@ async fn refusal(proxy: &Proxy, certs: &Certs, fields: &[(&str, &str)]) -> (Stri
     (status, slug, super::blocked_since(proxy, &before).await)
 }
 
+/// SEC-01: an application that reads `_` as `-` would read a length or a coding that nobody else did.
+#[tokio::test]
+async fn a_framing_field_spelt_with_an_underscore_is_refused() {
+    let certs = Certs::new();
+    let origin = Origin::returning(200, "ok");
+    let proxy = proxy(&certs, &origin, "").await;
+    for name in ["content_length", "transfer_encoding"] {
+        let head = [&GET[..], &[(name, "7")]].concat();
+        let expected = ("400".to_owned(), "bad-request".to_owned(), super::once("smuggling"));
+        assert_eq!(refusal(&proxy, &certs, &head).await, expected, "{name}");
+    }
+    assert_eq!(origin.hits(), 0);
+}
+
+/// DI-17: bytes that the library lets through and the engine's text cannot carry.
+#[tokio::test]
+async fn targets_that_are_not_ascii_reach_the_application_encoded() {
+    let certs = Certs::new();
+    let origin = Origin::returning(200, "ok");
+    let proxy = proxy(&certs, &origin, "").await;
+    for (sent, received) in [("/a\"b", "/a%22b"), ("/café", "/caf%C3%A9"), ("/a?café", "/a?caf%C3%A9")] {
+        let head = [(":method", "GET"), (":path", sent), (":scheme", "https"), (":authority", "localhost")];
+        assert_eq!(end_of(&proxy, &certs, &head, None).await, StreamEnd::Answered, "{sent}");
+        let requests = origin.requests();
+        let found = requests.iter().rfind(|request| request.target != "/other").expect("a request");
+        assert_eq!((found.target.as_str(), found.field("host")), (received, "localhost"), "{sent}");
+    }
+}
+
 /// SEC-05: what can be read and must not be served is refused by name.
 #[tokio::test]
 async fn an_authority_or_a_target_that_is_none_is_refused() {

@@ -3,6 +3,7 @@
 use super::lane::Lane;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 use vestibule_testkit::origin::{Cut, Then};
 use vestibule_testkit::{Alpn, Certs, Fault, H2Origin, H2Reply, Origin, Over, Proxy, Raw, Received, Relay, Reply};
 
@@ -217,6 +218,32 @@ async fn writes_that_an_http2_upstream_refused_are_not_lost() {
         }
         assert_eq!(processed.load(Ordering::Relaxed), 60, "keyed: {keyed}");
         assert!(asked.load(Ordering::Relaxed) > 60, "some were refused");
+    }
+}
+
+/// DI-15: the same while a body is on its way. It goes on with the next attempt, whichever part of it has come.
+#[tokio::test]
+async fn a_write_that_was_refused_before_its_body_had_come_is_not_lost() {
+    for keyed in [false, true] {
+        let asked = AtomicUsize::new(0);
+        let refuses = move |_: &Received| asked.fetch_add(1, Ordering::Relaxed) % 2 == 0;
+        let origin = H2Origin::picky(Over::Cleartext, refuses, |request| H2Reply::ok(request.body.clone()));
+        let proxy = Proxy::before(crate::bin(), &origin.url(), "[idempotency]\nprincipal = [\"none\"]\n").await;
+        let mut raw = proxy.connect().await;
+        for (n, pause) in [0, 0, 0, 0, 1, 20, 100].into_iter().enumerate() {
+            let key = if keyed { format!("idempotency-key: \"{n}\"\r\n") } else { String::new() };
+            raw.write(format!("POST / HTTP/1.1\r\nhost: a\r\n{key}content-length: 10\r\n\r\n12345")).await;
+            tokio::time::sleep(Duration::from_millis(pause)).await;
+            raw.write("67890").await;
+            let answer = raw.answer().await;
+            assert_eq!((answer.status, answer.text().as_str()), (200, "1234567890"), "keyed: {keyed}, {pause} ms");
+        }
+        assert_eq!(origin.hits(), 14, "keyed: {keyed}, each was refused once");
+        proxy
+            .wait_metrics("nothing to be under way", |scrape| {
+                scrape.matching("http_server_active_requests", &[]).all(|sample| sample.value == 0.0)
+            })
+            .await;
     }
 }
 

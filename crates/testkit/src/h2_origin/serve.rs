@@ -27,6 +27,8 @@ pub(super) enum Script {
     AtEnd(Choose),
     /// Once its head is there.
     AtHead(Choose),
+    /// Where `refuses` says so, REFUSED_STREAM as soon as its head is there; else once the whole request is.
+    Picky { refuses: Arc<dyn Fn(&Received) -> bool + Send + Sync>, choose: Choose },
 }
 
 /// Serves until the connection ends; its streams end with it.
@@ -78,6 +80,11 @@ async fn stream(
     state.arrived(&mut received);
     // The library resets the stream when this is dropped before its end.
     let mut unread = None;
+    let script = match script {
+        Script::Picky { refuses, .. } if refuses(&received) => Script::AtHead(Arc::new(|_| H2Reply::refused())),
+        Script::Picky { choose, .. } => Script::AtEnd(choose),
+        script => script,
+    };
     let reply = match script {
         Script::AtHead(choose) => {
             let reply = choose(&received);
@@ -89,7 +96,7 @@ async fn stream(
             }
             reply
         }
-        Script::AtEnd(choose) => {
+        Script::AtEnd(choose) | Script::Picky { choose, .. } => {
             read_body(&mut received, &mut body, &state).await;
             if received.body_end != BodyEnd::Complete {
                 state.count(|counts| counts.aborted += 1);
