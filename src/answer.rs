@@ -104,14 +104,14 @@ async fn write(session: &mut Session, exchange: &mut Exchange, by: AnsweredBy, m
     if exchange.request.version == Version::HTTP_2 && !send_body {
         // One HEADERS frame with END_STREAM: what a gRPC client calls trailers-only.
         if let Session::H2(h2) = session {
-            return h2.write_response_header(Box::new(head), true);
+            return h2.write_response_header(Box::new(head), true).map_err(pingora::Error::into_down);
         }
     }
-    session.write_response_header(Box::new(head)).await?;
+    session.write_response_header(Box::new(head)).await.map_err(pingora::Error::into_down)?;
     if send_body {
         write_body(session, exchange, full.body, true).await?;
     } else {
-        session.finish_body().await?;
+        session.finish_body().await.map_err(pingora::Error::into_down)?;
     }
     Ok(())
 }

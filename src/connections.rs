@@ -17,6 +17,7 @@ use http::header::HeaderMap;
 use http::response;
 use http1::Http1;
 use http2::Http2;
+use http2::Pool;
 use idle::Idle;
 use patience::Timeouts;
 use pingora::connectors::http::Connector;
@@ -38,7 +39,7 @@ const FAREWELL: Duration = Duration::from_secs(1);
 pub struct Connections {
     plain: TransportConnector,
     idle: Idle,
-    negotiated: Connector,
+    negotiated: Arc<Connector>,
 }
 
 /// A connection with one exchange on it.
@@ -72,7 +73,7 @@ impl Connections {
             plain: TransportConnector::new(Some(options.clone())),
             // One shelf more for threads that are no worker.
             idle: Idle::new(room, workers + 1),
-            negotiated: Connector::new(Some(options)),
+            negotiated: Arc::new(Connector::new(Some(options))),
         }
     }
 
@@ -86,7 +87,7 @@ impl Connections {
         Ok((UpstreamConnection { protocol, peer }, age))
     }
 
-    async fn protocol(&self, peer: &HttpPeer) -> Result<(Protocol, Age)> {
+    async fn protocol(&self, peer: &Arc<HttpPeer>) -> Result<(Protocol, Age)> {
         let timeouts = Timeouts { read: peer.options.read_timeout, write: peer.options.write_timeout };
         let http1 = |stream| Protocol::Http1(Box::new(Http1::new(stream, timeouts)));
 
@@ -95,14 +96,17 @@ impl Connections {
             return Ok((http1(stream), Age::Used));
         }
         if !peer.is_tls() && peer.options.alpn == ALPN::H1 {
-            let stream = Box::pin(self.plain.new_stream(peer)).await.map_err(Error::into_up)?;
+            let stream = Box::pin(self.plain.new_stream(&**peer)).await.map_err(Error::into_up)?;
             return Ok((http1(stream), Age::Fresh));
         }
-        let (session, reused) = Box::pin(self.negotiated.get_http_session(peer)).await.map_err(Error::into_up)?;
+        let (session, reused) = Box::pin(self.negotiated.get_http_session(&**peer)).await.map_err(Error::into_up)?;
         let age = if reused { Age::Used } else { Age::Fresh };
         match session {
             HttpSession::H1(session) => Ok((http1(session.into_inner()), age)),
-            HttpSession::H2(session) => Ok((Protocol::Http2(Box::new(Http2::new(session, timeouts))), age)),
+            HttpSession::H2(session) => {
+                let pool = Pool { connector: Arc::clone(&self.negotiated), peer: Arc::clone(peer) };
+                Ok((Protocol::Http2(Box::new(Http2::new(session, timeouts, pool))), age))
+            }
             HttpSession::Custom(()) => {
                 Err(Error::explain(ErrorType::InternalError, "no other protocol is asked for").into_in())
             }
@@ -128,13 +132,8 @@ impl Connections {
                     _ => {}
                 }
             }
-            Protocol::Http2(http2) => {
-                if let Some(session) = http2.into_idle() {
-                    let session = HttpSession::H2(session);
-                    let release = self.negotiated.release_http_session(session, &*peer, peer.idle_timeout());
-                    Box::pin(release).await;
-                }
-            }
+            // It goes back whatever became of its stream.
+            Protocol::Http2(http2) => drop(http2),
         }
     }
 

@@ -13,6 +13,7 @@ mod head_clock;
 mod http1;
 mod http2;
 mod live;
+mod open_streams;
 mod outbox;
 mod pace;
 mod preface;
@@ -31,6 +32,7 @@ use crowd::{Crowd, Full, Limits};
 use guard::{Bounds, First, Guard};
 use head_clock::HeadClock;
 use live::Live;
+use open_streams::OpenStreams;
 use pingora::apps::HttpServerApp;
 use pingora::listeners::tls::Acceptor;
 use pingora::protocols::{ALPN, IO, Ssl};
@@ -192,7 +194,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> Listener<A> {
         let listener = Arc::clone(self);
         self.live.spawn(async move {
             let _place = place;
-            let served = listener.serve(Socket::new(stream), connection, bounds);
+            let served = listener.serve(Socket::new(stream, Arc::clone(&connection)), connection, bounds);
             match stay {
                 None => served.await,
                 Some(stay) => tokio::select! {
@@ -251,8 +253,10 @@ impl<A: HttpServerApp + Send + Sync + 'static> Listener<A> {
         connection: Arc<Connection>,
         bounds: Bounds,
     ) {
-        let clocked = HeadClock::new(stream, bounds.header_timeout, connection.peer, Arc::clone(&self.host));
-        http2::serve(self, Box::new(clocked), connection, since, bounds).await;
+        let open = Arc::new(OpenStreams::default());
+        let host = Arc::clone(&self.host);
+        let clocked = HeadClock::new(stream, bounds.header_timeout, connection.peer, host, Arc::clone(&open));
+        http2::serve(self, Box::new(clocked), open, connection, since, bounds).await;
     }
 }
 

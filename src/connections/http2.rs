@@ -7,18 +7,48 @@ use super::message::{RequestBody, RequestHead};
 use super::patience::{Patience, Timeouts, Waiting};
 use super::upload::{Piece, UploadReader};
 use bytes::Bytes;
+use futures::FutureExt;
 use h2::{Reason, SendStream};
 use http::header::HeaderMap;
 use http::{Uri, Version, response};
+use pingora::connectors::http::Connector;
 use pingora::http::RequestHeader;
+use pingora::protocols::http::client::HttpSession;
 use pingora::protocols::http::v2::client::Http2Session;
+use pingora::upstreams::peer::{HttpPeer, Peer};
 use pingora::{Error, ErrorType, OrErr, Result};
 use std::future::poll_fn;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use tokio::runtime::Handle;
+
+/// Where the connection of a stream goes back to.
+pub struct Pool {
+    /// Whoever made it.
+    pub connector: Arc<Connector>,
+    /// The key under which it is found.
+    pub peer: Arc<HttpPeer>,
+}
+
+impl Pool {
+    /// Ends the stream, with a reset unless it is complete, and leaves its connection to others, who have until the
+    /// peer's idle timeout. The engine counts streams by this: a connection whose stream is merely dropped stays.
+    fn take_back(&self, session: Http2Session) {
+        // The engine starts a timer; without a runtime the process is about to end.
+        if Handle::try_current().is_ok() {
+            let release =
+                self.connector.release_http_session(HttpSession::H2(session), &*self.peer, self.peer.idle_timeout());
+            // Nothing in it waits.
+            let _ = release.now_or_never();
+        }
+    }
+}
 
 /// The stream.
 pub struct Http2 {
-    session: Http2Session,
+    /// Taken when this is dropped.
+    session: Option<Http2Session>,
+    pool: Pool,
     timeouts: Timeouts,
     patience: Patience,
     writer: Option<SendStream<Bytes>>,
@@ -34,11 +64,12 @@ pub struct Http2 {
 
 impl Http2 {
     /// An exchange on the stream of `session`.
-    pub fn new(mut session: Http2Session, timeouts: Timeouts) -> Self {
+    pub fn new(mut session: Http2Session, timeouts: Timeouts, pool: Pool) -> Self {
         // Time is kept here.
         (session.read_timeout, session.write_timeout) = (None, None);
         Self {
-            session,
+            session: Some(session),
+            pool,
             timeouts,
             patience: Patience::new(timeouts),
             writer: None,
@@ -80,12 +111,13 @@ impl Http2 {
             RequestBody::Whole(bytes) => bytes.is_empty(),
             RequestBody::Streamed { .. } => false,
         };
-        self.session.write_request_header(Box::new(RequestHeader::from(parts)), ends)?;
+        let session = session(&mut self.session)?;
+        session.write_request_header(Box::new(RequestHeader::from(parts)), ends)?;
         if ends {
             return Ok(());
         }
 
-        self.writer = self.session.take_request_body_writer();
+        self.writer = session.take_request_body_writer();
         match body {
             RequestBody::None => {}
             RequestBody::Whole(bytes) => self.out = bytes,
@@ -118,7 +150,7 @@ impl Http2 {
         self.patience.restart();
         poll_fn(|cx| {
             let sending = self.poll_send(cx, seen);
-            if let Poll::Ready(read) = self.session.poll_read_response_header(cx) {
+            if let Poll::Ready(read) = session(&mut self.session)?.poll_read_response_header(cx) {
                 return Poll::Ready(read.map_err(|error| self.broken(error)));
             }
             self.poll_overdue(cx, sending)
@@ -128,7 +160,7 @@ impl Http2 {
         if let Some(upload) = &mut self.upload {
             upload.is_last();
         }
-        let head = self.session.response_header();
+        let head = session(&mut self.session)?.response_header();
         let head = head.ok_or_else(|| Error::explain(ErrorType::H2Error, "no response head").into_up())?;
         Ok(head.as_owned_parts())
     }
@@ -143,7 +175,7 @@ impl Http2 {
         poll_fn(|cx| {
             let sending = self.poll_send(cx, seen);
             loop {
-                match self.session.poll_read_response_body(cx) {
+                match session(&mut self.session)?.poll_read_response_body(cx) {
                     Poll::Ready(Some(Ok(piece))) if piece.is_empty() => {}
                     Poll::Ready(read) => {
                         self.moved += 1;
@@ -169,7 +201,7 @@ impl Http2 {
     ///
     /// As [`Self::read_head`].
     pub async fn read_trailers(&mut self) -> Result<Option<HeaderMap>> {
-        let read = self.session.read_trailers();
+        let read = session(&mut self.session)?.read_trailers();
         let trailers = match self.timeouts.read {
             Some(patience) => tokio::time::timeout(patience, read)
                 .await
@@ -179,16 +211,12 @@ impl Http2 {
         trailers.map_err(Error::into_up)
     }
 
-    /// The engine's stream, to give back; `None` when it did not end on both sides, and is reset.
-    pub fn into_idle(self) -> Option<Http2Session> {
-        let request_is_complete = self.out.is_empty() && self.upload.is_none() && self.write_error.is_none();
-        (request_is_complete && self.session.response_finished()).then_some(self.session)
-    }
-
     /// What a failed exchange says of the connection: one that goes away serves nobody else.
     fn broken(&mut self, error: h2::Error) -> Box<Error> {
         if error.is_go_away() {
-            self.session.conn.mark_shutdown();
+            if let Some(session) = &self.session {
+                session.conn.mark_shutdown();
+            }
         }
         broken_stream(error)
     }
@@ -267,6 +295,20 @@ impl Http2 {
             }
         }
     }
+}
+
+impl Drop for Http2 {
+    fn drop(&mut self) {
+        // It holds the stream as well.
+        self.writer = None;
+        if let Some(session) = self.session.take() {
+            self.pool.take_back(session);
+        }
+    }
+}
+
+fn session(session: &mut Option<Http2Session>) -> Result<&mut Http2Session> {
+    session.as_mut().ok_or_else(|| Error::explain(ErrorType::InternalError, "the stream was given back").into_in())
 }
 
 /// The library's error in the engine's terms; it stays the cause, and `Processed` is read from it.

@@ -30,6 +30,8 @@ pub struct Connection {
     head_pending: AtomicBool,
     /// No further request is served.
     over: AtomicBool,
+    /// A response broke off, and only a reset can tell.
+    cut: AtomicBool,
     /// Since when no exchange is under way, in nanoseconds; [`BUSY`] while one is.
     idle_since: AtomicU64,
     /// The head was refused, and the one that the parser reads stands in for it.
@@ -74,6 +76,7 @@ impl Connection {
             answered: AtomicBool::new(false),
             head_pending: AtomicBool::new(false),
             over: AtomicBool::new(false),
+            cut: AtomicBool::new(false),
             idle_since: AtomicU64::new(0),
             refused: Mutex::new(None),
             upload: Upload::default(),
@@ -152,6 +155,17 @@ impl Connection {
     /// As said with [`Self::end`].
     pub fn is_over(&self) -> bool {
         self.over.load(Ordering::Relaxed)
+    }
+
+    /// A response broke off whose end is that of the connection: it ends with a reset, so that nobody takes what came for
+    /// all of it.
+    pub fn cut(&self) {
+        self.cut.store(true, Ordering::Relaxed);
+    }
+
+    /// As said with [`Self::cut`].
+    pub fn is_cut(&self) -> bool {
+        self.cut.load(Ordering::Relaxed)
     }
 
     /// The exchange is over: what comes next is a head.

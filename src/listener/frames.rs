@@ -1,12 +1,40 @@
-//! Follows HTTP/2 frames as they come (RFC 9113 section 4.1), to know when a head is under way. Pure.
+//! Follows HTTP/2 frames as they pass (RFC 9113 section 4.1), to know when a head is under way and which streams are. Pure.
 
 /// `PRI * HTTP/2.0 …` (RFC 9113 section 3.4).
 const PREFACE: usize = 24;
 const HEADER: usize = 9;
 const DATA: u8 = 0x0;
 const HEADERS: u8 = 0x1;
+const RST_STREAM: u8 = 0x3;
 const CONTINUATION: u8 = 0x9;
+const END_STREAM: u8 = 0x1;
 const END_HEADERS: u8 = 0x4;
+
+/// A frame that has passed whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Frame {
+    kind: u8,
+    flags: u8,
+    /// Its stream; 0 is the connection.
+    pub stream: u32,
+}
+
+impl Frame {
+    /// Whether it begins a stream, or a trailer section.
+    pub fn is_head(self) -> bool {
+        self.kind == HEADERS
+    }
+
+    /// Whether its sender resets the stream.
+    pub fn is_reset(self) -> bool {
+        self.kind == RST_STREAM
+    }
+
+    /// Whether its sender has nothing more to say on the stream.
+    pub fn is_last(self) -> bool {
+        self.is_reset() || matches!(self.kind, DATA | HEADERS) && self.flags & END_STREAM != 0
+    }
+}
 
 /// Where the scan stands, between two reads.
 #[derive(Clone, Copy, Debug)]
@@ -35,8 +63,13 @@ impl Default for FrameScan {
 }
 
 impl FrameScan {
-    /// Takes the next bytes.
-    pub fn advance(&mut self, mut read: &[u8]) {
+    /// Of what a server sends: it has no preface.
+    pub fn of_server() -> Self {
+        Self { preface_left: 0, ..Self::default() }
+    }
+
+    /// Takes the next bytes; `seen` is shown each frame that ends in them.
+    pub fn advance(&mut self, mut read: &[u8], mut seen: impl FnMut(Frame)) {
         let preface = read.len().min(self.preface_left);
         self.preface_left -= preface;
         read = &read[preface..];
@@ -59,10 +92,17 @@ impl FrameScan {
             self.payload_left -= payload;
             read = &read[payload..];
             if self.payload_left == 0 {
+                seen(self.frame());
                 self.header_read = 0;
                 self.completed += u64::from(!self.block_open);
             }
         }
+    }
+
+    fn frame(&self) -> Frame {
+        let [_, _, _, kind, flags, stream @ ..] = self.header;
+        // The highest bit is reserved.
+        Frame { kind, flags, stream: u32::from_be_bytes(stream) & (u32::MAX >> 1) }
     }
 
     fn kind(&self) -> u8 {
@@ -95,8 +135,8 @@ mod tests {
 
     fn after(bytes: &[u8]) -> Option<u64> {
         let mut scan = FrameScan::default();
-        scan.advance(&[b'x'; PREFACE]);
-        scan.advance(bytes);
+        scan.advance(&[b'x'; PREFACE], |_| ());
+        scan.advance(bytes, |_| ());
         scan.under_way()
     }
 
@@ -127,11 +167,11 @@ mod tests {
         ) {
             let bytes: Vec<u8> = frames.into_iter().flat_map(|(kind, flags, length)| frame(kind, flags, length)).collect();
             let mut scan = FrameScan::default();
-            scan.advance(&[b'x'; PREFACE]);
+            scan.advance(&[b'x'; PREFACE], |_| ());
             let (mut rest, mut cuts) = (&bytes[..], cuts.into_iter().cycle());
             while !rest.is_empty() {
                 let (piece, left) = rest.split_at(cuts.next().unwrap_or(1).min(rest.len()));
-                scan.advance(piece);
+                scan.advance(piece, |_| ());
                 rest = left;
             }
             prop_assert_eq!(scan.under_way(), after(&bytes));

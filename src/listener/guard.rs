@@ -26,6 +26,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 use vestibule_http1::{BodyReader, Framing, Limits, Progress};
+use vestibule_plugin::Monotonic;
 
 /// How long a client that has its answer may go on sending before its socket is closed under it. Closing with unread
 /// bytes makes the kernel send a reset, which can overtake the answer.
@@ -192,8 +193,9 @@ impl<S: IO> Guard<S> {
     }
 
     fn begin_head(&mut self) {
-        self.connection.begin_head(self.host.clock.now());
         let began = self.first_byte.take().unwrap_or_else(Instant::now);
+        let ago = u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        self.connection.begin_head(Monotonic(self.host.clock.now().0.saturating_sub(ago)));
         self.set_deadline(began + self.bounds.header_timeout);
         self.phase = Phase::Head(Progress::default());
     }
@@ -446,6 +448,12 @@ impl<S: IO> AsyncWrite for Guard<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let written = this.out.poll_write(&mut this.io, cx, buf);
+        if written.is_ready() && !this.body.is_finished() {
+            // While a body is still to come nobody may be reading, and it is reading that lets the rest leave.
+            if let Poll::Ready(Err(error)) = this.out.poll_drain(&mut this.io, cx) {
+                return Poll::Ready(Err(error));
+            }
+        }
         this.timed(cx, written, this.bounds.idle_timeout)
     }
     fn poll_write_vectored(

@@ -1,9 +1,10 @@
-//! The head deadline of HTTP/2: a stream wrapper between the decrypted socket and the framing layer.
+//! The head deadline of HTTP/2, and what is on the wire: a stream wrapper between the decrypted socket and the framing layer.
 //!
 //! The framing layer waits for ever for the rest of a head that has begun, and nothing else of the connection moves while
 //! it does.
 
 use super::frames::FrameScan;
+use super::open_streams::OpenStreams;
 use super::untold::untold;
 use crate::edge::threats::Threat;
 use crate::host::Host;
@@ -25,6 +26,9 @@ use tokio::time::{Sleep, sleep};
 pub struct HeadClock<S> {
     io: S,
     scan: FrameScan,
+    /// The other way.
+    scan_out: FrameScan,
+    open: Arc<OpenStreams>,
     patience: Duration,
     /// What the clock runs for, and the clock.
     running: Option<(u64, Pin<Box<Sleep>>)>,
@@ -34,8 +38,20 @@ pub struct HeadClock<S> {
 
 impl<S: IO> HeadClock<S> {
     /// Gives each head of `peer` on `io` so much time.
-    pub fn new(io: S, patience: Duration, peer: IpAddr, host: Arc<Host>) -> Self {
-        Self { io, scan: FrameScan::default(), patience, running: None, peer, host }
+    pub fn new(io: S, patience: Duration, peer: IpAddr, host: Arc<Host>, open: Arc<OpenStreams>) -> Self {
+        let (scan, scan_out) = (FrameScan::default(), FrameScan::of_server());
+        Self { io, scan, scan_out, open, patience, running: None, peer, host }
+    }
+
+    /// Follows what has left of `bufs`.
+    fn follow_out<'b>(&mut self, bufs: impl IntoIterator<Item = &'b [u8]>, written: &Poll<io::Result<usize>>) {
+        let Poll::Ready(Ok(mut left)) = *written else { return };
+        self.open.count_written(left);
+        for buf in bufs {
+            let sent = left.min(buf.len());
+            self.scan_out.advance(&buf[..sent], |frame| self.open.sent(frame));
+            left -= sent;
+        }
     }
 
     /// Nothing to read: is a head under way, and its time up?
@@ -61,7 +77,7 @@ impl<S: IO> AsyncRead for HeadClock<S> {
         let from = buf.filled().len();
         match Pin::new(&mut this.io).poll_read(cx, buf) {
             Poll::Ready(read) => {
-                this.scan.advance(&buf.filled()[from..]);
+                this.scan.advance(&buf.filled()[from..], |frame| this.open.received(frame));
                 Poll::Ready(read)
             }
             Poll::Pending => this.poll_patience(cx),
@@ -71,14 +87,18 @@ impl<S: IO> AsyncRead for HeadClock<S> {
 
 impl<S: IO> AsyncWrite for HeadClock<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write(cx, buf)
+        let written = Pin::new(&mut self.io).poll_write(cx, buf);
+        self.follow_out([buf], &written);
+        written
     }
     fn poll_write_vectored(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write_vectored(cx, bufs)
+        let written = Pin::new(&mut self.io).poll_write_vectored(cx, bufs);
+        self.follow_out(bufs.iter().map(|buf| &**buf), &written);
+        written
     }
     fn is_write_vectored(&self) -> bool {
         self.io.is_write_vectored()

@@ -35,7 +35,8 @@ pub async fn serve<A: HttpServerApp + Send + Sync + 'static>(
             return stream.shutdown().await;
         }
         if *listener.draining.borrow() {
-            return;
+            // Requests that the client has sent ahead are not served, and must not cost it the reply that is on its way.
+            return stream.shutdown().await;
         }
         connection.rearm();
         connection.begin_idle(listener.host.clock.now());

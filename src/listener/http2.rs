@@ -2,6 +2,7 @@
 
 use super::connection::{Connection, Expecting};
 use super::guard::Bounds;
+use super::open_streams::OpenStreams;
 use super::{CURRENT, Listener};
 use crate::edge::threats::Threat;
 use crate::memory_budget::ConnectionReplies;
@@ -48,6 +49,7 @@ fn options(max_header_bytes: usize) -> H2Options {
 pub async fn serve<A: HttpServerApp + Send + Sync + 'static>(
     listener: &Listener<A>,
     stream: Stream,
+    open: Arc<OpenStreams>,
     connection: Arc<Connection>,
     began: Instant,
     bounds: Bounds,
@@ -61,7 +63,7 @@ pub async fn serve<A: HttpServerApp + Send + Sync + 'static>(
     let handshake = server::handshake(stream, Some(options(bounds.max_header_bytes)));
     let preface_due = began + bounds.header_timeout;
     let Ok(Ok(mut wire)) = tokio::time::timeout_at(preface_due, handshake).await else { return };
-    let streams = Arc::new(Streams::new());
+    let streams = Arc::new(Streams::new(open));
     let replies = ConnectionReplies::new();
     let mut draining = listener.draining.clone();
     let mut leaving = false;
@@ -75,14 +77,14 @@ pub async fn serve<A: HttpServerApp + Send + Sync + 'static>(
                 continue;
             }
             accepted = HttpSession::from_h2_conn(&mut wire, Arc::clone(&digest)) => accepted,
-            () = streams.idle_for(bounds.idle_timeout), if !leaving => {
+            () = streams.idle_for(bounds.idle_timeout, bounds.idle_timeout), if !leaving => {
                 // Says so; a request that is on its way already is still served.
                 wire.graceful_shutdown();
                 leaving = true;
                 continue;
             }
             // Whoever crossed the GOAWAY is served first; whoever does not answer it is not waited for.
-            () = streams.idle_for(FAREWELL), if leaving => return,
+            () = streams.idle_for(FAREWELL, bounds.idle_timeout), if leaving => return,
         };
         match accepted {
             Ok(Some(H2Accept::Session(session))) => {
@@ -122,22 +124,38 @@ pub async fn serve<A: HttpServerApp + Send + Sync + 'static>(
 
 /// The streams being served, and since when there have been none.
 struct Streams {
+    /// Exchanges under way.
     active: AtomicUsize,
     changed: Notify,
+    /// Replies that have not left whole, whether their exchanges are over or not.
+    open: Arc<OpenStreams>,
 }
 
 impl Streams {
-    fn new() -> Self {
-        Self { active: AtomicUsize::new(0), changed: Notify::new() }
+    fn new(open: Arc<OpenStreams>) -> Self {
+        Self { active: AtomicUsize::new(0), changed: Notify::new(), open }
     }
 
-    /// Resolves when there has been no stream for `patience`.
-    async fn idle_for(&self, patience: Duration) {
+    /// Resolves when there has been no stream for `patience`; while the client still takes bytes of replies whose exchanges
+    /// are over, when it has taken none for `idle_timeout`.
+    async fn idle_for(&self, patience: Duration, idle_timeout: Duration) {
+        let (mut written, mut quiet) = (self.open.written(), Duration::ZERO);
         loop {
             let changed = self.changed.notified();
             if self.active.load(Ordering::Acquire) > 0 {
                 changed.await;
-            } else if tokio::time::timeout(patience, changed).await.is_err() {
+                quiet = Duration::ZERO;
+                continue;
+            }
+            if tokio::time::timeout(patience, changed).await.is_ok() {
+                quiet = Duration::ZERO;
+                continue;
+            }
+
+            let now = self.open.written();
+            quiet = if now == written { quiet + patience } else { Duration::ZERO };
+            written = now;
+            if self.open.is_empty() || quiet >= idle_timeout {
                 return;
             }
         }

@@ -3,13 +3,17 @@
 //! The engine's own wrapper is buffered only when its own listener makes it, and asks the kernel for addresses and
 //! times that nobody here reads. [`Guard`](super::guard::Guard) buffers instead.
 
+use super::connection::Connection;
 use super::untold::untold;
 use async_trait::async_trait;
 use pingora::protocols::{Shutdown, Ssl, UniqueID, UniqueIDType};
+use socket2::SockRef;
 use std::io::{ErrorKind, IoSlice, Result};
 use std::os::fd::AsRawFd;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 
@@ -19,12 +23,13 @@ pub struct Socket {
     stream: TcpStream,
     /// Read already, and due to the next who reads.
     peeked: Vec<u8>,
+    connection: Arc<Connection>,
 }
 
 impl Socket {
-    /// A stream from which nothing was read.
-    pub fn new(stream: TcpStream) -> Self {
-        Self { stream, peeked: Vec::new() }
+    /// The stream of `connection`, from which nothing was read.
+    pub fn new(stream: TcpStream, connection: Arc<Connection>) -> Self {
+        Self { stream, peeked: Vec::new(), connection }
     }
 
     /// Reads what is here, at most `most` bytes, for the next who reads to find again: everything read so since the
@@ -43,6 +48,15 @@ impl Socket {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
                 Err(error) => return Err(error),
             }
+        }
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        if self.connection.is_cut() {
+            // Without linger the kernel closes with a reset. Where it refuses there is nothing else to say it with.
+            let _ = SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
         }
     }
 }

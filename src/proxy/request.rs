@@ -72,7 +72,8 @@ pub fn enter(session: &mut Session, exchange: &mut Exchange) {
     exchange.story.facts = Facts::new(route, located.client, *exchange.story.facts.trace());
     settle_upgrade(&exchange.pipeline, route, &mut request, head);
     exchange.connection.expect(match request.body_length {
-        _ if request.upgrade => Expecting::Tunnel,
+        // What a client sends before its tunnel is there waits.
+        _ if request.upgrade => Expecting::Nothing,
         _ if request.is_grpc => Expecting::SlowBody,
         Some(0) => Expecting::Nothing,
         _ => Expecting::Body,

@@ -344,3 +344,89 @@ async fn no_request_fails_under_steady_load() {
         assert!(lines.iter().all(|line| line["status"] == 200 && line["end"] == "ok"), "{lane:?}");
     }
 }
+
+/// A client that takes little at once: the kernel holds little for it.
+async fn slow_client(proxy: &Proxy, request: &[u8]) -> TcpStream {
+    let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
+    socket.set_recv_buffer_size(16 * 1024).expect("a small window");
+    let mut stream = socket.connect(proxy.address()).await.expect("a connection");
+    stream.write_all(request).await.expect("a request");
+    stream
+}
+
+/// Reads 8 KiB at a time until `all` bytes of body have come, or the connection ends.
+async fn read_slowly(stream: &mut TcpStream, all: usize, body: impl Fn(&[u8]) -> usize) -> usize {
+    let (mut received, mut piece) = (Vec::new(), vec![0; 8 * 1024]);
+    while body(&received) < all {
+        match stream.read(&mut piece).await {
+            Ok(more @ 1..) => received.extend_from_slice(&piece[..more]),
+            _ => break,
+        }
+        // The pauses are what is tested: about 100 KiB a second.
+        tokio::time::sleep(Duration::from_millis(80)).await;
+    }
+    body(&received)
+}
+
+/// Bytes of DATA among these frames; `usize::MAX` once they end the stream.
+fn data_in(mut frames: &[u8]) -> usize {
+    let mut data = 0;
+    while let [a, b, c, kind, flags, _, _, _, _, rest @ ..] = frames {
+        let length = usize::from(*a) << 16 | usize::from(*b) << 8 | usize::from(*c);
+        if *kind == Kind::Data as u8 {
+            data += length.min(rest.len());
+            if flags & 1 == 1 && rest.len() >= length {
+                return usize::MAX;
+            }
+        }
+        frames = rest.get(length..).unwrap_or_default();
+    }
+    data
+}
+
+/// A reply whose exchange is over still waits for its client in the framing layer, whatever idle_timeout or a drain say.
+#[tokio::test]
+async fn an_http2_reply_that_is_taken_slowly_ends_whole() {
+    for drains in [false, true] {
+        let origin = Origin::returning(200, vec![b'x'; 350_000]);
+        let proxy = Proxy::before(crate::bin(), &origin.url(), "[server]\nidle_timeout = \"1s\"\n").await;
+        let get = [(":method", "GET"), (":path", "/"), (":scheme", "http"), (":authority", "a")];
+        // Windows so large that the reply is written at once: SETTINGS_INITIAL_WINDOW_SIZE 1 MiB, and 1 MiB more.
+        let request = [
+            PREFACE,
+            &vestibule_testkit::frames::frame(Kind::Settings, 0, 0, &[0, 4, 0, 16, 0, 0]),
+            &vestibule_testkit::frames::frame(Kind::WindowUpdate, 0, 0, &[0, 16, 0, 0]),
+            &vestibule_testkit::frames::headers(1, 1, &get),
+        ]
+        .concat();
+        let mut stream = slow_client(&proxy, &request).await;
+        origin.wait_hits(1).await;
+        if drains {
+            proxy.sigterm();
+            draining(&proxy).await;
+        }
+        let data = read_slowly(&mut stream, usize::MAX, data_in).await;
+        assert_eq!(data, usize::MAX, "drains: {drains}");
+        drop(stream);
+        if drains {
+            ends_well(proxy).await;
+        }
+    }
+}
+
+/// Requests that the client has sent ahead are not served, and do not cost it the reply that is on its way.
+#[tokio::test]
+async fn a_reply_before_unread_requests_ends_whole() {
+    const LENGTH: usize = 300_000;
+    let origin = Origin::returning(200, vec![b'~'; LENGTH]);
+    let proxy = Proxy::before(crate::bin(), &origin.url(), "").await;
+    let requests = "GET / HTTP/1.1\r\nhost: a\r\n\r\n".repeat(2_000);
+    let mut stream = slow_client(&proxy, requests.as_bytes()).await;
+    origin.wait_hits(1).await;
+    proxy.sigterm();
+    draining(&proxy).await;
+    let body = |received: &[u8]| received.iter().filter(|byte| **byte == b'~').count();
+    assert_eq!(read_slowly(&mut stream, LENGTH, body).await, LENGTH);
+    drop(stream);
+    ends_well(proxy).await;
+}

@@ -7,6 +7,7 @@ use super::attempt::ReplyHead;
 use super::call::{Call, CallBody, Reply};
 use super::keep;
 use crate::exchange::Exchange;
+use crate::listener::connection::Expecting;
 use crate::proxy::{request, response};
 use bytes::Bytes;
 use futures::FutureExt;
@@ -34,13 +35,18 @@ pub async fn run(session: &mut Session, exchange: &mut Exchange) -> Result<()> {
         return Ok(());
     }
     let call = Call::new(session.req_header().as_owned_parts(), CallBody::None, NO_HOLD, None, exchange);
-    let (connection, interim, mut head): ReplyHead = call.connect_websocket(&mut exchange.story).await?;
+    let (connection, interim, mut head): ReplyHead = tokio::select! {
+        biased;
+        reached = call.connect_websocket(&mut exchange.story) => reached?,
+        gone = super::client_leaves(session) => return Err(gone),
+    };
     if head.status != StatusCode::SWITCHING_PROTOCOLS {
         let room = exchange.host.memory.nothing_yet(exchange.reply_holder());
         let (method, connector) = (&exchange.request.method, &exchange.host.connector);
         let body = keep::keep(connection, &mut exchange.story, &head, method, Keep::Nothing, connector, room).await?;
         return super::reply::write(session, exchange, Reply { interim, head, body }, None).await;
     }
+    exchange.connection.expect(Expecting::Tunnel);
     response::finish_head(ResponseHead { status: &mut head.status, fields: &mut head.headers }, exchange)?;
     let head = Box::new(ResponseHeader::from(*head));
     session.write_response_header(head).await.map_err(pingora::Error::into_down)?;

@@ -257,3 +257,22 @@ async fn a_long_body_that_was_refused_half_way_is_not_sent_again() {
     let answer = proxy.post("/").body("short").await;
     assert_eq!((answer.status, origin.hits()), (502, 4), "and a short one not for ever");
 }
+
+/// A connection that was made for another attempt is nobody else's, and goes when its stream has failed.
+#[tokio::test]
+async fn streams_that_fail_leave_no_connections_behind() {
+    let origin = H2Origin::replying(Over::Cleartext, |_| H2Reply::refused());
+    let proxy = Lane::Stream.before(&origin.url(), "").await;
+    let before = proxy.open_files();
+    for _ in 0..20 {
+        assert_eq!(proxy.get("/").await.status, 502);
+    }
+    assert_eq!(origin.hits(), 60);
+    // They may be idle for a second.
+    vestibule_testkit::within("connections to be closed", async {
+        while origin.counts().open > 1 || proxy.open_files() > before + 2 {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    })
+    .await;
+}

@@ -1,6 +1,7 @@
 //! WebSockets: a tunnel where the route says so, an ordinary request elsewhere (SEC-11).
 
 use super::lane::Lane;
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use vestibule_testkit::origin::Then;
 use vestibule_testkit::{Origin, Proxy, Raw, Received, Reply, within};
@@ -171,5 +172,36 @@ async fn a_refused_upgrade_is_an_ordinary_reply() {
         raw.write(handshake("/socket")).await;
         let answer = raw.answer().await;
         assert_eq!((answer.status, answer.text()), (403, "no".to_owned()), "{lane:?}");
+    }
+}
+
+/// A client that leaves before its tunnel is there is not waited for.
+#[tokio::test]
+async fn a_handshake_whose_client_left_ends() {
+    for lane in Lane::BOTH {
+        let origin = Origin::replying(|_| Reply::never());
+        let proxy = proxy(lane, &origin, "").await;
+        let mut raw = proxy.connect().await;
+        raw.write(handshake("/socket")).await;
+        origin.wait_hits(1).await;
+        raw.reset();
+        let line = proxy.wait_access(1).await.remove(0);
+        assert_eq!((&line["end"], &line["problem"]), (&"client_gone".into(), &serde_json::Value::Null), "{lane:?}");
+    }
+}
+
+/// A handshake that gets an ordinary reply is an ordinary request, with others behind it.
+#[tokio::test]
+async fn a_request_behind_a_refused_upgrade_is_served() {
+    for lane in Lane::BOTH {
+        let origin = Origin::replying(|request| match request.target.as_str() {
+            "/socket" => Reply::ok("").chunk("hello").chunk_after(Duration::from_millis(300), "again"),
+            _ => Reply::ok("second"),
+        });
+        let proxy = proxy(lane, &origin, "").await;
+        let mut raw = proxy.connect().await;
+        raw.write(format!("{}GET /second HTTP/1.1\r\nhost: a\r\n\r\n", handshake("/socket"))).await;
+        assert_eq!(raw.answer().await.text(), "helloagain", "{lane:?}");
+        assert_eq!(raw.answer().await.text(), "second", "{lane:?}");
     }
 }

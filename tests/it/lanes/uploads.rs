@@ -3,6 +3,8 @@
 use super::lane::Lane;
 use bytes::Bytes;
 use std::time::{Duration, Instant};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use vestibule_testkit::origin::Then;
 use vestibule_testkit::{
     Alpn, BodyEnd, Certs, Fault, H2Client, H2Origin, H2Reply, H2Request, Origin, Over, Proxy, Relay, Reply,
 };
@@ -191,4 +193,29 @@ async fn a_client_that_leaves_inside_its_upload_leaves_no_whole_request_behind()
         }
         assert_eq!(origin.counts().complete, before.complete, "{lane:?}");
     }
+}
+
+/// What has come of a reply is passed on, also while the application reads nothing of the upload.
+#[tokio::test]
+async fn a_reply_of_known_length_is_not_held_up_by_an_upload_that_nobody_reads() {
+    let begun = "HTTP/1.1 200 OK\r\ncontent-length: 20\r\n\r\n0123456789";
+    let origin = Origin::at_head(move |_| Reply::raw(begun).then(Then::KeepAlive).leaving_the_upload());
+    let proxy = Lane::Stream.before(&origin.url(), NO_LIMIT).await;
+    let stream = tokio::net::TcpStream::connect(proxy.address()).await.expect("a connection");
+    let (mut reads, mut writes) = stream.into_split();
+    // More than the kernel keeps for an application that does not read.
+    let sending = tokio::spawn(async move {
+        let head = format!("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: {}\r\n\r\n", 32 << 20);
+        writes.write_all(head.as_bytes()).await?;
+        writes.write_all(&vec![b'x'; 32 << 20]).await
+    });
+    let mut received = Vec::new();
+    vestibule_testkit::within("what has come of the reply", async {
+        while !received.ends_with(b"0123456789") {
+            let more = reads.read_buf(&mut received).await.expect("bytes");
+            assert!(more > 0, "{:?}", String::from_utf8_lossy(&received));
+        }
+    })
+    .await;
+    sending.abort();
 }

@@ -1,0 +1,109 @@
+//! The streams of an HTTP/2 connection as they are on the wire: a reply that is complete here may still wait for its client
+//! in the buffers of the framing layer.
+
+use super::frames::Frame;
+use parking_lot::Mutex;
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Streams counted at most: more than may be served at once, which are refused.
+const MOST: usize = 1_024;
+
+/// Streams whose last frame to the client has not left.
+#[derive(Debug, Default)]
+pub struct OpenStreams {
+    open: Mutex<Open>,
+    /// Bytes written to the client.
+    written: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Open {
+    ids: HashSet<u32>,
+    highest: u32,
+}
+
+impl OpenStreams {
+    /// A frame of the client's has come.
+    pub fn received(&self, frame: Frame) {
+        if frame.is_head() {
+            let mut open = self.open.lock();
+            // A lower one is a trailer section.
+            if frame.stream > open.highest {
+                open.highest = frame.stream;
+                if open.ids.len() < MOST {
+                    open.ids.insert(frame.stream);
+                }
+            }
+        } else if frame.is_reset() {
+            self.open.lock().ids.remove(&frame.stream);
+        }
+    }
+
+    /// A frame has left for the client.
+    pub fn sent(&self, frame: Frame) {
+        if frame.is_last() {
+            self.open.lock().ids.remove(&frame.stream);
+        }
+    }
+
+    /// So many bytes have left for the client.
+    pub fn count_written(&self, bytes: usize) {
+        self.written.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// Bytes that have left for the client.
+    pub fn written(&self) -> u64 {
+        self.written.load(Ordering::Relaxed)
+    }
+
+    /// Whether every reply has left whole, or was reset.
+    pub fn is_empty(&self) -> bool {
+        self.open.lock().ids.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::frames::FrameScan;
+    use super::*;
+
+    const HEADERS: u8 = 0x1;
+    const DATA: u8 = 0x0;
+    const RST_STREAM: u8 = 0x3;
+    const END_STREAM: u8 = 0x1;
+
+    fn frame(kind: u8, flags: u8, stream: u8) -> Frame {
+        let mut scan = FrameScan::of_server();
+        let mut found = None;
+        scan.advance(&[0, 0, 1, kind, flags, 0, 0, 0, stream, 7], |frame| found = Some(frame));
+        found.expect("a frame")
+    }
+
+    #[test]
+    fn a_stream_is_open_until_its_last_frame_has_left() {
+        let streams = OpenStreams::default();
+        streams.received(frame(HEADERS, END_STREAM, 1));
+        streams.received(frame(HEADERS, 0, 3));
+        streams.received(frame(HEADERS, END_STREAM, 3));
+        streams.sent(frame(HEADERS, 0, 1));
+        streams.sent(frame(DATA, 0, 1));
+        streams.sent(frame(HEADERS, END_STREAM, 3));
+        assert!(!streams.is_empty());
+        streams.sent(frame(DATA, END_STREAM, 1));
+        assert!(streams.is_empty());
+
+        for from_client in [true, false] {
+            let stream = if from_client { 5 } else { 7 };
+            streams.received(frame(HEADERS, 0, stream));
+            assert!(!streams.is_empty());
+            let reset = frame(RST_STREAM, 0, stream);
+            if from_client {
+                streams.received(reset)
+            } else {
+                streams.sent(reset)
+            }
+            assert!(streams.is_empty());
+        }
+    }
+}
