@@ -213,10 +213,10 @@ impl Http2 {
 
     /// What a failed exchange says of the connection: one that goes away serves nobody else.
     fn broken(&mut self, error: h2::Error) -> Box<Error> {
-        if error.is_go_away() {
-            if let Some(session) = &self.session {
-                session.conn.mark_shutdown();
-            }
+        if error.is_go_away()
+            && let Some(session) = &self.session
+        {
+            session.conn.mark_shutdown();
         }
         broken_stream(error)
     }

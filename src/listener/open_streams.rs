@@ -93,15 +93,14 @@ mod tests {
         streams.sent(frame(DATA, END_STREAM, 1));
         assert!(streams.is_empty());
 
-        for from_client in [true, false] {
-            let stream = if from_client { 5 } else { 7 };
+        for (stream, from_client) in [(5, true), (7, false)] {
             streams.received(frame(HEADERS, 0, stream));
             assert!(!streams.is_empty());
             let reset = frame(RST_STREAM, 0, stream);
             if from_client {
-                streams.received(reset)
+                streams.received(reset);
             } else {
-                streams.sent(reset)
+                streams.sent(reset);
             }
             assert!(streams.is_empty());
         }
