@@ -226,7 +226,7 @@ async fn writes_that_an_http2_upstream_refused_are_not_lost() {
 async fn a_write_that_was_refused_before_its_body_had_come_is_not_lost() {
     for keyed in [false, true] {
         let asked = AtomicUsize::new(0);
-        let refuses = move |_: &Received| asked.fetch_add(1, Ordering::Relaxed) % 2 == 0;
+        let refuses = move |_: &Received| asked.fetch_add(1, Ordering::Relaxed).is_multiple_of(2);
         let origin = H2Origin::picky(Over::Cleartext, refuses, |request| H2Reply::ok(request.body.clone()));
         let proxy = Proxy::before(crate::bin(), &origin.url(), "[idempotency]\nprincipal = [\"none\"]\n").await;
         let mut raw = proxy.connect().await;
