@@ -46,7 +46,6 @@ impl<S: IO> HeadClock<S> {
     /// Follows what has left of `bufs`.
     fn follow_out<'b>(&mut self, bufs: impl IntoIterator<Item = &'b [u8]>, written: &Poll<io::Result<usize>>) {
         let Poll::Ready(Ok(mut left)) = *written else { return };
-        self.open.count_written(left);
         for buf in bufs {
             let sent = left.min(buf.len());
             self.scan_out.advance(&buf[..sent], |frame| self.open.sent(frame));

@@ -136,10 +136,10 @@ impl Streams {
         Self { active: AtomicUsize::new(0), changed: Notify::new(), open }
     }
 
-    /// Resolves when there has been no stream for `patience`; while the client still takes bytes of replies whose exchanges
-    /// are over, when it has taken none for `idle_timeout`.
+    /// Resolves when there has been no stream for `patience`; while the client still takes replies whose exchanges are
+    /// over, when it has taken nothing of them for `idle_timeout`.
     async fn idle_for(&self, patience: Duration, idle_timeout: Duration) {
-        let (mut written, mut quiet) = (self.open.written(), Duration::ZERO);
+        let (mut taken, mut quiet) = (self.open.taken(), Duration::ZERO);
         loop {
             let changed = self.changed.notified();
             if self.active.load(Ordering::Acquire) > 0 {
@@ -152,9 +152,9 @@ impl Streams {
                 continue;
             }
 
-            let now = self.open.written();
-            quiet = if now == written { quiet + patience } else { Duration::ZERO };
-            written = now;
+            let now = self.open.taken();
+            quiet = if now == taken { quiet + patience } else { Duration::ZERO };
+            taken = now;
             if self.open.is_empty() || quiet >= idle_timeout {
                 return;
             }

@@ -13,8 +13,9 @@ const MOST: usize = 1_024;
 #[derive(Debug, Default)]
 pub struct OpenStreams {
     open: Mutex<Open>,
-    /// Bytes written to the client.
-    written: AtomicU64,
+    /// Frames of streams that have left for the client. Those of the connection, such as the answer to a PING, do not
+    /// count: a client can ask for them for ever.
+    taken: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -42,19 +43,17 @@ impl OpenStreams {
 
     /// A frame has left for the client.
     pub fn sent(&self, frame: Frame) {
+        if frame.stream != 0 {
+            self.taken.fetch_add(1, Ordering::Relaxed);
+        }
         if frame.is_last() {
             self.open.lock().ids.remove(&frame.stream);
         }
     }
 
-    /// So many bytes have left for the client.
-    pub fn count_written(&self, bytes: usize) {
-        self.written.fetch_add(bytes as u64, Ordering::Relaxed);
-    }
-
-    /// Bytes that have left for the client.
-    pub fn written(&self) -> u64 {
-        self.written.load(Ordering::Relaxed)
+    /// Frames of streams that the client has taken.
+    pub fn taken(&self) -> u64 {
+        self.taken.load(Ordering::Relaxed)
     }
 
     /// Whether every reply has left whole, or was reset.
@@ -71,6 +70,7 @@ mod tests {
     const HEADERS: u8 = 0x1;
     const DATA: u8 = 0x0;
     const RST_STREAM: u8 = 0x3;
+    const PING: u8 = 0x6;
     const END_STREAM: u8 = 0x1;
 
     fn frame(kind: u8, flags: u8, stream: u8) -> Frame {
@@ -92,6 +92,9 @@ mod tests {
         assert!(!streams.is_empty());
         streams.sent(frame(DATA, END_STREAM, 1));
         assert!(streams.is_empty());
+        let taken = streams.taken();
+        streams.sent(frame(PING, 0, 0));
+        assert_eq!(streams.taken(), taken);
 
         for (stream, from_client) in [(5, true), (7, false)] {
             streams.received(frame(HEADERS, 0, stream));
