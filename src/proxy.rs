@@ -30,7 +30,6 @@ use crate::host::Host;
 use crate::listener::CURRENT;
 use async_trait::async_trait;
 use futures::FutureExt;
-use http::{Version, header};
 use pingora::Result;
 use pingora::apps::{HttpPersistentSettings, HttpServerApp, ReusedHttpStream};
 use pingora::protocols::http::ServerSession as Session;
@@ -75,9 +74,8 @@ impl Proxy {
         let served = match exchange_on(session, &mut exchange).await {
             Ok(()) => Served::Whole,
             Err(error) => {
-                let broke_off = ends_with_its_connection(session, &exchange);
                 failure::give_up(session, &mut exchange, &error).await;
-                if broke_off { Served::BrokeOff } else { Served::Failed }
+                Served::Failed
             }
         };
         exchange.finish().await;
@@ -93,15 +91,6 @@ enum Served {
     Whole,
     /// Not to its end: the connection serves no other.
     Failed,
-    /// In the middle of a body that the connection's end delimits: it must not end as if the body were whole.
-    BrokeOff,
-}
-
-/// Whether a body is under way whose end is that of its connection, as one for HTTP/1.0 may be.
-fn ends_with_its_connection(session: &Session, exchange: &Exchange) -> bool {
-    exchange.request.version == Version::HTTP_10
-        && !exchange.connection.is_answered()
-        && session.response_written().is_some_and(|head| !head.headers.contains_key(header::CONTENT_LENGTH))
 }
 
 /// A connection on which the last answer is written; the listener waits for its client to take note.
@@ -157,10 +146,8 @@ impl HttpServerApp for Proxy {
             h1.finish_body().await.ok()?;
         }
         match session {
-            Session::H1(_) if served == Served::BrokeOff => {
-                CURRENT.with(|(connection, _)| connection.cut());
-                None
-            }
+            // An orderly end would say that the body is whole.
+            Session::H1(_) if CURRENT.with(|(connection, _)| connection.has_open_body()) => None,
             Session::H1(h1) if served == Served::Failed => h1.response_written().is_some().then(|| last_of(h1)),
             Session::H1(h1) if !h1.will_keepalive() => Some(last_of(h1)),
             // The stream is reset.

@@ -30,8 +30,8 @@ pub struct Connection {
     head_pending: AtomicBool,
     /// No further request is served.
     over: AtomicBool,
-    /// A response broke off, and only a reset can tell.
-    cut: AtomicBool,
+    /// A body is under way whose end is that of the connection.
+    open_ended: AtomicBool,
     /// Since when no exchange is under way, in nanoseconds; [`BUSY`] while one is.
     idle_since: AtomicU64,
     /// The head was refused, and the one that the parser reads stands in for it.
@@ -76,7 +76,7 @@ impl Connection {
             answered: AtomicBool::new(false),
             head_pending: AtomicBool::new(false),
             over: AtomicBool::new(false),
-            cut: AtomicBool::new(false),
+            open_ended: AtomicBool::new(false),
             idle_since: AtomicU64::new(0),
             refused: Mutex::new(None),
             upload: Upload::default(),
@@ -157,15 +157,20 @@ impl Connection {
         self.over.load(Ordering::Relaxed)
     }
 
-    /// A response broke off whose end is that of the connection: it ends with a reset, so that nobody takes what came for
-    /// all of it.
-    pub fn cut(&self) {
-        self.cut.store(true, Ordering::Relaxed);
+    /// A body begins whose end is that of the connection. Until [`Self::end_open_body`] the connection ends with a reset,
+    /// whatever ends it, so that nobody takes what came for all of it.
+    pub fn begin_open_body(&self) {
+        self.open_ended.store(true, Ordering::Relaxed);
     }
 
-    /// As said with [`Self::cut`].
-    pub fn is_cut(&self) -> bool {
-        self.cut.load(Ordering::Relaxed)
+    /// All of that body is written.
+    pub fn end_open_body(&self) {
+        self.open_ended.store(false, Ordering::Relaxed);
+    }
+
+    /// Whether such a body is under way.
+    pub fn has_open_body(&self) -> bool {
+        self.open_ended.load(Ordering::Relaxed)
     }
 
     /// The exchange is over: what comes next is a head.

@@ -30,11 +30,11 @@ use vestibule_plugin::Monotonic;
 
 /// How long a client that has its answer may go on sending before its socket is closed under it. Closing with unread
 /// bytes makes the kernel send a reset, which can overtake the answer.
-const LINGER: Duration = Duration::from_secs(5);
+pub(super) const LINGER: Duration = Duration::from_secs(5);
 /// Most bytes read and thrown away while lingering: what a client may have on its way before it reads the answer.
-const LINGER_BYTES: usize = 64 * 1024 * 1024;
+pub(super) const LINGER_BYTES: usize = 64 * 1024 * 1024;
 /// Bytes thrown away at once.
-const SCRATCH: usize = 16 * 1024;
+pub(super) const SCRATCH: usize = 16 * 1024;
 /// Bytes of pipelined requests that are read ahead; with so many waiting, a client that leaves is seen at the next write.
 const READ_AHEAD: usize = 16 * 1024;
 
@@ -361,9 +361,25 @@ impl<S: IO> Guard<S> {
         said
     }
 
+    /// Writes with nothing left behind.
+    fn poll_write_through(&mut self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        ready!(self.out.poll_drain(&mut self.io, cx))?;
+        let written = ready!(Pin::new(&mut self.io).poll_write(cx, buf))?;
+        // What TLS keeps of it leaves with the next write, or when somebody reads.
+        if let Poll::Ready(Err(error)) = Pin::new(&mut self.io).poll_flush(cx) {
+            return Poll::Ready(Err(error));
+        }
+        Poll::Ready(Ok(written))
+    }
+
     /// Nobody has anything to do: what waits to be written leaves.
     fn poll_idle_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.out.poll_drain(&mut self.io, cx) {
+        let left = match self.out.poll_drain(&mut self.io, cx) {
+            // TLS keeps bytes that the socket did not take.
+            Poll::Ready(Ok(())) => Pin::new(&mut self.io).poll_flush(cx),
+            left => left,
+        };
+        match left {
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
             _ => Poll::Pending,
         }
@@ -447,13 +463,12 @@ impl<S: IO> AsyncRead for Guard<S> {
 impl<S: IO> AsyncWrite for Guard<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let written = this.out.poll_write(&mut this.io, cx, buf);
-        if written.is_ready() && !this.body.is_finished() {
+        let written = if this.body.is_finished() {
+            this.out.poll_write(&mut this.io, cx, buf)
+        } else {
             // While a body is still to come nobody may be reading, and it is reading that lets the rest leave.
-            if let Poll::Ready(Err(error)) = this.out.poll_drain(&mut this.io, cx) {
-                return Poll::Ready(Err(error));
-            }
-        }
+            this.poll_write_through(cx, buf)
+        };
         this.timed(cx, written, this.bounds.idle_timeout)
     }
     fn poll_write_vectored(

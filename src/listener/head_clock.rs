@@ -4,6 +4,7 @@
 //! it does.
 
 use super::frames::FrameScan;
+use super::guard::{LINGER, LINGER_BYTES, SCRATCH};
 use super::open_streams::OpenStreams;
 use super::untold::untold;
 use crate::edge::threats::Threat;
@@ -14,6 +15,7 @@ use pingora::protocols::{ALPN, IO, Shutdown, Ssl, UniqueID, UniqueIDType};
 use std::fmt;
 use std::future::Future;
 use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -32,6 +34,8 @@ pub struct HeadClock<S> {
     patience: Duration,
     /// What the clock runs for, and the clock.
     running: Option<(u64, Pin<Box<Sleep>>)>,
+    /// Bytes that may still come and are thrown away, and for how long.
+    lingering: Option<(usize, Pin<Box<Sleep>>)>,
     peer: IpAddr,
     host: Arc<Host>,
 }
@@ -40,12 +44,13 @@ impl<S: IO> HeadClock<S> {
     /// Gives each head of `peer` on `io` so much time.
     pub fn new(io: S, patience: Duration, peer: IpAddr, host: Arc<Host>, open: Arc<OpenStreams>) -> Self {
         let (scan, scan_out) = (FrameScan::default(), FrameScan::of_server());
-        Self { io, scan, scan_out, open, patience, running: None, peer, host }
+        Self { io, scan, scan_out, open, patience, running: None, lingering: None, peer, host }
     }
 
     /// Follows what has left of `bufs`.
     fn follow_out<'b>(&mut self, bufs: impl IntoIterator<Item = &'b [u8]>, written: &Poll<io::Result<usize>>) {
         let Poll::Ready(Ok(mut left)) = *written else { return };
+        self.open.set_unflushed(true);
         for buf in bufs {
             let sent = left.min(buf.len());
             self.scan_out.advance(&buf[..sent], |frame| self.open.sent(frame));
@@ -103,10 +108,38 @@ impl<S: IO> AsyncWrite for HeadClock<S> {
         self.io.is_write_vectored()
     }
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(cx)
+        let flushed = Pin::new(&mut self.io).poll_flush(cx);
+        if flushed.is_ready() {
+            self.open.set_unflushed(false);
+        }
+        flushed
     }
+    /// Says that nothing more comes. A client that may still be taking its last reply is then listened to for a while:
+    /// when it says something to a closed socket, such as that it has room, the kernel throws the rest of the reply away.
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_shutdown(cx)
+        let this = &mut *self;
+        ready!(Pin::new(&mut this.io).poll_shutdown(cx))?;
+        if this.lingering.is_none() {
+            if !this.open.has_sent_within(LINGER) {
+                return Poll::Ready(Ok(()));
+            }
+            this.lingering = Some((LINGER_BYTES, Box::pin(sleep(LINGER))));
+        }
+        while let Some((bytes_left, over)) = &mut this.lingering {
+            let mut scratch = [MaybeUninit::uninit(); SCRATCH];
+            let mut thrown = ReadBuf::uninit(&mut scratch);
+            match Pin::new(&mut this.io).poll_read(cx, &mut thrown) {
+                Poll::Ready(Ok(())) if !thrown.filled().is_empty() && *bytes_left > thrown.filled().len() => {
+                    *bytes_left -= thrown.filled().len();
+                }
+                Poll::Ready(_) => break,
+                Poll::Pending => {
+                    ready!(over.as_mut().poll(cx));
+                    break;
+                }
+            }
+        }
+        Poll::Ready(Ok(()))
     }
 }
 

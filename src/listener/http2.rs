@@ -1,15 +1,17 @@
 //! HTTP/2 on one connection: streams side by side, each its own exchange.
 
 use super::connection::{Connection, Expecting};
-use super::guard::Bounds;
+use super::guard::{Bounds, LINGER};
 use super::open_streams::OpenStreams;
 use super::{CURRENT, Listener};
 use crate::edge::threats::Threat;
 use crate::memory_budget::ConnectionReplies;
+use h2::Reason;
 use pingora::apps::HttpServerApp;
 use pingora::protocols::http::ServerSession;
 use pingora::protocols::http::v2::server::{self, H2Accept, H2Options, HttpSession};
 use pingora::protocols::{Digest, Stream};
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -84,7 +86,7 @@ pub async fn serve<A: HttpServerApp + Send + Sync + 'static>(
                 continue;
             }
             // Whoever crossed the GOAWAY is served first; whoever does not answer it is not waited for.
-            () = streams.idle_for(FAREWELL, bounds.idle_timeout), if leaving => return,
+            () = streams.idle_for(FAREWELL, bounds.idle_timeout), if leaving => break,
         };
         match accepted {
             Ok(Some(H2Accept::Session(session))) => {
@@ -120,6 +122,10 @@ pub async fn serve<A: HttpServerApp + Send + Sync + 'static>(
             Ok(None) | Err(_) => return,
         }
     }
+
+    // Nothing is left to be served: what is written leaves, and the client can take it.
+    wire.abrupt_shutdown(Reason::NO_ERROR);
+    let _ = tokio::time::timeout(LINGER + FAREWELL, poll_fn(|cx| wire.poll_closed(cx))).await;
 }
 
 /// The streams being served, and since when there have been none.

@@ -4,7 +4,8 @@
 use super::frames::Frame;
 use parking_lot::Mutex;
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 /// Streams counted at most: more than may be served at once, which are refused.
 const MOST: usize = 1_024;
@@ -16,6 +17,10 @@ pub struct OpenStreams {
     /// Frames of streams that have left for the client. Those of the connection, such as the answer to a PING, do not
     /// count: a client can ask for them for ever.
     taken: AtomicU64,
+    /// Bytes were written that the layer below may still keep, as TLS does.
+    unflushed: AtomicBool,
+    /// When a frame of a stream last left.
+    last: Mutex<Option<Instant>>,
 }
 
 #[derive(Debug, Default)]
@@ -45,6 +50,7 @@ impl OpenStreams {
     pub fn sent(&self, frame: Frame) {
         if frame.stream != 0 {
             self.taken.fetch_add(1, Ordering::Relaxed);
+            *self.last.lock() = Some(Instant::now());
         }
         if frame.is_last() {
             self.open.lock().ids.remove(&frame.stream);
@@ -56,9 +62,19 @@ impl OpenStreams {
         self.taken.load(Ordering::Relaxed)
     }
 
+    /// Says whether the layer below may keep bytes.
+    pub fn set_unflushed(&self, unflushed: bool) {
+        self.unflushed.store(unflushed, Ordering::Relaxed);
+    }
+
     /// Whether every reply has left whole, or was reset.
     pub fn is_empty(&self) -> bool {
-        self.open.lock().ids.is_empty()
+        !self.unflushed.load(Ordering::Relaxed) && self.open.lock().ids.is_empty()
+    }
+
+    /// Whether the kernel may still hold a part of a reply: one has left so lately.
+    pub fn has_sent_within(&self, time: Duration) -> bool {
+        self.last.lock().is_some_and(|last| last.elapsed() < time)
     }
 }
 

@@ -54,7 +54,7 @@ impl Socket {
 
 impl Drop for Socket {
     fn drop(&mut self) {
-        if self.connection.is_cut() {
+        if self.connection.has_open_body() {
             // Without linger the kernel closes with a reset. Where it refuses there is nothing else to say it with.
             let _ = SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
         }

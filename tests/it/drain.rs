@@ -355,13 +355,15 @@ async fn slow_client(proxy: &Proxy, request: &[u8]) -> TcpStream {
 }
 
 /// Reads 8 KiB at a time until `all` bytes of body have come, or the connection ends.
-async fn read_slowly(stream: &mut TcpStream, all: usize, body: impl Fn(&[u8]) -> usize) -> usize {
+/// It says `between` after each piece, as far as anybody listens.
+async fn read_slowly(stream: &mut TcpStream, all: usize, between: &[u8], body: impl Fn(&[u8]) -> usize) -> usize {
     let (mut received, mut piece) = (Vec::new(), vec![0; 8 * 1024]);
     while body(&received) < all {
         match stream.read(&mut piece).await {
             Ok(more @ 1..) => received.extend_from_slice(&piece[..more]),
             _ => break,
         }
+        let _ = stream.write_all(between).await;
         // The pauses are what is tested: about 100 KiB a second.
         tokio::time::sleep(Duration::from_millis(80)).await;
     }
@@ -405,7 +407,9 @@ async fn an_http2_reply_that_is_taken_slowly_ends_whole() {
             proxy.sigterm();
             draining(&proxy).await;
         }
-        let data = read_slowly(&mut stream, usize::MAX, data_in).await;
+        // A client says that it has room, also when nobody listens any more.
+        let room = vestibule_testkit::frames::frame(Kind::WindowUpdate, 0, 0, &[0, 0, 0, 1]);
+        let data = read_slowly(&mut stream, usize::MAX, &room, data_in).await;
         assert_eq!(data, usize::MAX, "drains: {drains}");
         drop(stream);
         if drains {
@@ -426,7 +430,24 @@ async fn a_reply_before_unread_requests_ends_whole() {
     proxy.sigterm();
     draining(&proxy).await;
     let body = |received: &[u8]| received.iter().filter(|byte| **byte == b'~').count();
-    assert_eq!(read_slowly(&mut stream, LENGTH, body).await, LENGTH);
+    assert_eq!(read_slowly(&mut stream, LENGTH, b"", body).await, LENGTH);
     drop(stream);
     ends_well(proxy).await;
+}
+
+/// A body that only the end of its connection delimits, and which the drain cuts off.
+#[tokio::test]
+async fn an_http10_client_can_tell_that_the_drain_cut_its_reply_off() {
+    let never = Gate::closed();
+    let origin = Origin::replying(move |_| Reply::events(Duration::from_millis(50), &never));
+    let toml = "[server]\ndrain_timeout = \"1s\"\n";
+    let mut proxy = Proxy::before(crate::bin(), &origin.url(), toml).await;
+    let mut stream = TcpStream::connect(proxy.address()).await.expect("a connection");
+    stream.write_all(b"GET / HTTP/1.0\r\nhost: a\r\n\r\n").await.expect("sent");
+    let mut received = vec![0; 64];
+    assert!(stream.read(&mut received).await.expect("a head") > 0);
+    proxy.sigterm();
+    let ended = within("the end", stream.read_to_end(&mut received)).await;
+    assert!(ended.is_err(), "{:?}", String::from_utf8_lossy(&received));
+    proxy.wait_exit().await;
 }

