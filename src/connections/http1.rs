@@ -24,6 +24,8 @@ use vestibule_http1::{self as codec, AtEof, BodyReader, Limits, Parsed, Progress
 const HEAD_ROOM: usize = 8 * 1024;
 /// Room that a read has for a body.
 const BODY_ROOM: usize = 64 * 1024;
+/// The same where nothing accounts for what comes.
+const SMALL_ROOM: usize = 2 * 1024;
 /// Bounds of a response head, and of trailers: far beyond what applications send, and small enough to hold.
 const LIMITS: Limits = Limits { max_bytes: 256 * 1024, max_fields: 1024 };
 
@@ -53,6 +55,15 @@ pub struct Http1 {
     has_heard: bool,
     /// Changes with every byte that moved.
     moved: u64,
+}
+
+/// How much of a body is read at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PieceSize {
+    /// Up to 64 KiB.
+    Usual,
+    /// Up to 2 KiB: the piece is held whether there is memory for it or not.
+    Small,
 }
 
 /// A body that is still to come, and how its pieces are framed.
@@ -172,7 +183,8 @@ impl Http1 {
     /// # Errors
     ///
     /// As [`Self::read_head`]: the body is malformed, or ended before its end.
-    pub async fn read_body(&mut self, seen: &mut (dyn FnMut(&Bytes) + Send)) -> Result<Option<Bytes>> {
+    pub async fn read_body(&mut self, size: PieceSize, seen: &mut (dyn FnMut(&Bytes) + Send)) -> Result<Option<Bytes>> {
+        let room = if size == PieceSize::Small { SMALL_ROOM } else { BODY_ROOM };
         self.patience.restart();
         loop {
             if self.body.is_finished() {
@@ -193,7 +205,7 @@ impl Http1 {
                     continue;
                 }
             }
-            if self.fill(BODY_ROOM, seen).await? == 0 {
+            if self.fill(room, seen).await? == 0 {
                 self.state = State::Spent;
                 if self.body.at_eof() == AtEof::Complete {
                     self.body = BodyReader::None;

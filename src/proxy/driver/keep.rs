@@ -1,7 +1,7 @@
 //! Keeping a response body up to a bound, and letting it flow on beyond.
 
 use super::gather::Gather;
-use crate::connections::{Connections, UpstreamConnection};
+use crate::connections::{Connections, PieceSize, UpstreamConnection};
 use crate::exchange::Story;
 use crate::host::Host;
 use crate::memory_budget::Reservation;
@@ -50,6 +50,11 @@ impl Rest {
     /// The next piece; `None` at the end. `story` is shown what leaves of the request meanwhile.
     pub async fn next(&mut self, story: &mut Story) -> Result<Option<Bytes>, Box<Error>> {
         self.connection.read_body(&mut |piece| story.show_upload(piece)).await
+    }
+
+    /// The next piece, a small one: it is held whether there is memory for it or not.
+    pub async fn next_small(&mut self, story: &mut Story) -> Result<Option<Bytes>, Box<Error>> {
+        self.connection.read_piece(PieceSize::Small, &mut |piece| story.show_upload(piece)).await
     }
 
     /// Sends what is left of the request.

@@ -6,7 +6,6 @@ use crate::exchange::{Exchange, Story};
 use crate::memory_budget::{ConnectionReplies, Holder, MemoryBudget, Reservation};
 use bytes::Bytes;
 use pingora::{Error, ErrorType, Result};
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{sleep, timeout};
@@ -68,13 +67,12 @@ pub async fn next(rest: &mut Rest, story: &mut Story, unread: Option<&Unread>) -
         Error::explain(ErrorType::WriteTimedout, "the client leaves its replies unread").into_down()
     })?;
 
-    let mut piece = pin!(rest.next(story));
-    match timeout(SILENCE, &mut piece).await {
+    match timeout(SILENCE, rest.next(story)).await {
         Ok(piece) => Ok((piece?, Some(room))),
         Err(_silent) => {
             drop(room);
-            let piece = piece.await?;
-            // It is here by now, whether there is room or not.
+            // A small one, as it is here then, whether there is room or not.
+            let piece = rest.next_small(story).await?;
             Ok((piece, unread.try_reserve()))
         }
     }
