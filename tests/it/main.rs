@@ -12,6 +12,7 @@ mod edge;
 mod garden;
 mod hooks;
 mod idempotency;
+mod lag;
 mod lanes;
 mod limits;
 mod memory;

@@ -1,7 +1,6 @@
 //! Several proxies, one store, and as many clients as it takes.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::lag::Lag;
 use std::time::Duration;
 use tokio::time::Instant;
 use vestibule_testkit::{Answer, Origin, Proxy, Setup};
@@ -105,61 +104,20 @@ pub fn admitted(asked: &[Asked]) -> (u64, Duration) {
     (asked.iter().filter(|asked| asked.is_admitted()).count() as u64, last - first)
 }
 
-/// How late the machine wakes a thread that sleeps. What a limit admits at least depends on a store that answers within 20 ms,
-/// and a machine that is busy with something else does not give it that time.
-pub struct Lag {
-    worst_us: Arc<AtomicU64>,
-    ended: Arc<AtomicBool>,
-}
-
-impl Lag {
-    /// Threads are woken within a millisecond on a machine that has nothing else to do.
-    const BUSY: Duration = Duration::from_millis(5);
-    const STEP: Duration = Duration::from_millis(2);
-
-    pub fn watch() -> Self {
-        let (worst_us, ended) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
-        let (worst, end) = (Arc::clone(&worst_us), Arc::clone(&ended));
-        std::thread::spawn(move || {
-            while !end.load(Ordering::Relaxed) {
-                let slept = std::time::Instant::now();
-                std::thread::sleep(Self::STEP);
-                let late = slept.elapsed().saturating_sub(Self::STEP).as_micros() as u64;
-                worst.fetch_max(late, Ordering::Relaxed);
-            }
-        });
-        Self { worst_us, ended }
+/// Units that a limit might have admitted and did not, through nobody's fault but the machine's: refused by a proxy's own
+/// share, since the store did not answer it in time, or borrowed by one that had no time to use them. None where the machine
+/// kept time.
+pub async fn lost(lag: &Lag, fleet: &Fleet, asked: &[Asked]) -> u64 {
+    if !lag.is_busy() {
+        return 0;
     }
-
-    /// Units that a limit might have admitted and did not, through nobody's fault but the machine's: refused by a proxy's own
-    /// share, since the store did not answer it in time, or borrowed by one that had no time to use them. None where the
-    /// machine kept time.
-    pub async fn lost(&self, fleet: &Fleet, asked: &[Asked]) -> u64 {
-        if self.worst() < Self::BUSY {
-            return 0;
-        }
-        let alone = |asked: &&Asked| !asked.is_admitted() && asked.limit.contains("vestibule-fallback");
-        let mut lost = asked.iter().filter(alone).count() as u64;
-        for proxy in &fleet.proxies {
-            let expired = [("outcome", "expired")];
-            lost += proxy.metrics().await.value("vestibule_rate_limit_lease_units_total", &expired) as u64;
-        }
-        lost
+    let alone = |asked: &&Asked| !asked.is_admitted() && asked.limit.contains("vestibule-fallback");
+    let mut lost = asked.iter().filter(alone).count() as u64;
+    for proxy in &fleet.proxies {
+        let expired = [("outcome", "expired")];
+        lost += proxy.metrics().await.value("vestibule_rate_limit_lease_units_total", &expired) as u64;
     }
-
-    pub fn worst(&self) -> Duration {
-        Duration::from_micros(self.worst_us.load(Ordering::Relaxed))
-    }
-
-    pub fn is_busy(&self) -> bool {
-        self.worst() >= Self::BUSY
-    }
-}
-
-impl Drop for Lag {
-    fn drop(&mut self) {
-        self.ended.store(true, Ordering::Relaxed);
-    }
+    lost
 }
 
 /// Most units that a bucket admits in a time: `burst + floor(time / emission)`.

@@ -1,7 +1,8 @@
 //! Limits of a fleet whose store fails.
 
-use super::fleet::{Asked, Fleet, Lag, admitted, burst, most, one_policy, store};
+use super::fleet::{Asked, Fleet, admitted, burst, lost, most, one_policy, store};
 use super::left;
+use crate::lag::Lag;
 use std::time::{Duration, Instant};
 use vestibule_testkit::{Fault, Origin, Proxy, Redis, Relay, Setup};
 
@@ -180,7 +181,7 @@ async fn a_killed_proxy_takes_its_leases_and_nothing_else() {
     let (units, time) = admitted(&asked);
     assert!(units <= most(50, 100.0, time + Duration::from_secs(1)), "{units} in {time:?}");
     // 32 at most went with it.
-    let lost = lag.lost(&fleet, &asked).await;
+    let lost = lost(&lag, &fleet, &asked).await;
     assert!(units + 32 + lost >= most(0, 90.0, time), "{units}, {lost} lost, in {time:?}, lag {:?}", lag.worst());
     let (all, time) = admitted(&[before, asked].concat());
     assert!(all <= most(50, 100.0, time + Duration::from_secs(1)), "{all} in {time:?}");

@@ -1,7 +1,8 @@
 //! Limits of a fleet, while its store is well.
 
-use super::fleet::{Fleet, Lag, admitted, burst, meanwhile, most, one_policy, store};
+use super::fleet::{Fleet, admitted, burst, lost, meanwhile, most, one_policy, store};
 use super::{HERE, left};
+use crate::lag::Lag;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -32,7 +33,7 @@ async fn accuracy(count: usize, consistency: &str, url: &str) {
     let slack = if consistency == "leased" { LEASE } else { Duration::ZERO };
     let bound = most(20, 100.0, time + slack);
     assert!(units <= bound, "{units} of at most {bound} in {time:?}");
-    let lost = lag.lost(&fleet, &asked).await;
+    let lost = lost(&lag, &fleet, &asked).await;
     // On a machine that kept time enough was asked.
     let usable = if lag.is_busy() { bound.min(asked.len() as u64) } else { bound };
     let lag = lag.worst();
@@ -91,7 +92,7 @@ async fn a_forgotten_script_costs_nobody_a_unit() {
     assert!(asked.iter().all(|asked| matches!(asked.status, 200 | 429)), "no client sees an error");
     let (units, time) = admitted(&asked);
     let usable = if lag.is_busy() { (asked.len() as u64).min(300) } else { 300 };
-    let least = usable - lag.lost(&fleet, &asked).await.min(usable);
+    let least = usable - lost(&lag, &fleet, &asked).await.min(usable);
     assert!((least..=most(300, 300.0 / 3_600.0, time)).contains(&units), "{units}, lag {:?}", lag.worst());
     for proxy in &fleet.proxies {
         assert!(
