@@ -168,7 +168,7 @@ impl Connection {
         self.open_ended.store(false, Ordering::Relaxed);
     }
 
-    /// Whether such a body is under way.
+    /// `true` while such a body is under way.
     pub fn has_open_body(&self) -> bool {
         self.open_ended.load(Ordering::Relaxed)
     }

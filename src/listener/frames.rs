@@ -20,17 +20,17 @@ pub struct Frame {
 }
 
 impl Frame {
-    /// Whether it begins a stream, or a trailer section.
+    /// `true` when it begins a stream, or a trailer section.
     pub fn is_head(self) -> bool {
         self.kind == HEADERS
     }
 
-    /// Whether its sender resets the stream.
+    /// `true` when its sender resets the stream.
     pub fn is_reset(self) -> bool {
         self.kind == RST_STREAM
     }
 
-    /// Whether its sender has nothing more to say on the stream.
+    /// `true` when its sender has nothing more to say on the stream.
     pub fn is_last(self) -> bool {
         self.is_reset() || matches!(self.kind, DATA | HEADERS) && self.flags & END_STREAM != 0
     }

@@ -167,7 +167,7 @@ fn is_twin(field: &Field, bytes: &[u8]) -> bool {
     field.known.is_none() && is_framing_twin(field.name.of(bytes))
 }
 
-/// Whether a name is Content-Length, Transfer-Encoding, Host or Connection once `_` is read as `-`, as some applications
+/// Finds a name that is Content-Length, Transfer-Encoding, Host or Connection once `_` is read as `-`, as some applications
 /// read it. The names themselves are too.
 pub fn is_framing_twin(name: &[u8]) -> bool {
     let dashed = |byte: u8| if byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };

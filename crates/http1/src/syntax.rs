@@ -53,7 +53,7 @@ const WORD: usize = 8;
 /// A word with 1 in each byte.
 const ONES: u64 = u64::MAX / 0xff;
 
-/// Not 0 if a byte of `word` is below 0x20 or DEL; then the lowest such byte has its highest bit set. Bytes from 0x80 are
+/// Marks: not 0 if a byte of `word` is below 0x20 or DEL; then the lowest such byte has its highest bit set. Bytes from 0x80 are
 /// neither.
 fn controls(word: u64) -> u64 {
     let below_space = word.wrapping_sub(ONES * 0x20);

@@ -38,12 +38,12 @@ pub(crate) enum Ending {
 }
 
 impl Ending {
-    /// Of a reply that cannot be given again.
+    /// The ending of a claim whose reply cannot be given again.
     pub(crate) fn tombstone(status: StatusCode, why: NotKept, keeping: Keeping) -> Self {
         Self::Complete(Outcome::Tombstone { status: status.as_u16(), why }, keeping)
     }
 
-    /// Of a fate without a reply to keep.
+    /// The ending of a claim without a reply to keep.
     pub(crate) fn without_reply(fate: Fate, status: StatusCode, keeping: Keeping) -> Self {
         match fate {
             Fate::Released => Self::Release,

@@ -58,7 +58,7 @@ impl Outcome {
         Self::Bypassed,
     ];
 
-    /// Of a request that was executed, or may have been.
+    /// The outcome of a request that was executed, or may have been.
     pub(crate) fn of(fate: Fate) -> Self {
         match fate {
             Fate::Done | Fate::Released => Self::Executed,

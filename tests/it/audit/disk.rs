@@ -180,7 +180,6 @@ async fn a_full_disk_refuses_audited_requests_where_that_was_asked_for() {
         assert_eq!(order(&proxy, 0).await.status, 200);
         disk.0.wait_for("request.finished", 1).await;
         disk.is("enospc");
-        let lag = crate::lag::Lag::watch();
         for number in 1..=20 {
             let began = Instant::now();
             let answer = order(&proxy, number).await;
@@ -189,7 +188,7 @@ async fn a_full_disk_refuses_audited_requests_where_that_was_asked_for() {
                 (503, "audit-unavailable", "1"),
                 "{lane:?}"
             );
-            assert!(lag.is_busy() || began.elapsed() < Duration::from_millis(1100), "{:?}", began.elapsed());
+            assert!(began.elapsed() < Duration::from_millis(1100), "{:?}", began.elapsed());
             assert_eq!(proxy.get("/orders/1").await.status, 503);
             assert_eq!(proxy.get("/other").await.status, 200, "other routes are served");
         }
@@ -218,7 +217,6 @@ async fn a_full_disk_refuses_audited_requests_where_that_was_asked_for() {
 #[tokio::test]
 async fn a_slow_disk_delays_nobody_or_refuses_in_time() {
     for mode in ["open", "closed"] {
-        let lag = crate::lag::Lag::watch();
         for lane in LANES {
             let disk = Disk::new();
             let origin = Origin::returning(200, "ok");
@@ -231,8 +229,7 @@ async fn a_slow_disk_delays_nobody_or_refuses_in_time() {
                 let began = Instant::now();
                 let answer = order(&proxy, number).await;
                 let took = began.elapsed();
-                let in_time =
-                    |least, most_ms| took >= least && (lag.is_busy() || took < Duration::from_millis(most_ms));
+                let in_time = |least, most_ms| took >= least && took < Duration::from_millis(most_ms);
                 match mode {
                     "open" => assert!(answer.status == 200 && in_time(Duration::ZERO, 500), "{lane:?} {took:?}"),
                     _ => {
