@@ -12,7 +12,6 @@ mod edge;
 mod garden;
 mod hooks;
 mod idempotency;
-mod lag;
 mod lanes;
 mod limits;
 mod memory;

@@ -1,6 +1,5 @@
 //! Several proxies, one store, and as many clients as it takes.
 
-use crate::lag::Lag;
 use std::time::Duration;
 use tokio::time::Instant;
 use vestibule_testkit::{Answer, Origin, Proxy, Setup};
@@ -104,20 +103,41 @@ pub fn admitted(asked: &[Asked]) -> (u64, Duration) {
     (asked.iter().filter(|asked| asked.is_admitted()).count() as u64, last - first)
 }
 
-/// Units that a limit might have admitted and did not, through nobody's fault but the machine's: refused by a proxy's own
-/// share, since the store did not answer it in time, or borrowed by one that had no time to use them. None where the machine
-/// kept time.
-pub async fn lost(lag: &Lag, fleet: &Fleet, asked: &[Asked]) -> u64 {
-    if !lag.is_busy() {
-        return 0;
-    }
-    let alone = |asked: &&Asked| !asked.is_admitted() && asked.limit.contains("vestibule-fallback");
-    let mut lost = asked.iter().filter(alone).count() as u64;
+/// Units that proxies borrowed and that were refilled before anybody used them.
+pub async fn expired(fleet: &Fleet) -> u64 {
+    let mut units = 0;
     for proxy in &fleet.proxies {
         let expired = [("outcome", "expired")];
-        lost += proxy.metrics().await.value("vestibule_rate_limit_lease_units_total", &expired) as u64;
+        units += proxy.metrics().await.value("vestibule_rate_limit_lease_units_total", &expired) as u64;
     }
-    lost
+    units
+}
+
+/// Those that a proxy decided on with its own share, since the store did not answer it in time.
+pub fn alone(asked: &[Asked]) -> usize {
+    asked.iter().filter(|asked| asked.limit.contains("vestibule-fallback")).count()
+}
+
+/// Units that one bucket, full at the first question, would have admitted of these very questions. Each was decided on at
+/// some moment between its question and its answer: at whichever of the two lets fewer pass. So a machine that stands still
+/// for a while, and asks nothing in it, is not expected to have used what the limit allowed it.
+pub fn ideal(asked: &[Asked], burst: u64, a_second: f64) -> u64 {
+    let admitted_at = |moment: fn(&Asked) -> Instant| {
+        let mut moments: Vec<Instant> = asked.iter().map(moment).collect();
+        moments.sort_unstable();
+        let (mut units, mut last, mut admitted) = (burst as f64, moments[0], 0);
+
+        for now in moments {
+            units = (units + (now - last).as_secs_f64() * a_second).min(burst as f64);
+            last = now;
+            if units >= 1.0 {
+                units -= 1.0;
+                admitted += 1;
+            }
+        }
+        admitted
+    };
+    admitted_at(|asked| asked.at).min(admitted_at(|asked| asked.at + asked.took))
 }
 
 /// Most units that a bucket admits in a time: `burst + floor(time / emission)`.
