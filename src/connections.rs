@@ -7,7 +7,7 @@ mod message;
 mod patience;
 mod upload;
 
-pub use http1::{BROKEN_HEAD, PieceSize, Reason};
+pub use http1::{BROKEN_HEAD, Reason, SMALL_PIECE, USUAL_PIECE};
 pub use message::{RequestBody, RequestHead, Switch};
 pub use upload::{Replay, Upload, UploadReader, UploadSender, upload};
 
@@ -191,21 +191,17 @@ impl UpstreamConnection {
     ///
     /// As [`Self::read_head`].
     pub async fn read_body(&mut self, seen: &mut (dyn FnMut(&Bytes) + Send)) -> Result<Option<Bytes>> {
-        self.read_piece(PieceSize::Usual, seen).await
+        self.read_piece(USUAL_PIECE, seen).await
     }
 
-    /// The same, of such a size; a piece of HTTP/2 is what its windows let through.
+    /// The same, of about `most` bytes at most; a piece of HTTP/2 is what its windows let through.
     ///
     /// # Errors
     ///
     /// As [`Self::read_head`].
-    pub async fn read_piece(
-        &mut self,
-        size: PieceSize,
-        seen: &mut (dyn FnMut(&Bytes) + Send),
-    ) -> Result<Option<Bytes>> {
+    pub async fn read_piece(&mut self, most: usize, seen: &mut (dyn FnMut(&Bytes) + Send)) -> Result<Option<Bytes>> {
         match &mut self.protocol {
-            Protocol::Http1(http1) => http1.read_body(size, seen).await,
+            Protocol::Http1(http1) => http1.read_body(most, seen).await,
             Protocol::Http2(http2) => http2.read_body(seen).await,
         }
     }

@@ -12,6 +12,7 @@ mod handover;
 mod head_clock;
 mod http1;
 mod http2;
+mod lingering;
 mod live;
 mod open_streams;
 mod outbox;

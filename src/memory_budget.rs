@@ -157,6 +157,11 @@ impl Reservation {
         self.bytes
     }
 
+    /// Bytes that it has room for: whole steps.
+    pub fn capacity(&self) -> usize {
+        self.steps * STEP
+    }
+
     /// Ties the room to `bytes`: it is given back when their last copy is dropped. Room beyond them is given back now.
     pub fn bind(mut self, bytes: Bytes) -> Bytes {
         self.shrink_to(bytes.len());

@@ -22,10 +22,10 @@ use vestibule_http1::{self as codec, AtEof, BodyReader, Limits, Parsed, Progress
 
 /// Room that a read has for a head.
 const HEAD_ROOM: usize = 8 * 1024;
-/// Room that a read has for a body.
-const BODY_ROOM: usize = 64 * 1024;
+/// Bytes of a body that are read at once unless fewer are asked for.
+pub const USUAL_PIECE: usize = 64 * 1024;
 /// The same where nothing accounts for what comes.
-const SMALL_ROOM: usize = 2 * 1024;
+pub const SMALL_PIECE: usize = 2 * 1024;
 /// Bounds of a response head, and of trailers: far beyond what applications send, and small enough to hold.
 const LIMITS: Limits = Limits { max_bytes: 256 * 1024, max_fields: 1024 };
 
@@ -55,15 +55,6 @@ pub struct Http1 {
     has_heard: bool,
     /// Changes with every byte that moved.
     moved: u64,
-}
-
-/// How much of a body is read at once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PieceSize {
-    /// Up to 64 KiB.
-    Usual,
-    /// Up to 2 KiB: the piece is held whether there is memory for it or not.
-    Small,
 }
 
 /// A body that is still to come, and how its pieces are framed.
@@ -178,13 +169,12 @@ impl Http1 {
         Ok(parts)
     }
 
-    /// The next piece of the body; `None` at its end.
+    /// The next piece of the body, of about `most` bytes at most; `None` at its end.
     ///
     /// # Errors
     ///
     /// As [`Self::read_head`]: the body is malformed, or ended before its end.
-    pub async fn read_body(&mut self, size: PieceSize, seen: &mut (dyn FnMut(&Bytes) + Send)) -> Result<Option<Bytes>> {
-        let room = if size == PieceSize::Small { SMALL_ROOM } else { BODY_ROOM };
+    pub async fn read_body(&mut self, most: usize, seen: &mut (dyn FnMut(&Bytes) + Send)) -> Result<Option<Bytes>> {
         self.patience.restart();
         loop {
             if self.body.is_finished() {
@@ -205,7 +195,7 @@ impl Http1 {
                     continue;
                 }
             }
-            if self.fill(room, seen).await? == 0 {
+            if self.fill(most.clamp(1, USUAL_PIECE), seen).await? == 0 {
                 self.state = State::Spent;
                 if self.body.at_eof() == AtEof::Complete {
                     self.body = BodyReader::None;
@@ -251,7 +241,12 @@ impl Http1 {
 
     /// Waits until more bytes are here, and sends meanwhile. 0: no more will come.
     async fn fill(&mut self, room: usize, seen: &mut (dyn FnMut(&Bytes) + Send)) -> Result<usize> {
-        self.input.reserve(room);
+        if self.input.is_empty() && self.input.capacity() < room && room < USUAL_PIECE {
+            // A buffer that was large once is made as large again.
+            self.input = BytesMut::with_capacity(room);
+        } else {
+            self.input.reserve(room);
+        }
         poll_fn(|cx| {
             let sending = self.poll_send(cx, seen);
             if let Poll::Ready(read) = self.poll_read(cx) {

@@ -6,6 +6,7 @@
 
 use super::connection::{Connection, Expecting};
 use super::handover::{Handover, Verdict, judge};
+use super::lingering::{LINGER, Lingering};
 use super::outbox::Outbox;
 use super::pace::Pace;
 use super::refused::{RefusedHead, Why, stand_in};
@@ -18,7 +19,6 @@ use pingora::protocols::{ALPN, IO, Shutdown, Ssl, UniqueID, UniqueIDType};
 use std::fmt;
 use std::future::Future;
 use std::io::{self, IoSlice};
-use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -28,13 +28,6 @@ use tokio::time::{Instant, Sleep};
 use vestibule_http1::{BodyReader, Framing, Limits, Progress};
 use vestibule_plugin::Monotonic;
 
-/// How long a client that has its answer may go on sending before its socket is closed under it. Closing with unread
-/// bytes makes the kernel send a reset, which can overtake the answer.
-pub(super) const LINGER: Duration = Duration::from_secs(5);
-/// Most bytes read and thrown away while lingering: what a client may have on its way before it reads the answer.
-pub(super) const LINGER_BYTES: usize = 64 * 1024 * 1024;
-/// Bytes thrown away at once.
-pub(super) const SCRATCH: usize = 16 * 1024;
 /// Bytes of pipelined requests that are read ahead; with so many waiting, a client that leaves is seen at the next write.
 const READ_AHEAD: usize = 16 * 1024;
 
@@ -76,7 +69,7 @@ enum Phase {
     /// Behind a head that was refused: its stand-in is handed on, and nothing else.
     Refused,
     /// The last answer is written; what the client still sends is thrown away.
-    Lingering { bytes_left: usize },
+    Lingering(Lingering),
     /// Over.
     Closed,
 }
@@ -411,18 +404,8 @@ impl<S: IO> Guard<S> {
 
     /// Reads on for a while, so that the client can read the answer before its connection is reset.
     fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while let Phase::Lingering { bytes_left } = &mut self.phase {
-            // On the stack: many may linger, most of them silent.
-            let mut scratch = [MaybeUninit::uninit(); SCRATCH];
-            let mut thrown = ReadBuf::uninit(&mut scratch);
-            match Pin::new(&mut self.io).poll_read(cx, &mut thrown) {
-                Poll::Ready(Ok(())) if !thrown.filled().is_empty() && *bytes_left > thrown.filled().len() => {
-                    *bytes_left -= thrown.filled().len();
-                    continue;
-                }
-                Poll::Ready(_) => {}
-                Poll::Pending => ready!(self.poll_deadline(cx)),
-            }
+        if let Phase::Lingering(lingering) = &mut self.phase {
+            ready!(lingering.poll(&mut self.io, cx));
             self.phase = Phase::Closed;
         }
         Poll::Ready(Ok(()))
@@ -455,7 +438,7 @@ impl<S: IO> AsyncRead for Guard<S> {
         match this.phase {
             Phase::Waiting | Phase::Head(_) => this.poll_head(cx, buf),
             Phase::Passing | Phase::Refused => this.poll_serve(cx, buf),
-            Phase::Lingering { .. } | Phase::Closed => this.poll_linger(cx),
+            Phase::Lingering(_) | Phase::Closed => this.poll_linger(cx),
         }
     }
 }
@@ -490,12 +473,11 @@ impl<S: IO> AsyncWrite for Guard<S> {
     /// Sends what waits and says that nothing more comes; then reads on for a while if the client still owes bytes.
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if !matches!(this.phase, Phase::Lingering { .. } | Phase::Closed) {
+        if !matches!(this.phase, Phase::Lingering(_) | Phase::Closed) {
             ready!(this.poll_farewell(cx))?;
             let may_be_sending = this.may_be_sending(cx);
-            this.phase = if may_be_sending { Phase::Lingering { bytes_left: LINGER_BYTES } } else { Phase::Closed };
+            this.phase = if may_be_sending { Phase::Lingering(Lingering::begin()) } else { Phase::Closed };
             (this.inbox, this.handover) = Default::default();
-            this.set_deadline(Instant::now() + LINGER);
         }
         this.poll_linger(cx)
     }

@@ -4,7 +4,7 @@
 //! it does.
 
 use super::frames::FrameScan;
-use super::guard::{LINGER, LINGER_BYTES, SCRATCH};
+use super::lingering::{LINGER, Lingering};
 use super::open_streams::OpenStreams;
 use super::untold::untold;
 use crate::edge::threats::Threat;
@@ -15,7 +15,6 @@ use pingora::protocols::{ALPN, IO, Shutdown, Ssl, UniqueID, UniqueIDType};
 use std::fmt;
 use std::future::Future;
 use std::io::{self, IoSlice};
-use std::mem::MaybeUninit;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -34,8 +33,8 @@ pub struct HeadClock<S> {
     patience: Duration,
     /// What the clock runs for, and the clock.
     running: Option<(u64, Pin<Box<Sleep>>)>,
-    /// Bytes that may still come and are thrown away, and for how long.
-    lingering: Option<(usize, Pin<Box<Sleep>>)>,
+    /// What still comes is thrown away.
+    lingering: Option<Lingering>,
     peer: IpAddr,
     host: Arc<Host>,
 }
@@ -123,21 +122,10 @@ impl<S: IO> AsyncWrite for HeadClock<S> {
             if !this.open.has_sent_within(LINGER) {
                 return Poll::Ready(Ok(()));
             }
-            this.lingering = Some((LINGER_BYTES, Box::pin(sleep(LINGER))));
+            this.lingering = Some(Lingering::begin());
         }
-        while let Some((bytes_left, over)) = &mut this.lingering {
-            let mut scratch = [MaybeUninit::uninit(); SCRATCH];
-            let mut thrown = ReadBuf::uninit(&mut scratch);
-            match Pin::new(&mut this.io).poll_read(cx, &mut thrown) {
-                Poll::Ready(Ok(())) if !thrown.filled().is_empty() && *bytes_left > thrown.filled().len() => {
-                    *bytes_left -= thrown.filled().len();
-                }
-                Poll::Ready(_) => break,
-                Poll::Pending => {
-                    ready!(over.as_mut().poll(cx));
-                    break;
-                }
-            }
+        if let Some(lingering) = &mut this.lingering {
+            ready!(lingering.poll(&mut this.io, cx));
         }
         Poll::Ready(Ok(()))
     }

@@ -1,7 +1,8 @@
 //! HTTP/2 on one connection: streams side by side, each its own exchange.
 
 use super::connection::{Connection, Expecting};
-use super::guard::{Bounds, LINGER};
+use super::guard::Bounds;
+use super::lingering::LINGER;
 use super::open_streams::OpenStreams;
 use super::{CURRENT, Listener};
 use crate::edge::threats::Threat;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use vestibule_testkit::frames::{Kind, PREFACE, settings};
 use vestibule_testkit::{Alpn, Certs, Gate, H2Client, H2Request, Origin, Proxy, Raw, Received, Reply, within};
@@ -345,18 +345,32 @@ async fn no_request_fails_under_steady_load() {
     }
 }
 
-/// A client that takes little at once: the kernel holds little for it.
-async fn slow_client(proxy: &Proxy, request: &[u8]) -> TcpStream {
+/// A client that takes little at once: the kernel holds little for it. It speaks TLS where there are `certs`.
+async fn slow_client(proxy: &Proxy, certs: Option<&Certs>, alpn: Alpn, request: &[u8]) -> Box<dyn Duplex> {
     let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
     socket.set_recv_buffer_size(16 * 1024).expect("a small window");
-    let mut stream = socket.connect(proxy.address()).await.expect("a connection");
+    let stream = socket.connect(proxy.address()).await.expect("a connection");
+    let mut stream: Box<dyn Duplex> = match certs {
+        Some(certs) => Box::new(vestibule_testkit::over_tls(stream, certs, &[alpn]).await.expect("a TLS handshake")),
+        None => Box::new(stream),
+    };
     stream.write_all(request).await.expect("a request");
+    stream.flush().await.expect("a request");
     stream
+}
+
+trait Duplex: AsyncRead + AsyncWrite + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Duplex for S {}
+
+/// What a file says in `[server]`.
+fn tls_line(certs: Option<&Certs>) -> String {
+    certs.map(|certs| format!("tls = {}\n", certs.tls_toml())).unwrap_or_default()
 }
 
 /// Reads 8 KiB at a time until `all` bytes of body have come, or the connection ends.
 /// It says `between` after each piece, as far as anybody listens.
-async fn read_slowly(stream: &mut TcpStream, all: usize, between: &[u8], body: impl Fn(&[u8]) -> usize) -> usize {
+async fn read_slowly(stream: &mut dyn Duplex, all: usize, between: &[u8], body: impl Fn(&[u8]) -> usize) -> usize {
     let (mut received, mut piece) = (Vec::new(), vec![0; 8 * 1024]);
     while body(&received) < all {
         match stream.read(&mut piece).await {
@@ -364,6 +378,7 @@ async fn read_slowly(stream: &mut TcpStream, all: usize, between: &[u8], body: i
             _ => break,
         }
         let _ = stream.write_all(between).await;
+        let _ = stream.flush().await;
         // The pauses are what is tested: about 100 KiB a second.
         tokio::time::sleep(Duration::from_millis(80)).await;
     }
@@ -389,10 +404,13 @@ fn data_in(mut frames: &[u8]) -> usize {
 /// A reply whose exchange is over still waits for its client in the framing layer, whatever idle_timeout or a drain say.
 #[tokio::test]
 async fn an_http2_reply_that_is_taken_slowly_ends_whole() {
-    for drains in [false, true] {
+    let certs = Certs::new();
+    for (tls, drains) in [(None, false), (None, true), (Some(&certs), false), (Some(&certs), true)] {
         let origin = Origin::returning(200, vec![b'x'; 350_000]);
-        let proxy = Proxy::before(crate::bin(), &origin.url(), "[server]\nidle_timeout = \"1s\"\n").await;
-        let get = [(":method", "GET"), (":path", "/"), (":scheme", "http"), (":authority", "a")];
+        let toml = format!("[server]\nidle_timeout = \"1s\"\n{}", tls_line(tls));
+        let proxy = Proxy::before(crate::bin(), &origin.url(), &toml).await;
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let get = [(":method", "GET"), (":path", "/"), (":scheme", scheme), (":authority", "a")];
         // Windows so large that the reply is written at once: SETTINGS_INITIAL_WINDOW_SIZE 1 MiB, and 1 MiB more.
         let request = [
             PREFACE,
@@ -401,7 +419,7 @@ async fn an_http2_reply_that_is_taken_slowly_ends_whole() {
             &vestibule_testkit::frames::headers(1, 1, &get),
         ]
         .concat();
-        let mut stream = slow_client(&proxy, &request).await;
+        let mut stream = slow_client(&proxy, tls, Alpn::H2, &request).await;
         origin.wait_hits(1).await;
         if drains {
             proxy.sigterm();
@@ -409,8 +427,8 @@ async fn an_http2_reply_that_is_taken_slowly_ends_whole() {
         }
         // A client says that it has room, also when nobody listens any more.
         let room = vestibule_testkit::frames::frame(Kind::WindowUpdate, 0, 0, &[0, 0, 0, 1]);
-        let data = read_slowly(&mut stream, usize::MAX, &room, data_in).await;
-        assert_eq!(data, usize::MAX, "drains: {drains}");
+        let data = read_slowly(&mut *stream, usize::MAX, &room, data_in).await;
+        assert_eq!(data, usize::MAX, "TLS: {}, drains: {drains}", tls.is_some());
         drop(stream);
         if drains {
             ends_well(proxy).await;
@@ -422,17 +440,20 @@ async fn an_http2_reply_that_is_taken_slowly_ends_whole() {
 #[tokio::test]
 async fn a_reply_before_unread_requests_ends_whole() {
     const LENGTH: usize = 300_000;
-    let origin = Origin::returning(200, vec![b'~'; LENGTH]);
-    let proxy = Proxy::before(crate::bin(), &origin.url(), "").await;
-    let requests = "GET / HTTP/1.1\r\nhost: a\r\n\r\n".repeat(2_000);
-    let mut stream = slow_client(&proxy, requests.as_bytes()).await;
-    origin.wait_hits(1).await;
-    proxy.sigterm();
-    draining(&proxy).await;
-    let body = |received: &[u8]| received.iter().filter(|byte| **byte == b'~').count();
-    assert_eq!(read_slowly(&mut stream, LENGTH, b"", body).await, LENGTH);
-    drop(stream);
-    ends_well(proxy).await;
+    let certs = Certs::new();
+    for tls in [None, Some(&certs)] {
+        let origin = Origin::returning(200, vec![b'~'; LENGTH]);
+        let proxy = Proxy::before(crate::bin(), &origin.url(), &format!("[server]\n{}", tls_line(tls))).await;
+        let requests = "GET / HTTP/1.1\r\nhost: a\r\n\r\n".repeat(2_000);
+        let mut stream = slow_client(&proxy, tls, Alpn::Http11, requests.as_bytes()).await;
+        origin.wait_hits(1).await;
+        proxy.sigterm();
+        draining(&proxy).await;
+        let body = |received: &[u8]| received.iter().filter(|byte| **byte == b'~').count();
+        assert_eq!(read_slowly(&mut *stream, LENGTH, b"", body).await, LENGTH, "TLS: {}", tls.is_some());
+        drop(stream);
+        ends_well(proxy).await;
+    }
 }
 
 /// A body that only the end of its connection delimits, and which the drain cuts off.

@@ -5,7 +5,7 @@ use crate::certs::{Alpn, Certs};
 use crate::deadline::within;
 use crate::fields::Fields;
 use crate::h2_origin::header_map;
-use crate::raw::{tcp, tls};
+use crate::raw::{over_tls, tcp};
 use crate::wire::{BodyEnd, Io};
 use bytes::Bytes;
 use h2::client::{ResponseFuture, SendRequest};
@@ -71,7 +71,7 @@ impl H2Client {
 
     /// Connects with TLS, trusting `certs`; panics unless `h2` is agreed on.
     pub async fn connect_tls(address: SocketAddr, certs: &Certs) -> Self {
-        let stream = tls(tcp(address).await, certs, &[Alpn::H2]).await.expect("a TLS handshake");
+        let stream = over_tls(tcp(address).await, certs, &[Alpn::H2]).await.expect("a TLS handshake");
         assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]), "the protocol agreed on");
         Self::over(Box::new(stream)).await
     }

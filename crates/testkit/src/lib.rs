@@ -36,7 +36,7 @@ pub use h2_client::{H2Client, H2Request, H2Stream};
 pub use h2_origin::{H2Origin, H2Reply, Over};
 pub use origin::{Counts, Origin, Received, Reply};
 pub use proxy::{Failed, Proxy, Scrape, Setup};
-pub use raw::Raw;
+pub use raw::{Raw, over_tls};
 pub use redis::{Monitor, Redis, RedisCluster, RedisSentinels, RedisSetup, Resp};
 pub use relay::{Fault, Relay};
 pub use request::Request;

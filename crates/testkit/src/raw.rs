@@ -44,7 +44,7 @@ impl Raw {
     pub async fn try_connect_tls(address: SocketAddr, certs: &Certs, alpn: &[Alpn]) -> io::Result<Self> {
         let stream = tcp(address).await;
         let local = stream.local_addr()?;
-        Ok(Self { wire: Wire::new(tls(stream, certs, alpn).await?), local })
+        Ok(Self { wire: Wire::new(over_tls(stream, certs, alpn).await?), local })
     }
 
     /// This end's address.
@@ -181,7 +181,12 @@ pub(crate) async fn tcp(address: SocketAddr) -> TcpStream {
     stream
 }
 
-pub(crate) async fn tls(
+/// Speaks TLS on a connected stream, trusting `certs`, naming `localhost`.
+///
+/// # Errors
+///
+/// Those of the handshake.
+pub async fn over_tls(
     stream: TcpStream,
     certs: &Certs,
     alpn: &[Alpn],

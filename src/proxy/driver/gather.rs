@@ -1,5 +1,6 @@
 //! A body while it comes: its bytes, and the memory they take.
 
+use crate::connections::SMALL_PIECE;
 use crate::memory_budget::{Reservation, STEP};
 use bytes::{Bytes, BytesMut};
 
@@ -27,6 +28,15 @@ impl Gather {
     /// Whether a first piece can come, which is no larger than a step. Asked before it is read.
     pub fn has_room_to_begin(&mut self) -> bool {
         self.room.bytes() > 0 || self.room.grow(1)
+    }
+
+    /// Bytes that the next piece should have at most, asked before it is read: as many as there is room for, and where there
+    /// is none, as few as show whether more comes at all.
+    pub fn next_piece(&mut self) -> usize {
+        if self.room.capacity() < self.length + SMALL_PIECE {
+            self.room.grow((self.length + SMALL_PIECE).saturating_sub(self.room.bytes()));
+        }
+        (self.room.capacity().saturating_sub(self.length)).max(SMALL_PIECE)
     }
 
     /// Takes one piece more. `false`: there is no room for it beyond what is here; it is taken all the same, as it has
@@ -126,6 +136,24 @@ mod tests {
         }
         let (pieces, _room) = kept.pieces();
         assert_eq!(pieces.iter().map(Bytes::len).collect::<Vec<_>>(), [1, STEP, STEP, STEP - 1]);
+    }
+
+    #[test]
+    fn no_more_is_read_than_there_is_room_for() {
+        let budget = budget(2);
+        let mut kept = gather(&budget);
+        assert!(kept.has_room_to_begin());
+        let mut body = 0;
+        loop {
+            let most = kept.next_piece();
+            assert!(body + most <= budget.in_use() + SMALL_PIECE, "{most} behind {body}");
+            let came = most.min(8 * 1024 - 5);
+            body += came;
+            if !kept.put(vec![1; came].into()) {
+                break;
+            }
+        }
+        assert!(budget.in_use() == 2 * STEP && body > 2 * STEP && body <= 2 * STEP + SMALL_PIECE, "{body}");
     }
 
     #[test]

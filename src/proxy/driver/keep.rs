@@ -1,7 +1,7 @@
 //! Keeping a response body up to a bound, and letting it flow on beyond.
 
 use super::gather::Gather;
-use crate::connections::{Connections, PieceSize, UpstreamConnection};
+use crate::connections::{Connections, SMALL_PIECE, UpstreamConnection};
 use crate::exchange::Story;
 use crate::host::Host;
 use crate::memory_budget::Reservation;
@@ -54,7 +54,7 @@ impl Rest {
 
     /// The next piece, a small one: it is held whether there is memory for it or not.
     pub async fn next_small(&mut self, story: &mut Story) -> Result<Option<Bytes>, Box<Error>> {
-        self.connection.read_piece(PieceSize::Small, &mut |piece| story.show_upload(piece)).await
+        self.connection.read_piece(SMALL_PIECE, &mut |piece| story.show_upload(piece)).await
     }
 
     /// Sends what is left of the request.
@@ -155,13 +155,16 @@ pub async fn keep(
     }
 
     loop {
+        let mut seen = |piece: &Bytes| story.show_upload(piece);
+        let reading = connection.read_piece(kept.next_piece(), &mut seen);
         let read = match until {
-            None => connection.read_body(&mut |piece| story.show_upload(piece)).await,
-            Some(until) => match timeout_at(until, connection.read_body(&mut |piece| story.show_upload(piece))).await {
+            None => reading.await,
+            Some(until) => match timeout_at(until, reading).await {
                 Ok(read) => read,
                 Err(_) => return Ok(flowing_on(connection, kept, WhyFlowing::TooSlow)),
             },
         };
+
         match read? {
             Some(chunk) => {
                 let has_room = kept.put(chunk);

@@ -3,7 +3,7 @@
 use super::lane::Lane;
 use bytes::Bytes;
 use std::time::{Duration, Instant};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use vestibule_testkit::origin::Then;
 use vestibule_testkit::{
     Alpn, BodyEnd, Certs, Fault, H2Client, H2Origin, H2Reply, H2Request, Origin, Over, Proxy, Relay, Reply,
@@ -200,9 +200,22 @@ async fn a_client_that_leaves_inside_its_upload_leaves_no_whole_request_behind()
 async fn a_reply_of_known_length_is_not_held_up_by_an_upload_that_nobody_reads() {
     let begun = "HTTP/1.1 200 OK\r\ncontent-length: 20\r\n\r\n0123456789";
     let origin = Origin::at_head(move |_| Reply::raw(begun).then(Then::KeepAlive).leaving_the_upload());
-    let proxy = Lane::Stream.before(&origin.url(), NO_LIMIT).await;
-    let stream = tokio::net::TcpStream::connect(proxy.address()).await.expect("a connection");
-    let (mut reads, mut writes) = stream.into_split();
+    let certs = Certs::new();
+    for tls in [String::new(), format!("tls = {}\n", certs.tls_toml())] {
+        let proxy = Lane::Stream.before(&origin.url(), &format!("{NO_LIMIT}{tls}")).await;
+        let stream = tokio::net::TcpStream::connect(proxy.address()).await.expect("a connection");
+        match tls.is_empty() {
+            true => receives_what_has_come(stream).await,
+            false => {
+                let secured = vestibule_testkit::over_tls(stream, &certs, &[Alpn::Http11]).await;
+                receives_what_has_come(secured.expect("a TLS handshake")).await;
+            }
+        }
+    }
+}
+
+async fn receives_what_has_come(stream: impl AsyncRead + AsyncWrite + Send + 'static) {
+    let (mut reads, mut writes) = tokio::io::split(stream);
     // More than the kernel keeps for an application that does not read.
     let sending = tokio::spawn(async move {
         let head = format!("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: {}\r\n\r\n", 32 << 20);
