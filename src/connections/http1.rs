@@ -310,6 +310,7 @@ impl Http1 {
                 self.moved += written as u64;
                 self.is_flushed = false;
             }
+
             let next = match &mut self.upload {
                 None => Poll::Ready(None),
                 Some(upload) => upload.from.poll_next(cx),

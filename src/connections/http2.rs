@@ -279,6 +279,7 @@ impl Http2 {
                     return Poll::Ready(Ok(()));
                 }
             }
+
             let Some(upload) = &mut self.upload else { return Poll::Ready(Ok(())) };
             match ready!(upload.poll_next(cx)) {
                 Some(Piece::New(piece)) => {

@@ -21,6 +21,7 @@ pub async fn serve<A: HttpServerApp + Send + Sync + 'static>(
     let mut session = ServerSession::new_http1(stream);
     session.set_keepalive(Some(0));
     session.set_keepalive_reuses_remaining(Some(MAX_REQUESTS - 1));
+
     loop {
         // The guard stamps the time at which the request began when its first byte comes.
         let current = (Arc::clone(&connection), Monotonic(0));
@@ -29,6 +30,7 @@ pub async fn serve<A: HttpServerApp + Send + Sync + 'static>(
         if connection.head_was_lost() {
             listener.host.refuse_head(Threat::Framing, connection.peer);
         }
+
         let Some((mut stream, settings)) = served.map(pingora::apps::ReusedHttpStream::consume) else { return };
         if connection.is_over() {
             // Only the socket is left to wait for: session and exchange, with their buffers, are gone.
@@ -38,6 +40,7 @@ pub async fn serve<A: HttpServerApp + Send + Sync + 'static>(
             // Requests that the client has sent ahead are not served, and must not cost it the reply that is on its way.
             return stream.shutdown().await;
         }
+
         connection.rearm();
         connection.begin_idle(listener.host.clock.now());
         session = ServerSession::new_http1(stream);

@@ -169,6 +169,7 @@ pub async fn admit(session: &mut Session, exchange: &mut Exchange) -> Result<()>
     if answered {
         return Ok(());
     }
+
     if let Some(refusal) = exchange.refusal.take() {
         session.set_keepalive(None);
         exchange.story.ended = Some(Ended::Refused);
@@ -179,6 +180,7 @@ pub async fn admit(session: &mut Session, exchange: &mut Exchange) -> Result<()>
         answer(session, exchange, AnsweredBy::Edge, problem.into()).await?;
         return Ok(());
     }
+
     let all = exchange.story.hooks.len();
     if ask(session, exchange, all).await? {
         return Ok(());
@@ -190,6 +192,7 @@ pub async fn admit(session: &mut Session, exchange: &mut Exchange) -> Result<()>
         answer(session, exchange, AnsweredBy::Edge, failure::too_large(limit).into()).await?;
         return Ok(());
     }
+
     end_empty_body(session, exchange).await?;
     if exchange.request.upgrade {
         return Box::pin(driver::tunnel::run(session, exchange)).await;
@@ -230,6 +233,7 @@ async fn first_answer(
     if exchange.story.entered >= until {
         return Ok(None);
     }
+
     // What a client sends behind a complete request is kept back below the parser, so that only its leaving is read. A
     // body that is still to come would be read instead: such a client is not watched.
     let is_complete = exchange.connection.expecting() == Expecting::Nothing;
@@ -239,6 +243,7 @@ async fn first_answer(
         exchange.story.entered += 1;
         let story = &mut exchange.story;
         let attached = &mut story.hooks[at];
+
         let mut fields = RequestFields(&mut lent.head);
         let mut head = exchange.request.head(&mut fields);
         let flow = match attached.enter().on_request(&mut head, &mut story.facts) {
@@ -251,6 +256,7 @@ async fn first_answer(
             Soon::Later(decided) => Ok(decided.await),
         };
         attached.leave();
+
         match flow? {
             // Nothing can be looked at before the body has come.
             Flow::Continue | Flow::Look(_) => {}

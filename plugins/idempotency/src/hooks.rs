@@ -84,12 +84,14 @@ impl Exchange {
         if request.is_grpc() {
             return self.refuse(Outcome::Refused, answers::unsupported());
         }
+
         let fields = request.fields.map();
         let key = match Key::read(fields.get_all(&policy.header).iter(), policy.syntax) {
             Ok(Some(key)) => key,
             Ok(None) => return self.refuse(Outcome::MissingKey, answers::key_missing(&policy.header, policy.syntax)),
             Err(why) => return self.refuse(Outcome::InvalidKey, answers::key_invalid(&policy.header, why)),
         };
+
         let names = &self.shared.names;
         let principal = match principal::find(&policy.principal, names, fields, facts) {
             Some(found) => found.id,
@@ -100,6 +102,7 @@ impl Exchange {
                 return self.refuse(Outcome::Refused, answers::principal_missing(policy.challenge.clone(), &kinds));
             }
         };
+
         let head = Head::new(request.method.as_str(), request.scheme, request.authority, request.target, fields);
         let name = names.record(principal, &key.text);
         let payer = self.shared.payer(&policy, principal, facts);
@@ -114,11 +117,13 @@ impl Exchange {
     /// Claims the key for the whole request, or answers with what is known of it.
     async fn claim(&mut self, request: HeldRequest<'_>, facts: &mut Facts) -> Flow {
         let Stage::Asked(asked) = mem::replace(&mut self.stage, Stage::Over) else { return Flow::Continue };
+
         let policy = Arc::clone(&self.policy);
         let mac = self.shared.names.fingerprint();
         let fingerprint = fingerprint::of(mac, policy.fingerprint, &asked.head, request.body);
         let trace_id = facts.trace().trace_id;
         let (name, payer) = (asked.name, asked.payer);
+
         let hold = records::Hold { name, fingerprint, owner: Owner::draw(), trace_id, payer };
         let claim = records::Claim {
             hold,
@@ -130,11 +135,13 @@ impl Exchange {
             },
             replicas: policy.replicas,
         };
+
         let began = self.shared.clock.now();
         let got = match policy.wait {
             None => line::ask(&self.shared.ledger, claim).await,
             Some(patience) => line::wait(&self.shared.ledger, claim, patience, request.body).await,
         };
+
         match got {
             Ok(Got::Claim(held, lead)) => {
                 let hold = records::Hold { trace_id, ..held };
@@ -291,6 +298,7 @@ impl Exchange {
             claim.keep_counted(body);
         }
         may_die(Point::Replied);
+
         let word = Word::read(fields);
         if word == Word::Malformed {
             let route = self.shared.route_names.get(self.route.index()).map_or("unmatched", String::as_str);
@@ -304,6 +312,7 @@ impl Exchange {
                 "the application's vestibule-idempotency field is malformed"
             );
         }
+
         let shape = match body {
             Held::Whole { .. } => Shape::Whole,
             Held::Flowing(WhyFlowing::TooLarge) => Shape::TooLarge,
@@ -311,6 +320,7 @@ impl Exchange {
             Held::Flowing(WhyFlowing::NotKept | WhyFlowing::TooSlow) => Shape::Stream,
         };
         let fate = fate::of_reply(self.policy.profile, status, word, shape);
+
         let ending = match (fate, body) {
             (Fate::Done, Held::Whole { body, .. }) => {
                 let mut keeping = claim.keeping();
@@ -329,6 +339,7 @@ impl Exchange {
             }
             _ => Ending::without_reply(fate, status, claim.keeping()),
         };
+
         self.settle(fate, ending).await;
         may_die(Point::Stored);
     }
@@ -339,6 +350,7 @@ impl Exchange {
         // Without a head a tombstone is not what it comes to.
         let status = failure.head.unwrap_or(StatusCode::BAD_GATEWAY);
         let ending = Ending::without_reply(fate, status, claim.keeping());
+
         if failure.why == WhyFailed::Stopped {
             if let Fate::Uncertain(why) = fate
                 && !claim.is_ending()
@@ -350,6 +362,7 @@ impl Exchange {
             self.outcome = Some(Outcome::of(fate));
             return Flow::Continue;
         }
+
         self.settle(fate, ending).await;
         match fate {
             Fate::Uncertain(why) => {

@@ -80,6 +80,7 @@ async fn ask_with_body(
         if attached.hold.is_none_or(|hold| hold.request_body.is_none()) {
             continue;
         }
+
         let mut none = exchange.host.memory.nothing_yet(facts.address());
         let request = HeldRequest { body: &mut body, room: room.as_mut().unwrap_or(&mut none) };
         let flow = match attached.enter().on_request_body(request, facts) {
@@ -91,6 +92,7 @@ async fn ask_with_body(
             },
         };
         attached.leave();
+
         let (flow, by) = (flow?, AnsweredBy::Plugin(attached.name));
         let flow = match flow {
             Flow::Look(wanted) => match Box::pin(look_first(session, exchange, at, wanted)).await? {
@@ -99,6 +101,7 @@ async fn ask_with_body(
             },
             decided => decided,
         };
+
         if let Flow::Respond(response) = flow {
             drop(body);
             let response = with_room(*response, room);
@@ -108,6 +111,7 @@ async fn ask_with_body(
             return Ok(None);
         }
     }
+
     Ok(Some((body, room)))
 }
 
@@ -130,6 +134,7 @@ async fn look_first(session: &mut Session, exchange: &mut Exchange, at: usize, w
         looked = look::look(head, exchange, wanted) => looked,
         gone = super::client_leaves(session) => return Err(gone),
     };
+
     let (head, body) = match looked {
         Ok(seen) => seen,
         Err(error) => {
@@ -139,6 +144,7 @@ async fn look_first(session: &mut Session, exchange: &mut Exchange, at: usize, w
             return Ok(None);
         }
     };
+
     if let Body::Flowing { rest, .. } = &body
         && rest.why == WhyFlowing::NoRoom
     {
@@ -147,6 +153,7 @@ async fn look_first(session: &mut Session, exchange: &mut Exchange, at: usize, w
         answer(session, exchange, AnsweredBy::Edge, failure::no_memory().into()).await?;
         return Ok(None);
     }
+
     let Story { hooks, facts, .. } = &mut exchange.story;
     let attached = &mut hooks[at];
     let looked = Looked { status: head.status, fields: &head.headers, body: body.as_held(wanted) };

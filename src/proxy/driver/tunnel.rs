@@ -34,25 +34,30 @@ pub async fn run(session: &mut Session, exchange: &mut Exchange) -> Result<()> {
     if !request::forward(session, exchange).await? {
         return Ok(());
     }
+
     let call = Call::new(session.req_header().as_owned_parts(), CallBody::None, NO_HOLD, None, exchange);
     let (connection, interim, mut head): ReplyHead = tokio::select! {
         biased;
         reached = call.connect_websocket(&mut exchange.story) => reached?,
         gone = super::client_leaves(session) => return Err(gone),
     };
+
     if head.status != StatusCode::SWITCHING_PROTOCOLS {
         let room = exchange.host.memory.nothing_yet(exchange.reply_holder());
         let (method, connector) = (&exchange.request.method, &exchange.host.connector);
         let body = keep::keep(connection, &mut exchange.story, &head, method, Keep::Nothing, connector, room).await?;
         return super::reply::write(session, exchange, Reply { interim, head, body }, None).await;
     }
+
     exchange.connection.expect(Expecting::Tunnel);
     response::finish_head(ResponseHead { status: &mut head.status, fields: &mut head.headers }, exchange)?;
     let head = Box::new(ResponseHeader::from(*head));
     session.write_response_header(head).await.map_err(pingora::Error::into_down)?;
+
     let no_stream = || Error::explain(ErrorType::InternalError, "a tunnel needs HTTP/1").into_in();
     let (from_upstream, upstream) = connection.into_stream().ok_or_else(no_stream)?;
     let (from_client, mut client) = take_stream(session)?;
+
     let patience = exchange.pipeline.upstream(exchange.story.facts.route()).settings.read_timeout;
     let life = Life::begins();
     let (from_client, from_upstream) = (Way::new(from_client, &life), Way::new(from_upstream, &life));
@@ -60,6 +65,7 @@ pub async fn run(session: &mut Session, exchange: &mut Exchange) -> Result<()> {
         let _tally = Tally { exchange, from_client: &from_client, from_upstream: &from_upstream };
         pass(&mut client, &from_client, upstream, &from_upstream, life.quiet_for(patience)).await
     };
+
     exchange.story.end_attempt(exchange.host.clock.now(), None);
     exchange.story.ended = passed.err();
     // Says good-bye, so that what was sent last is not lost to a reset.
@@ -183,6 +189,7 @@ async fn pass(
 ) -> std::result::Result<(), Ended> {
     let (mut client_out, mut client_in) = tokio::io::split(client);
     let (mut upstream_out, mut upstream_in) = tokio::io::split(upstream);
+
     let up = async {
         match from_client.run(&mut client_out, &mut upstream_in).await {
             Ok(()) => {
@@ -193,6 +200,7 @@ async fn pass(
             Err(BrokenEnd::To) => Err(Ended::UpstreamError),
         }
     };
+
     let down = async {
         match from_upstream.run(&mut upstream_out, &mut client_in).await {
             // A connection that is reset when all has been said is a usual end of a tunnel.
@@ -200,6 +208,7 @@ async fn pass(
             Err(BrokenEnd::To) => Err(Ended::ClientGone),
         }
     };
+
     tokio::select! {
         ended = up => ended,
         ended = down => ended,
