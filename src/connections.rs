@@ -7,7 +7,7 @@ mod message;
 mod patience;
 mod upload;
 
-pub use http1::{BROKEN_HEAD, Reason, SMALL_PIECE, USUAL_PIECE};
+pub use http1::{BROKEN_HEAD, Reason, SMALL_HEAD, SMALL_PIECE, USUAL_HEAD, USUAL_PIECE};
 pub use message::{RequestBody, RequestHead, Switch};
 pub use upload::{Replay, Upload, UploadReader, UploadSender, upload};
 
@@ -178,9 +178,9 @@ impl UpstreamConnection {
     /// # Errors
     ///
     /// When the connection broke, a deadline passed, or the head is malformed.
-    pub async fn read_head(&mut self, seen: &mut (dyn FnMut(&Bytes) + Send)) -> Result<response::Parts> {
+    pub async fn read_head(&mut self, room: usize, seen: &mut (dyn FnMut(&Bytes) + Send)) -> Result<response::Parts> {
         match &mut self.protocol {
-            Protocol::Http1(http1) => http1.read_head(seen).await,
+            Protocol::Http1(http1) => http1.read_head(room, seen).await,
             Protocol::Http2(http2) => http2.read_head(seen).await,
         }
     }

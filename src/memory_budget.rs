@@ -8,7 +8,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use vestibule_plugin::meter::{Counter, Desc, Gauge, Registry};
 use vestibule_plugin::{ClientAddress, Room};
@@ -27,6 +27,7 @@ const CONNECTION_STEPS: usize = 64;
 pub struct MemoryBudget {
     max: AtomicUsize,
     usage: Mutex<Usage>,
+    is_scarce: AtomicBool,
     held: Gauge,
     shed: Counter,
 }
@@ -68,7 +69,13 @@ impl MemoryBudget {
             help: "Bytes of request and response bodies kept in memory, in steps of 64 KiB.",
             labels: &[],
         });
-        Arc::new(Self { max: AtomicUsize::new(max), usage: Mutex::default(), held: held.with(&[]), shed })
+        Arc::new(Self {
+            max: AtomicUsize::new(max),
+            usage: Mutex::default(),
+            is_scarce: AtomicBool::new(false),
+            held: held.with(&[]),
+            shed,
+        })
     }
 
     /// A budget of `max` bytes that nobody watches.
@@ -87,6 +94,11 @@ impl MemoryBudget {
     /// Bytes in use, whole steps.
     pub fn in_use(&self) -> usize {
         self.usage.lock().steps * STEP
+    }
+
+    /// Whether more than half of it was in use when it last changed.
+    pub fn is_scarce(&self) -> bool {
+        self.is_scarce.load(Ordering::Relaxed)
     }
 
     /// Room for `bytes`; `None` when there is none, in all, for this client or on its connection. No bytes, no step.
@@ -119,7 +131,7 @@ impl MemoryBudget {
 
         usage.steps = after;
         usage.by_client.insert(client, own);
-        self.held.set(gauge_value(after));
+        self.show(after);
         true
     }
 
@@ -132,7 +144,12 @@ impl MemoryBudget {
                 usage.by_client.remove(&client);
             }
         }
-        self.held.set(gauge_value(usage.steps));
+        self.show(usage.steps);
+    }
+
+    fn show(&self, steps: usize) {
+        self.held.set(gauge_value(steps));
+        self.is_scarce.store(steps > self.max.load(Ordering::Relaxed) / STEP / 2, Ordering::Relaxed);
     }
 }
 

@@ -20,8 +20,10 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncReadExt, AsyncWrite};
 use vestibule_http1::{self as codec, AtEof, BodyReader, Limits, Parsed, Progress, RequestKind};
 
-/// Room that a read has for a head.
-const HEAD_ROOM: usize = 8 * 1024;
+/// Room that a read usually has for a head and what comes with it.
+pub const USUAL_HEAD: usize = 8 * 1024;
+/// The same while memory is scarce: as much as nearly every head takes.
+pub const SMALL_HEAD: usize = 1024;
 /// Bytes of a body that are read at once unless fewer are asked for.
 pub const USUAL_PIECE: usize = 64 * 1024;
 /// The same where nothing accounts for what comes.
@@ -138,7 +140,7 @@ impl Http1 {
     ///
     /// As the engine names them: `InvalidHTTPHeader` for what is not strict HTTP/1.1, `ConnectionClosed`,
     /// `ReadError` or `WriteError` when the connection ended, `ReadTimedout` and `WriteTimedout`.
-    pub async fn read_head(&mut self, seen: &mut (dyn FnMut(&Bytes) + Send)) -> Result<response::Parts> {
+    pub async fn read_head(&mut self, room: usize, seen: &mut (dyn FnMut(&Bytes) + Send)) -> Result<response::Parts> {
         self.patience.restart();
         let head = loop {
             match codec::read_response(&self.input, &mut self.scan, &LIMITS, self.kind) {
@@ -149,7 +151,7 @@ impl Http1 {
                     return Err(invalid("reading a response head", fault));
                 }
             }
-            if self.fill(HEAD_ROOM, seen).await? == 0 {
+            if self.fill(room, seen).await? == 0 {
                 return Err(self.ended_before_an_answer());
             }
         };

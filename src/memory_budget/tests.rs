@@ -114,3 +114,14 @@ fn nothing_is_lost_or_counted_twice_by_many_threads() {
     assert_eq!(budget.in_use(), 0);
     assert!(budget.usage.lock().by_client.is_empty());
 }
+
+#[test]
+fn it_is_scarce_while_more_than_half_is_in_use() {
+    let budget = budget(32);
+    let half = budget.reserve(client(1), 16 * STEP);
+    assert!(half.is_some() && !budget.is_scarce());
+    let more = budget.reserve(client(2), 1);
+    assert!(more.is_some() && budget.is_scarce());
+    drop(more);
+    assert!(!budget.is_scarce());
+}

@@ -37,6 +37,7 @@ use pingora::protocols::http::ServerSession as Session;
 use pingora::{Error, ErrorType, Result};
 use reply::write_interim;
 use std::panic::AssertUnwindSafe;
+use tokio::sync::OwnedSemaphorePermit;
 use vestibule_plugin::{AnsweredBy, Detach, Ended, Hold, Keep};
 
 /// Nobody holds anything.
@@ -54,9 +55,27 @@ pub fn larger(a: Keep, b: Keep) -> Keep {
     }
 }
 
-/// Serves the request, holding what the plugins asked for. What is rare is boxed, so that what is usual has little to move.
+/// What came of a call.
+struct Called {
+    outcome: Outcome,
+    /// What of the client's body is still to come.
+    intake: Option<Box<Intake>>,
+    /// The reply's place among those of its connection that are unread.
+    _unread: Option<OwnedSemaphorePermit>,
+}
+
+/// Serves the request, holding what the plugins asked for. A call is boxed, so that nothing of it is kept while its reply
+/// waits for a client.
 pub async fn run(session: &mut Session, exchange: &mut Exchange, hold: Option<Hold>) -> Result<()> {
-    let hold = hold.unwrap_or(NO_HOLD);
+    match Box::pin(call(session, exchange, hold.unwrap_or(NO_HOLD))).await? {
+        Some(called) => Box::pin(finish(session, exchange, called)).await,
+        None => Ok(()),
+    }
+}
+
+/// Takes the body, as far as it is held, and makes the call; `None` when a hook has answered instead. What is rare is boxed,
+/// so that what is usual has little to move.
+async fn call(session: &mut Session, exchange: &mut Exchange, hold: Hold) -> Result<Option<Called>> {
     let (mut room, mut intake) = (None, None);
     let body = match hold.request_body {
         Some(wanted) => match Box::pin(take_body(session, exchange, wanted, hold.detach)).await? {
@@ -64,7 +83,7 @@ pub async fn run(session: &mut Session, exchange: &mut Exchange, hold: Option<Ho
                 room = reserved;
                 whole(exchange, session, body)
             }
-            None => return Ok(()),
+            None => return Ok(None),
         },
         None if exchange.request.body_length == Some(0) => whole(exchange, session, Bytes::new()),
         None => {
@@ -75,17 +94,20 @@ pub async fn run(session: &mut Session, exchange: &mut Exchange, hold: Option<Ho
         }
     };
     if !request::forward(session, exchange).await? {
-        return Ok(());
+        return Ok(None);
     }
 
     let call = Call::new(session.req_header().as_owned_parts(), body, hold, room, exchange);
     match hold.detach {
-        Detach::WithClient => run_attached(session, exchange, call, intake).await,
+        Detach::WithClient => {
+            let outcome = run_attached(session, exchange, call, intake.as_deref_mut()).await?;
+            Ok(Some(Called { outcome, intake, _unread: None }))
+        }
         Detach::Survives { .. } => {
             let outcome = Box::pin(run_detached(session, exchange, call)).await?;
             let length = if let Outcome::Reply(reply) = &outcome { reply.body.len() } else { 0 };
-            let _unread = count_unread(exchange, length);
-            finish(session, exchange, outcome, None).await
+            let unread = count_unread(exchange, length);
+            Ok(Some(Called { outcome, intake: None, _unread: unread }))
         }
     }
 }
@@ -99,14 +121,9 @@ fn whole(exchange: &Exchange, session: &Session, body: Bytes) -> CallBody {
 }
 
 /// Tells the client what came of the call.
-async fn finish(
-    session: &mut Session,
-    exchange: &mut Exchange,
-    outcome: Outcome,
-    intake: Option<Box<Intake>>,
-) -> Result<()> {
-    match outcome {
-        Outcome::Reply(reply) => reply::write(session, exchange, reply, intake).await,
+async fn finish(session: &mut Session, exchange: &mut Exchange, called: Called) -> Result<()> {
+    match called.outcome {
+        Outcome::Reply(reply) => reply::write(session, exchange, reply, called.intake).await,
         Outcome::Answer(by, response) => answer(session, exchange, by, *response).await,
         Outcome::Failed(problem) => answer(session, exchange, AnsweredBy::Edge, (*problem).into()).await,
     }
@@ -125,8 +142,8 @@ async fn run_attached(
     session: &mut Session,
     exchange: &mut Exchange,
     call: Call,
-    mut intake: Option<Box<Intake>>,
-) -> Result<()> {
+    mut intake: Option<&mut Intake>,
+) -> Result<Outcome> {
     let interim = InterimResponses::default();
     let outcome = {
         let (story, mut client) = exchange.split();
@@ -141,7 +158,7 @@ async fn run_attached(
         }
     };
     write_interim(session, interim.take()).await?;
-    finish(session, exchange, outcome, intake).await
+    Ok(outcome)
 }
 
 /// Runs the call in a task of its own, which ends the exchange itself when the client leaves.

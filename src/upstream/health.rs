@@ -2,7 +2,7 @@
 
 use super::{Reuse, Upstream};
 use crate::config::settings::{self, Target};
-use crate::connections::{RequestBody, RequestHead, Switch};
+use crate::connections::{RequestBody, RequestHead, Switch, USUAL_HEAD};
 use crate::host::{Host, Lent};
 use bytes::Bytes;
 use http::header::{self, HeaderValue};
@@ -140,7 +140,7 @@ async fn ask(host: &Host, upstream: &Upstream) -> Result<(), String> {
     };
     connection.send(&head, RequestBody::None).map_err(cause)?;
     let status = loop {
-        let head = connection.read_head(&mut |_| {}).await.map_err(cause)?;
+        let head = connection.read_head(USUAL_HEAD, &mut |_| {}).await.map_err(cause)?;
         if !head.status.is_informational() {
             break head.status.as_u16();
         }

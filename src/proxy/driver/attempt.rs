@@ -4,7 +4,7 @@ use super::call::{Call, CallBody, Head, Reply};
 use super::interim::InterimResponses;
 use super::keep::{self, Body};
 use super::upstream_head::upstream_head;
-use crate::connections::{Age, Replay, RequestBody, UpstreamConnection};
+use crate::connections::{Age, Replay, RequestBody, SMALL_HEAD, USUAL_HEAD, UpstreamConnection};
 use crate::edge::rules;
 use crate::exchange::Story;
 use crate::proxy::wire;
@@ -153,8 +153,10 @@ impl Call {
     ) -> Result<(Vec<ResponseHeader>, Head), Box<Error>> {
         let invalid = |why| Err(Error::explain(ErrorType::InvalidHTTPHeader, why).into_up());
         let (mut interim, mut heard) = (Vec::new(), 0);
+        // What comes behind a head is here before anybody can ask whether there is memory for it.
+        let room = if self.host.memory.is_scarce() { SMALL_HEAD } else { USUAL_HEAD };
         loop {
-            let mut head = connection.read_head(&mut |piece| story.show_upload(piece)).await?;
+            let mut head = connection.read_head(room, &mut |piece| story.show_upload(piece)).await?;
             if head.status == StatusCode::SWITCHING_PROTOCOLS {
                 let key = self.head.headers.get(header::SEC_WEBSOCKET_KEY);
                 if !rules::is_websocket_acceptance(&head.headers, key) {

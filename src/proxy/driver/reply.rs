@@ -80,7 +80,7 @@ pub async fn write(
                 frame_flow(&mut head, exchange, session);
             }
             session.write_response_header(head).await.map_err(pingora::Error::into_down)?;
-            Box::pin(flow(session, exchange, first, rest, intake)).await?;
+            flow(session, exchange, first, rest, intake).await?;
         }
     }
     session.finish_body().await.map_err(pingora::Error::into_down)
