@@ -99,6 +99,29 @@ fn last_of(session: HttpSession) -> ReusedHttpStream {
     ReusedHttpStream::new(session.into_inner(), None)
 }
 
+/// What is left of a session that has served: the connection, where another exchange or its end may follow.
+async fn end(mut session: Session, served: Served) -> Option<ReusedHttpStream> {
+    if let Session::H1(h1) = &mut session
+        && served == Served::Whole
+    {
+        h1.finish_body().await.ok()?;
+    }
+
+    match session {
+        // An orderly end would say that the body is whole.
+        Session::H1(_) if CURRENT.with(|(connection, _)| connection.has_open_body()) => None,
+        Session::H1(h1) if served == Served::Failed => h1.response_written().is_some().then(|| last_of(h1)),
+        Session::H1(h1) if !h1.will_keepalive() => Some(last_of(h1)),
+        // The stream is reset.
+        _ if served != Served::Whole => None,
+        session => {
+            let settings = HttpPersistentSettings::for_session(&session);
+            let reusable = session.finish().await.ok().flatten()?;
+            Some(ReusedHttpStream::from_reusable_stream(reusable, settings))
+        }
+    }
+}
+
 /// From the head to the last byte of a response.
 async fn exchange_on(session: &mut Session, exchange: &mut Exchange) -> Result<()> {
     unless_it_panics(|| request::enter(session, exchange))?;
@@ -140,24 +163,8 @@ impl HttpServerApp for Proxy {
         }
 
         let served = self.serve(&mut session).await;
-        if let Session::H1(h1) = &mut session
-            && served == Served::Whole
-        {
-            h1.finish_body().await.ok()?;
-        }
-        match session {
-            // An orderly end would say that the body is whole.
-            Session::H1(_) if CURRENT.with(|(connection, _)| connection.has_open_body()) => None,
-            Session::H1(h1) if served == Served::Failed => h1.response_written().is_some().then(|| last_of(h1)),
-            Session::H1(h1) if !h1.will_keepalive() => Some(last_of(h1)),
-            // The stream is reset.
-            _ if served != Served::Whole => None,
-            session => {
-                let settings = HttpPersistentSettings::for_session(&session);
-                let reusable = session.finish().await.ok().flatten()?;
-                Some(ReusedHttpStream::from_reusable_stream(reusable, settings))
-            }
-        }
+        // Boxed: it takes as much room as all before it, which a reply that waits for its client would keep.
+        Box::pin(end(session, served)).await
     }
 
     async fn http_cleanup(&self) {

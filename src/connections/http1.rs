@@ -21,7 +21,7 @@ use tokio::io::{AsyncReadExt, AsyncWrite};
 use vestibule_http1::{self as codec, AtEof, BodyReader, Limits, Parsed, Progress, RequestKind};
 
 /// Room that a read usually has for a head and what comes with it.
-pub const USUAL_HEAD: usize = 8 * 1024;
+pub const USUAL_HEAD: usize = 4 * 1024;
 /// The same while memory is scarce: as much as nearly every head takes.
 pub const SMALL_HEAD: usize = 1024;
 /// Bytes of a body that are read at once unless fewer are asked for.

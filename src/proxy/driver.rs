@@ -124,8 +124,8 @@ fn whole(exchange: &Exchange, session: &Session, body: Bytes) -> CallBody {
 async fn finish(session: &mut Session, exchange: &mut Exchange, called: Called) -> Result<()> {
     match called.outcome {
         Outcome::Reply(reply) => reply::write(session, exchange, reply, called.intake).await,
-        Outcome::Answer(by, response) => answer(session, exchange, by, *response).await,
-        Outcome::Failed(problem) => answer(session, exchange, AnsweredBy::Edge, (*problem).into()).await,
+        Outcome::Answer(by, response) => Box::pin(answer(session, exchange, by, *response)).await,
+        Outcome::Failed(problem) => Box::pin(answer(session, exchange, AnsweredBy::Edge, (*problem).into())).await,
     }
 }
 
