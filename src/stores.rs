@@ -64,10 +64,9 @@ impl Stores {
     /// As these, with everything that proxies share in a Redis. Connects to nothing yet.
     pub fn with_redis(&self, redis: &settings::Redis, store: &settings::Store) -> Result<Self, String> {
         let settings = RedisSettings {
-            url: redis.url.clone(),
-            namespace: store.namespace.to_string(),
-            timeout: store.timeout,
             authorities: redis.authorities.clone(),
+            sentinel_silence: store.sentinel_silence,
+            ..RedisSettings::new(redis.url.clone(), store.namespace.to_string(), store.timeout)
         };
         let (clock, meter, memory) = (&self.records.clock, &self.records.meter, &self.quotas.memory);
         let secret = Secret::new(store.secret);

@@ -164,6 +164,8 @@ pub struct Store {
     pub namespace: Arc<str>,
     /// Longest time for one operation.
     pub timeout: Duration,
+    /// Without a word of any sentinel for so long, nothing is claimed that waits for replicas.
+    pub sentinel_silence: Duration,
     /// Bound of the memory store in bytes.
     pub memory_max: u64,
 }
@@ -172,7 +174,7 @@ impl Store {
     /// The keys of `[store]` by whose change what is stored is not found again.
     pub fn forgets(&self, next: &Self) -> Vec<&'static str> {
         let changed = [
-            ("store.url", self.place != next.place),
+            ("store.url", !self.place.keeps_what(&next.place)),
             ("store.namespace", self.namespace != next.namespace),
             ("store.secret_file", self.secret != next.secret),
         ];
@@ -187,6 +189,16 @@ pub enum StorePlace {
     Memory,
     /// A Redis.
     Redis(Redis),
+}
+
+impl StorePlace {
+    /// Whether what is stored here is found there: at the same servers, whatever is said to be let in.
+    fn keeps_what(&self, next: &Self) -> bool {
+        match (self, next) {
+            (Self::Redis(here), Self::Redis(there)) => here.url.is_same_place(&there.url),
+            _ => self == next,
+        }
+    }
 }
 
 /// A Redis, and whom to believe that it is one.

@@ -11,12 +11,15 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::time::Duration;
 use vestibule_plugin::units::{Size, Span};
-use vestibule_store::RedisUrl;
+use vestibule_store::{RedisUrl, SENTINEL_SILENCE};
 
 const EXPECTED: &str = "expected \"memory:\", redis://, rediss://, redis+cluster:// or redis+sentinel://";
 
 /// Range of `timeout`: below it a healthy store looks dead, above it a dead one holds up every request.
 const TIMEOUT: (Span, Span) = (Span(Duration::from_millis(10)), Span(Duration::from_secs(10)));
+
+/// Range of `sentinel_silence`: below it one lost packet looks like silence, above it nobody is any safer.
+const SILENCE: (Span, Span) = (Span(Duration::from_secs(1)), Span(Duration::from_secs(60)));
 
 /// What must be shared by every proxy of a fleet.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
@@ -36,6 +39,8 @@ pub(super) struct StoreFile {
     pub(super) namespace: String,
     /// Longest time for one operation of the store, connecting included. 10ms to 10s.
     pub(super) timeout: Span,
+    /// Sentinels only: without a word of any of them for so long, nothing is claimed that waits for replicas. 1s to 1m.
+    pub(super) sentinel_silence: Span,
     /// Bound of the memory store. 1MiB to 64GiB.
     pub(super) memory_max: Size,
 }
@@ -49,6 +54,7 @@ impl Default for StoreFile {
             ca_file: String::new(),
             namespace: "vestibule".to_owned(),
             timeout: Span(Duration::from_millis(500)),
+            sentinel_silence: Span(SENTINEL_SILENCE),
             memory_max: Size(64 << 20),
         }
     }
@@ -71,6 +77,7 @@ impl StoreFile {
             report.error(&section.place(&["namespace"]), message, "expected 1 to 64 of A-Z a-z 0-9 . _ -");
         }
         section.within("timeout", self.timeout, TIMEOUT, report);
+        section.within("sentinel_silence", self.sentinel_silence, SILENCE, report);
         section.bounded("memory_max", self.memory_max.0, (1 << 20, 64 << 30), &bytes, report);
         Store {
             // Of any length, so it is brought to the length of a key.
@@ -78,6 +85,7 @@ impl StoreFile {
             place,
             namespace: self.namespace.as_str().into(),
             timeout: self.timeout.0,
+            sentinel_silence: self.sentinel_silence.0,
             memory_max: self.memory_max.0,
         }
     }

@@ -9,6 +9,7 @@ mod demo;
 mod docs;
 mod drain;
 mod edge;
+mod failover;
 mod garden;
 mod hooks;
 mod idempotency;

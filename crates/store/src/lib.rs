@@ -19,5 +19,5 @@ pub use quotas::{FleetQuotas, MemoryQuotas, Quotas};
 pub use records::{Measured, MemoryRecords, Records};
 #[doc(hidden)]
 pub use redis::fuzzing;
-pub use redis::{BadUrl, Contact, RedisRecords, RedisUrl, Settings as RedisSettings};
+pub use redis::{BadUrl, Contact, RedisRecords, RedisUrl, SENTINEL_SILENCE, Settings as RedisSettings};
 pub use streams::{RedisStreams, Streams};

@@ -10,11 +10,13 @@ mod cluster;
 mod connection;
 mod failure;
 pub mod fuzzing;
+mod health;
 mod lane;
 mod node;
 mod policy;
 mod pulse;
 mod question;
+mod recent;
 mod record;
 mod script;
 mod sentinel;
@@ -30,17 +32,18 @@ use crate::records::{
     Standing, reply_bound, stored_bound,
 };
 use bounded::ReplyBound;
-use breaker::Breaker;
 use connection::Answer;
 pub(crate) use failure::Failure;
 use node::Vetting;
-use parking_lot::Mutex;
 pub(crate) use question::{Asks, Question};
+use recent::Recent;
 use redis::Value;
 use rustls::pki_types::CertificateDer;
-use script::{Call, answers};
-use servers::Servers;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use script::{Call, Kind, answers};
+pub use sentinel::Followed;
+use servers::{Asked, Servers};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 use vestibule_plugin::meter::Gauge;
@@ -57,7 +60,28 @@ pub struct Settings {
     pub timeout: Duration,
     /// Authorities to trust in place of those of the web; of no meaning without TLS.
     pub authorities: Option<Vec<CertificateDer<'static>>>,
+    /// Without a word of any sentinel for so long, nothing is claimed that waits for replicas.
+    pub sentinel_silence: Duration,
+    /// Shared by all that is made of these settings.
+    pub followed: Followed,
 }
+
+impl Settings {
+    /// These, with what a file need not say.
+    pub fn new(url: RedisUrl, namespace: impl Into<String>, timeout: Duration) -> Self {
+        Self {
+            url,
+            namespace: namespace.into(),
+            timeout,
+            authorities: None,
+            sentinel_silence: SENTINEL_SILENCE,
+            followed: Followed::default(),
+        }
+    }
+}
+
+/// Unless configured.
+pub const SENTINEL_SILENCE: Duration = Duration::from_secs(5);
 
 /// What came of a first look at a store.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -80,27 +104,30 @@ pub struct RedisRecords {
     /// Of a reply as it is stored.
     most_stored: AtomicU64,
     clock: SystemClock,
-    breaker: Mutex<Breaker>,
-    up: AtomicBool,
+    /// Where another server may take over.
+    recent: Option<Arc<Recent>>,
+    sentinel_silence: Duration,
 }
 
 impl RedisRecords {
     /// Connects to nothing yet; that takes a runtime, and the first operation does it. Fails when an authority is not a
     /// certificate.
     pub fn new(settings: Settings) -> Result<Self, rustls::Error> {
-        let Settings { url, namespace, timeout, authorities } = settings;
+        let Settings { url, namespace, timeout, authorities, sentinel_silence, followed } = settings;
         let tls = url.tls.then(|| tls::client(authorities.as_deref())).transpose()?;
         let bound = ReplyBound::default();
+        let recent = url.may_be_taken_over().then(Arc::<Recent>::default);
+        let servers = Servers::new(&url, tls.as_ref(), timeout, Vetting::Keeps, &bound, &followed, recent.as_ref());
         Ok(Self {
             kind: url.kind(),
             namespace,
             timeout,
-            servers: Servers::new(&url, tls.as_ref(), timeout, Vetting::Keeps, &bound),
+            servers,
             most_stored: AtomicU64::new(bound.bytes() - (reply_bound(0) - stored_bound(0))),
             bound,
             clock: SystemClock::default(),
-            breaker: Mutex::default(),
-            up: AtomicBool::new(false),
+            recent,
+            sentinel_silence,
         })
     }
 
@@ -109,7 +136,7 @@ impl RedisRecords {
         let deadline = Instant::now() + self.timeout;
         match timeout_at(deadline, self.servers.connect(deadline)).await {
             Ok(Ok(())) => {
-                self.up.store(true, Ordering::Relaxed);
+                self.servers.made_contact();
                 Contact::Made
             }
             Ok(Err(Failure::Refused(why))) => Contact::Refused(why),
@@ -123,42 +150,65 @@ impl RedisRecords {
         self.ask_until(Instant::now() + self.timeout, call).await
     }
 
-    /// The same, and the breaker is told what came of it.
     async fn ask_until(&self, deadline: Instant, call: &Call) -> Result<Answer, Outage> {
-        let answer = self.servers.run(call, deadline).await;
-        let answers = match &answer {
-            Ok(_) | Err(Outage::Full(_) | Outage::Unreadable(_) | Outage::Replicas { .. }) => true,
-            Err(Outage::Timeout | Outage::Unheard(_) | Outage::Unavailable(_)) => false,
-        };
-        self.up.store(answers, Ordering::Relaxed);
-        let mut breaker = self.breaker.lock();
-        if answers {
-            if breaker.succeeded() {
-                tracing::info!(target: "store", kind = self.kind, "the store answers again");
-            }
-        } else if self.servers.refusal().is_none() && breaker.failed(self.clock.now()) {
-            // One that is refused is looked at once a second as it is, and says why.
-            let cause = answer.as_ref().err().map(ToString::to_string);
-            tracing::warn!(target: "store", kind = self.kind, cause, "the store fails; claims are held back until it answers");
+        let settled_after = (call.kind == Kind::Claim && call.replicas > 0).then_some(self.sentinel_silence);
+        let asked = Asked { call, recent: self.recent.as_deref(), settled_after, now: self.clock.now() };
+        self.servers.run(&asked, deadline).await
+    }
+
+    /// Asks for a write of `hold`'s record, which is written again where another server takes over within `lives`.
+    async fn write(&self, deadline: Instant, call: &Arc<Call>, lives: Duration) -> Result<Answer, Outage> {
+        if let Some(recent) = &self.recent {
+            recent.note(call, self.servers.keeper(&call.key), lives);
         }
-        answer
+        self.ask_until(deadline, call).await
+    }
+
+    /// `call` wrote nothing.
+    fn wrote_nothing(&self, call: &Arc<Call>) {
+        if let Some(recent) = &self.recent {
+            recent.forget(call);
+        }
     }
 
     async fn try_begin(&self, claim: &Claim) -> Result<Begun, Outage> {
-        if !self.breaker.lock().admits(self.clock.now()) {
+        let deadline = Instant::now() + self.timeout;
+        let call = Arc::new(Call::begin(&self.namespace, claim, self.most_stored.load(Ordering::Relaxed)));
+        if !self.servers.admits(&call.key, self.clock.now()) {
             return Err(Outage::Unavailable(
                 "it failed several times in a row; a probe a second is let through".into(),
             ));
         }
-        let deadline = Instant::now() + self.timeout;
-        let call = Call::begin(&self.namespace, claim, self.most_stored.load(Ordering::Relaxed));
-        let Answer { value, acknowledged } = self.ask_until(deadline, &call).await?;
+
+        let mut keeper = self.servers.keeper(&call.key);
+        loop {
+            let begun = self.begin_until(deadline, claim, &call).await?;
+            if begun != Begun::Acquired {
+                return Ok(begun);
+            }
+            // Only what was granted is written again elsewhere: another proxy may know more of what was not.
+            if let Some(recent) = &self.recent {
+                recent.note(&call, keeper, claim.lease);
+            }
+            let now = self.servers.keeper(&call.key);
+            if now == keeper {
+                return Ok(begun);
+            }
+            // It was granted by a server that another one has replaced meanwhile, and is not known there.
+            self.wrote_nothing(&call);
+            keeper = now;
+        }
+    }
+
+    async fn begin_until(&self, deadline: Instant, claim: &Claim, call: &Arc<Call>) -> Result<Begun, Outage> {
+        let Answer { value, acknowledged } = self.ask_until(deadline, call).await?;
         let acknowledged = acknowledged.unwrap_or(0);
         match value {
             Value::Int(answers::ACQUIRED) if acknowledged < claim.replicas => {
                 let wanted = claim.replicas;
+                self.servers.look();
                 // Were it not taken back now, it could still be there: that is a Timeout.
-                match self.ask_until(deadline, &Call::release(&self.namespace, &claim.hold)).await {
+                match self.try_release(deadline, &claim.hold).await {
                     Ok(_) => Err(Outage::Replicas { wanted, acknowledged }),
                     Err(_) => Err(Outage::Timeout),
                 }
@@ -171,8 +221,22 @@ impl RedisRecords {
         }
     }
 
+    async fn try_release(&self, deadline: Instant, hold: &Hold) -> Result<Released, Outage> {
+        let call = Arc::new(Call::release(&self.namespace, hold));
+        match self.write(deadline, &call, recent::KEPT).await?.value {
+            Value::Int(answers::OK) => Ok(Released::Ok),
+            Value::Int(answers::STALE) => {
+                self.wrote_nothing(&call);
+                Ok(Released::Stale)
+            }
+            _ => Err(nonsense()),
+        }
+    }
+
     async fn try_complete(&self, call: Call) -> Result<Completed, Outage> {
-        let Answer { value, acknowledged } = self.ask(&call).await.map_err(|outage| match outage {
+        let call = Arc::new(call);
+        let written = self.write(Instant::now() + self.timeout, &call, recent::KEPT).await;
+        let Answer { value, acknowledged } = written.map_err(|outage| match outage {
             // There is no room made for what was executed: it is tried again like after any other outage.
             Outage::Full(_) => Outage::Unavailable("maxmemory is reached".into()),
             outage => outage,
@@ -180,10 +244,14 @@ impl RedisRecords {
         let acknowledged = acknowledged.unwrap_or(0);
         match value {
             Value::Int(answers::OK) if acknowledged < call.replicas => {
+                self.servers.look();
                 Ok(Completed::Lagging { replicas: acknowledged })
             }
             Value::Int(answers::OK) => Ok(Completed::Ok),
-            Value::Int(answers::STALE) => Ok(Completed::Stale),
+            Value::Int(answers::STALE) => {
+                self.wrote_nothing(&call);
+                Ok(Completed::Stale)
+            }
             _ => Err(nonsense()),
         }
     }
@@ -202,7 +270,12 @@ impl Records for RedisRecords {
         let call = Call::renew(&self.namespace, &hold, lease, ttl);
         Soon::later(async move {
             match self.ask(&call).await?.value {
-                Value::Int(answers::OK) => Ok(Renewed::Ok),
+                Value::Int(answers::OK) => {
+                    if let Some(recent) = &self.recent {
+                        recent.prolong(&call.key, lease);
+                    }
+                    Ok(Renewed::Ok)
+                }
                 Value::Int(answers::LOST) => Ok(Renewed::Lost),
                 Value::Int(answers::STALE) => Ok(Renewed::Stale),
                 _ => Err(nonsense()),
@@ -215,14 +288,7 @@ impl Records for RedisRecords {
     }
 
     fn release<'a>(&'a self, hold: Hold) -> Soon<'a, Result<Released, Outage>> {
-        let call = Call::release(&self.namespace, &hold);
-        Soon::later(async move {
-            match self.ask(&call).await?.value {
-                Value::Int(answers::OK) => Ok(Released::Ok),
-                Value::Int(answers::STALE) => Ok(Released::Stale),
-                _ => Err(nonsense()),
-            }
-        })
+        Soon::later(async move { self.try_release(Instant::now() + self.timeout, &hold).await })
     }
 
     fn forget<'a>(&'a self, name: Name, live: Live) -> Soon<'a, Result<Forgotten, Outage>> {
@@ -245,12 +311,8 @@ impl Records for RedisRecords {
     }
 
     fn standing(&self) -> Standing {
-        Standing {
-            kind: self.kind,
-            up: self.up.load(Ordering::Relaxed),
-            breaker: self.breaker.lock().shown(),
-            refused: self.servers.refusal(),
-        }
+        let (up, breaker) = self.servers.standing();
+        Standing { kind: self.kind, up, breaker, refused: self.servers.refusal() }
     }
 
     /// Redis does so itself.

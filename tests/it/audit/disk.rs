@@ -132,7 +132,7 @@ async fn a_full_disk_loses_what_a_gap_says() {
 async fn a_full_disk_lets_go_what_may_go() {
     let disk = Disk::new();
     let origin = Origin::returning(200, "ok");
-    let mut proxy = disk.proxy(&origin, "rotate_bytes = \"64KiB\"\nkeep = \"1s\"\n").await;
+    let mut proxy = disk.proxy(&origin, "rotate_bytes = \"64KiB\"\nkeep = \"6s\"\n").await;
     let mut kept = proxy.connect().await;
     // Nothing is old enough to go before the disk is full.
     for number in 0..100 {

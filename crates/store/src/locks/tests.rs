@@ -15,7 +15,7 @@ fn memory() -> Arc<dyn Records> {
 fn redis(url: &str) -> Arc<dyn Records> {
     let url = RedisUrl::parse(url).expect("an address");
     let timeout = Duration::from_secs(5);
-    let settings = Settings { url, namespace: "test".to_owned(), timeout, authorities: None };
+    let settings = Settings::new(url, "test", timeout);
     Arc::new(RedisRecords::new(settings).expect("no authorities"))
 }
 

@@ -84,12 +84,20 @@ pub(crate) type Answer = BoxFuture<'static, Result<Vec<Value>, Failure>>;
 impl Buckets {
     /// Connects to nothing yet. Fails when an authority is not a certificate.
     pub(crate) fn new(settings: &Settings) -> Result<Self, rustls::Error> {
-        let Settings { url, namespace, timeout, authorities } = settings;
+        let Settings { url, namespace, timeout, authorities, followed, .. } = settings;
         let tls = url.tls.then(|| tls::client(authorities.as_deref())).transpose()?;
         Ok(Self {
             kind: url.kind(),
             namespace: namespace.clone(),
-            servers: Servers::new(url, tls.as_ref(), *timeout, Vetting::Answers, &ReplyBound::default()),
+            servers: Servers::new(
+                url,
+                tls.as_ref(),
+                *timeout,
+                Vetting::Answers,
+                &ReplyBound::default(),
+                followed,
+                None,
+            ),
             lost: Arc::default(),
         })
     }
@@ -112,7 +120,7 @@ impl Buckets {
     /// Who has `key`, as far as that is known.
     pub(crate) fn site(&self, key: &[u8]) -> Site {
         match &self.servers {
-            Servers::One(node) => Site::Server(Arc::clone(node)),
+            Servers::One(node) | Servers::Named(node, _) => Site::Server(Arc::clone(node)),
             Servers::Cluster(cluster) => match cluster.known_master_of(key) {
                 Some(member) => Site::Server(member.node),
                 None => Site::Nowhere(Arc::clone(&self.lost)),
@@ -123,7 +131,7 @@ impl Buckets {
     /// Every server known, and the place of what nobody has.
     pub(crate) fn sites(&self) -> Vec<Site> {
         match &self.servers {
-            Servers::One(node) => vec![Site::Server(Arc::clone(node))],
+            Servers::One(node) | Servers::Named(node, _) => vec![Site::Server(Arc::clone(node))],
             Servers::Cluster(cluster) => {
                 let known = cluster.members().into_iter().map(Site::Server);
                 known.chain([Site::Nowhere(Arc::clone(&self.lost))]).collect()
@@ -134,7 +142,9 @@ impl Buckets {
     /// A connection to the server that has `key`.
     pub(crate) async fn reach(&self, key: &[u8], deadline: Instant) -> Result<Reached, Failure> {
         match &self.servers {
-            Servers::One(node) => self.connected(Arc::clone(node), None, false, deadline).await,
+            Servers::One(node) | Servers::Named(node, _) => {
+                self.connected(Arc::clone(node), None, false, deadline).await
+            }
             Servers::Cluster(cluster) => {
                 let member = cluster.master_of(key, deadline).await?;
                 self.connected(Arc::clone(&member.node), Some(member), false, deadline).await
@@ -151,17 +161,17 @@ impl Buckets {
     ) -> Result<Reached, Failure> {
         let connection = node.connection(deadline).await;
         if let Err(failure) = &connection {
-            self.doubt(failure);
+            self.doubt(failure, member.as_ref());
         }
         Ok(Reached { connection: connection?, node, member, asking })
     }
 
-    /// Learns from a failure: in a cluster the keys may be elsewhere by now.
-    fn doubt(&self, failure: &Failure) {
-        if let Servers::Cluster(cluster) = &self.servers
-            && failure.questions_the_map()
-        {
-            cluster.outdate();
+    /// Learns from a failure: the keys may be elsewhere by now.
+    fn doubt(&self, failure: &Failure, asked: Option<&Member>) {
+        match &self.servers {
+            Servers::Cluster(cluster) if failure.questions_the_map() => cluster.outdate(asked),
+            Servers::Named(_, sentinels) if failure.questions_the_master() => sentinels.look(),
+            _ => {}
         }
     }
 
@@ -177,14 +187,14 @@ impl Buckets {
         match timeout_at(deadline, &mut answer).await {
             Ok(answer) => {
                 if let Err(failure) = &answer {
-                    self.doubt(failure);
+                    self.doubt(failure, reached.member.as_ref());
                 }
                 answer
             }
             Err(_elapsed) => {
                 reached.connection.miss();
                 reached.node.heard::<()>(&reached.connection, &Err(Failure::Late));
-                self.doubt(&Failure::Late);
+                self.doubt(&Failure::Late, reached.member.as_ref());
                 tokio::spawn(async move {
                     if let Ok(Ok(values)) = timeout(LATE, answer).await {
                         late(values);

@@ -2,11 +2,16 @@
 
 use super::connection::Connector;
 use super::failure::{Failure, Redirect};
+use super::health::Health;
 use super::node::{Node, Vetting};
+use super::recent::Recent;
+use super::script::Call;
 use super::slots::{self, SLOTS};
 use super::url::Address;
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
 use parking_lot::Mutex;
-use redis::cmd;
+use redis::{Value, cmd};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +19,11 @@ use tokio::time::{Instant, timeout_at};
 
 /// The map is asked for once in this time at most: else a node that is away would slow down what others have.
 const ASK_EVERY: Duration = Duration::from_secs(1);
+
+/// Nodes that are asked for the map together.
+const ASKED_AT_ONCE: usize = 5;
+/// How long other nodes are waited for once one has told the map.
+const OTHERS: Duration = Duration::from_millis(100);
 
 /// Knows its nodes by asking them, when it must.
 pub(super) struct Cluster {
@@ -24,6 +34,8 @@ pub(super) struct Cluster {
     map: Mutex<Map>,
     /// Held by the one who asks for the map.
     asking: tokio::sync::Mutex<()>,
+    /// Of what cannot be asked, as nobody knows who has it.
+    pub(super) lost: Health,
 }
 
 #[derive(Default)]
@@ -33,6 +45,10 @@ struct Map {
     masters: Vec<Option<Member>>,
     outdated: bool,
     asked: Option<Instant>,
+    /// Rises when slots get another master.
+    version: u64,
+    /// Nodes that failed lately, the last one last.
+    failed: Vec<Address>,
 }
 
 /// A node and where it is.
@@ -45,7 +61,8 @@ pub(super) struct Member {
 impl Cluster {
     /// Asks nothing yet.
     pub(super) fn new(seeds: Vec<Address>, connector: Arc<Connector>, limit: Duration, vetting: Vetting) -> Self {
-        Self { seeds, connector, limit, vetting, map: Mutex::default(), asking: tokio::sync::Mutex::default() }
+        let (map, asking, lost) = (Mutex::default(), tokio::sync::Mutex::default(), Health::default());
+        Self { seeds, connector, limit, vetting, map, asking, lost }
     }
 
     /// The master that has `key`.
@@ -71,7 +88,7 @@ impl Cluster {
         map.master(slot).filter(|_| !map.outdated || map.asked.is_some_and(|asked| asked.elapsed() < ASK_EVERY))
     }
 
-    /// Asks one node after the other for the map, unless somebody else has just done so.
+    /// Asks nodes for the map, unless somebody else has just done so, and believes the one that knows of the latest change.
     async fn learn(&self, slot: u16, deadline: Instant) -> Result<(), Failure> {
         let late = || Failure::Unreachable("no node of the cluster told its map in time".to_owned());
         let _asking = timeout_at(deadline, self.asking.lock()).await.map_err(|_elapsed| late())?;
@@ -79,34 +96,41 @@ impl Cluster {
             return Ok(());
         }
         self.map.lock().asked = Some(Instant::now());
-        let candidates = self.candidates();
-        let mut last = late();
-        for (asked, member) in candidates.iter().enumerate() {
+
+        let (mut newest, mut last) = (None, late());
+        for members in self.candidates() {
             // One that does not answer must not take the time of those after it.
-            let left = deadline.saturating_duration_since(Instant::now());
-            let until = Instant::now() + left / u32::try_from(candidates.len() - asked).unwrap_or(1);
-            let answer = member.node.ask(cmd("CLUSTER").arg("SLOTS"), until).await;
-            let parsed = answer.and_then(|answer| {
-                slots::parse(&answer, &member.address.host).ok_or(Failure::Nonsense("CLUSTER SLOTS is no map"))
-            });
-            match parsed {
-                Ok(ranges) => {
-                    self.draw(ranges);
-                    return Ok(());
+            let until = Instant::now() + deadline.saturating_duration_since(Instant::now()) / 2;
+            let mut asked: FuturesUnordered<_> = members.iter().map(|member| view_of(member, until)).collect();
+            let mut wait = until;
+            while let Ok(Some(view)) = timeout_at(wait, asked.next()).await {
+                match view {
+                    Ok(view) => {
+                        wait = wait.min(Instant::now() + OTHERS);
+                        newest = newest.max(Some(view));
+                    }
+                    Err(failure) => last = failure,
                 }
-                Err(failure) => last = failure,
+            }
+            if let Some(View { ranges, .. }) = newest {
+                self.draw(ranges);
+                return Ok(());
             }
         }
         Err(last)
     }
 
-    /// Nodes that may know the map.
-    fn candidates(&self) -> Vec<Member> {
+    /// Nodes that may know the map, to be asked together and one group after the other: some of those that answered when
+    /// they were last asked, all others, and those that the file names.
+    fn candidates(&self) -> Vec<Vec<Member>> {
         let mut map = self.map.lock();
-        for seed in &self.seeds {
-            self.member(&mut map, seed);
-        }
-        map.nodes.iter().map(|(address, node)| Member { address: address.clone(), node: Arc::clone(node) }).collect()
+        let known = map.nodes.iter().map(|(address, node)| Member { address: address.clone(), node: Arc::clone(node) });
+        let (mut failed, mut sound): (Vec<_>, Vec<_>) = known.partition(|member| map.failed.contains(&member.address));
+        let rest = sound.split_off(sound.len().min(ASKED_AT_ONCE));
+        failed.splice(..0, rest);
+        let seeds: Vec<Member> = self.seeds.iter().map(|seed| self.member(&mut map, seed)).collect();
+        let groups = [sound, failed, seeds];
+        groups.into_iter().filter(|group| !group.is_empty()).collect()
     }
 
     fn member(&self, map: &mut Map, address: &Address) -> Member {
@@ -119,22 +143,56 @@ impl Cluster {
 
     fn draw(&self, ranges: Vec<slots::Range>) {
         let mut map = self.map.lock();
-        // Those that left are forgotten, with their connections.
-        let stays =
-            |address: &Address| self.seeds.contains(address) || ranges.iter().any(|range| range.master == *address);
+        // Those that left are forgotten, with their connections; also those that the file names, which are looked for again
+        // when nobody else answers.
+        let stays = |address: &Address| ranges.iter().any(|range| range.master == *address);
         map.nodes.retain(|address, _| stays(address));
+        map.failed.clear();
+
         let mut masters = vec![None; SLOTS.into()];
         for slots::Range { first, last, master } in ranges {
             let member = self.member(&mut map, &master);
             masters[first.into()..=last.into()].fill(Some(member));
         }
+        let id = |member: &Option<Member>| member.as_ref().map(|member| member.node.id);
+        if map.masters.is_empty() || map.masters.iter().map(id).ne(masters.iter().map(id)) {
+            map.version += 1;
+        }
         map.masters = masters;
         map.outdated = false;
     }
 
-    /// The map is asked for again before it is used again.
-    pub(super) fn outdate(&self) {
-        self.map.lock().outdated = true;
+    /// The map is asked for again before it is used again; of `failed` last.
+    pub(super) fn outdate(&self, failed: Option<&Member>) {
+        let mut map = self.map.lock();
+        map.outdated = true;
+        if let Some(Member { address, .. }) = failed
+            && !map.failed.contains(address)
+        {
+            map.failed.push(address.clone());
+        }
+    }
+
+    /// Which node has `key`, as far as is known; 0 is none.
+    pub(super) fn keeper(&self, key: &[u8]) -> u64 {
+        self.known_master_of(key).map_or(0, |member| member.node.id)
+    }
+
+    /// Writes what was written lately to nodes that have taken over from others.
+    pub(super) async fn bring_over(&self, recent: &Recent, deadline: Instant) -> Result<(), Failure> {
+        let version = self.map.lock().version;
+        let write = |call: Arc<Call>| async move {
+            let Some(member) = self.known_master_of(&call.key) else {
+                return Err(Failure::Away("no node of the cluster has its slot".to_owned()));
+            };
+            match member.node.run_here(&call, deadline).await {
+                // One node that is away holds up nobody's keys but its own.
+                Err(Failure::Unreachable(_) | Failure::Broken(_) | Failure::Late | Failure::Away(_)) => Ok(()),
+                written => written,
+            }
+        };
+        let late = |_elapsed| Err(Failure::Unreachable("what was written lately is not there yet".to_owned()));
+        timeout_at(deadline, recent.bring_over(version, |key| self.keeper(key), write)).await.unwrap_or_else(late)
     }
 
     /// The node that `from` named for `key`.
@@ -144,6 +202,7 @@ impl Cluster {
         let member = self.member(&mut map, &Address { host, port: redirect.port });
         if !redirect.once {
             map.outdated = true;
+            map.version += 1;
             if let Some(master) = map.masters.get_mut(usize::from(slots::slot(key))) {
                 *master = Some(member.clone());
             }
@@ -165,6 +224,33 @@ impl Cluster {
     pub(super) fn members(&self) -> Vec<Arc<Node>> {
         self.map.lock().nodes.values().cloned().collect()
     }
+}
+
+/// A map, and of when. The newest is the largest.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct View {
+    /// `cluster_current_epoch`: it rises with every failover that a majority agreed on.
+    epoch: u64,
+    /// Whether the node itself is in touch with the others.
+    is_ok: bool,
+    ranges: Vec<slots::Range>,
+}
+
+/// What a node says.
+async fn view_of(member: &Member, until: Instant) -> Result<View, Failure> {
+    let (mut map, mut state) = (cmd("CLUSTER"), cmd("CLUSTER"));
+    let (ranges, state) =
+        tokio::join!(biased; member.node.ask(map.arg("SLOTS"), until), member.node.ask(state.arg("INFO"), until));
+    let ranges = slots::parse(&ranges?, &member.address.host).ok_or(Failure::Nonsense("CLUSTER SLOTS is no map"))?;
+
+    // A user that may not ask for it sees all nodes alike.
+    let state = match state {
+        Ok(Value::BulkString(state)) => String::from_utf8_lossy(&state).into_owned(),
+        _ => String::new(),
+    };
+    let value = |name: &str| state.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim);
+    let epoch = value("cluster_current_epoch").and_then(|epoch| epoch.parse().ok()).unwrap_or(0);
+    Ok(View { epoch, is_ok: value("cluster_state") == Some("ok"), ranges })
 }
 
 impl Map {

@@ -4,16 +4,19 @@ use super::bounded::{Bounded, ReplyBound};
 use super::failure::{Failure, answered, is_unknown_script};
 use super::question::Question;
 use super::script::{By, Call};
+use super::sentinel::Mastership;
 use super::url::{Address, Credentials};
-use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Cmd, Pipeline, ProtocolVersion, RedisConnectionInfo, RedisError, Value, cmd};
+use futures::Stream;
+use redis::aio::{MultiplexedConnection, PubSub};
+use redis::{AsyncConnectionConfig, Cmd, Msg, Pipeline, ProtocolVersion, RedisConnectionInfo, RedisError, Value, cmd};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
-use std::future::Future;
+use std::future::{self, Future};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
@@ -59,24 +62,53 @@ pub(super) struct Answer {
 impl Connector {
     /// Connects and authenticates.
     pub(super) async fn open(&self, address: &Address) -> Result<Connection, Failure> {
-        let unreachable = |error: &dyn std::fmt::Display| Failure::Unreachable(format!("{address}: {error}"));
-        let stream = TcpStream::connect((address.host.as_str(), address.port)).await.map_err(|e| unreachable(&e))?;
-        stream.set_nodelay(true).map_err(|e| unreachable(&e))?;
-        let opened = match &self.tls {
-            None => self.greet(stream).await,
-            Some(config) => {
-                let name = ServerName::try_from(address.host.clone()).map_err(|e| unreachable(&e))?;
-                let stream = TlsConnector::from(Arc::clone(config)).connect(name, stream).await;
-                self.greet(stream.map_err(|e| unreachable(&e))?).await
-            }
-        };
-        opened.map_err(|e| unreachable(&e))
+        let stream = self.connect(address).await?;
+        self.greet(stream, future::pending()).await.map_err(|error| unreachable(address, &error))
     }
 
-    async fn greet(
+    /// The same; the connection ends when `terms` says that another term has begun, whatever is under way on it.
+    pub(super) async fn open_until(
         &self,
-        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    ) -> Result<Connection, RedisError> {
+        address: &Address,
+        mut terms: watch::Receiver<Mastership>,
+    ) -> Result<Connection, Failure> {
+        let stream = self.connect(address).await?;
+        let ends = async move {
+            // Who would say so is gone with all that use the connection.
+            if terms.changed().await.is_err() {
+                future::pending::<()>().await;
+            }
+        };
+        self.greet(stream, ends).await.map_err(|error| unreachable(address, &error))
+    }
+
+    /// What is said on a channel from now on; ends with the connection.
+    pub(super) async fn subscribe(
+        &self,
+        address: &Address,
+        channel: &str,
+    ) -> Result<impl Stream<Item = Msg> + Unpin + use<>, Failure> {
+        let stream = Bounded::new(self.connect(address).await?, self.bound.clone());
+        let subscribed = async {
+            let mut connection = PubSub::new(&self.info(), stream).await?;
+            connection.subscribe(channel).await?;
+            Ok::<_, RedisError>(connection.into_on_message())
+        };
+        subscribed.await.map_err(|error| unreachable(address, &error))
+    }
+
+    async fn connect(&self, address: &Address) -> Result<Box<dyn Duplex>, Failure> {
+        let stream = TcpStream::connect((address.host.as_str(), address.port)).await;
+        let stream = stream.map_err(|error| unreachable(address, &error))?;
+        stream.set_nodelay(true).map_err(|error| unreachable(address, &error))?;
+        let Some(config) = &self.tls else { return Ok(Box::new(stream)) };
+
+        let name = ServerName::try_from(address.host.clone()).map_err(|error| unreachable(address, &error))?;
+        let stream = TlsConnector::from(Arc::clone(config)).connect(name, stream).await;
+        Ok(Box::new(stream.map_err(|error| unreachable(address, &error))?))
+    }
+
+    fn info(&self) -> RedisConnectionInfo {
         let mut info = RedisConnectionInfo::default()
             .set_protocol(ProtocolVersion::RESP2)
             .set_skip_set_lib_name()
@@ -87,10 +119,24 @@ impl Connector {
                 info = info.set_username(user);
             }
         }
+        info
+    }
+
+    async fn greet(
+        &self,
+        stream: Box<dyn Duplex>,
+        ends: impl Future<Output = ()> + Send + 'static,
+    ) -> Result<Connection, RedisError> {
         // Its own deadlines would come on top of ours.
         let config = AsyncConnectionConfig::new().set_response_timeout(None).set_connection_timeout(None);
-        let (commands, driver) =
-            MultiplexedConnection::new_with_config(&info, Bounded::new(stream, self.bound.clone()), config).await?;
+        let stream = Bounded::new(stream, self.bound.clone());
+        let (commands, driver) = MultiplexedConnection::new_with_config(&self.info(), stream, config).await?;
+        let driver = async move {
+            tokio::select! {
+                () = driver => {}
+                () = ends => {}
+            }
+        };
         Ok(Connection {
             commands,
             driver: tokio::spawn(driver).abort_handle(),
@@ -100,6 +146,15 @@ impl Connector {
     }
 }
 
+/// A stream of bytes both ways, over TLS or not.
+trait Duplex: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Duplex for S {}
+
+fn unreachable(address: &Address, error: &dyn std::fmt::Display) -> Failure {
+    Failure::Unreachable(format!("{address}: {error}"))
+}
+
 impl Connection {
     /// Asks one thing that is no script.
     pub(super) async fn ask(&self, command: &Cmd, deadline: Instant) -> Result<Value, Failure> {
@@ -107,14 +162,20 @@ impl Connection {
         answered(self.waiting(commands.send_packed_command(command), deadline).await?)
     }
 
-    /// Runs a script, which is sent along when the server does not know it.
-    pub(super) async fn run(&self, call: &Call, asking: bool, deadline: Instant) -> Result<Answer, Failure> {
+    /// Runs a script, which is sent along when the server does not know it, and waits for so many replicas.
+    pub(super) async fn run(
+        &self,
+        call: &Call,
+        replicas: u32,
+        asking: bool,
+        deadline: Instant,
+    ) -> Result<Answer, Failure> {
         // By its source at once when replicas are waited for: that a script is unknown would be noticed only after the
         // wait, when no time is left.
-        let script = if call.replicas > 0 { call.by_source() } else { call.by_name() };
-        let mut answer = self.send(script, call.replicas, asking, deadline).await?;
+        let script = if replicas > 0 { call.by_source() } else { call.by_name() };
+        let mut answer = self.send(script, replicas, asking, deadline).await?;
         if is_unknown_script(&answer.value) {
-            answer = self.send(call.by_source(), call.replicas, asking, deadline).await?;
+            answer = self.send(call.by_source(), replicas, asking, deadline).await?;
         }
         Ok(Answer { value: call.answer(answer.value)?, ..answer })
     }

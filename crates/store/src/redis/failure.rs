@@ -3,6 +3,9 @@
 use crate::records::{Bound, Outage};
 use redis::{RedisError, ServerErrorKind, Value};
 
+/// Codes of servers that take no writes: too few replicas, a disk that fails, a replica.
+const NOT_WRITTEN_TO: [&str; 3] = ["NOREPLICAS ", "MISCONF ", "READONLY "];
+
 /// How much of what a server said is worth repeating in a log.
 const SAID_CHARS: usize = 200;
 
@@ -68,6 +71,9 @@ impl Failure {
                 | ServerErrorKind::MasterDown
                 | ServerErrorKind::TryAgain,
             ) => Self::Away(all),
+            // It must not be written to, and another one may be the master by now. Before version 7 the code is hidden in the
+            // report of a script.
+            _ if NOT_WRITTEN_TO.iter().any(|code| all.contains(code)) => Self::Away(all),
             _ if error.code() == "OOM" => Self::Full,
             _ if error.code() == "UNREADABLE" => Self::Unreadable(said(detail)),
             // The code is hidden in the report of a script that failed; before version 7 that of a command, too.
@@ -80,6 +86,16 @@ impl Failure {
     /// Whether what was asked has not been done, and never will be.
     pub(crate) fn says_that_nothing_happened(&self) -> bool {
         !matches!(self, Self::Broken(_) | Self::Late | Self::Nonsense(_))
+    }
+
+    /// Whether it is an answer, which a repetition would get again.
+    pub(super) fn says_that_it_was_answered(&self) -> bool {
+        matches!(self, Self::Said(_) | Self::Full | Self::Unreadable(_))
+    }
+
+    /// Whether it says that another server may be the master by now.
+    pub(super) fn questions_the_master(&self) -> bool {
+        matches!(self, Self::Unreachable(_) | Self::Broken(_) | Self::Late | Self::Away(_))
     }
 
     /// Whether another attempt may do better. Every operation can be repeated.

@@ -101,6 +101,11 @@ impl Lane {
         }
     }
 
+    /// Uses no connection that was made before.
+    pub(super) fn begin_anew(&self) {
+        self.state.lock().link = Link::Down;
+    }
+
     /// Why the server must not be used, as far as is known.
     pub(super) fn refusal(&self) -> Option<String> {
         self.state.lock().refusal.as_ref().map(|refusal| refusal.why.clone())

@@ -2,6 +2,7 @@
 
 use super::connection::{Answer, Connection, Connector};
 use super::failure::Failure;
+use super::health::Health;
 use super::lane::{Dial, Lane};
 use super::policy;
 use super::pulse::Pulse;
@@ -12,6 +13,7 @@ use parking_lot::Mutex;
 use redis::Cmd;
 use redis::Value;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
@@ -26,7 +28,15 @@ pub(crate) struct Node {
     vacancies: Semaphore,
     /// Of what is asked about buckets.
     pub(super) pulse: Pulse,
+    /// Of what is asked about records.
+    pub(super) health: Health,
+    /// Tells it from all others of this process.
+    pub(super) id: u64,
+    name: String,
 }
+
+/// Of the next node; 0 is none.
+static ID: AtomicU64 = AtomicU64::new(1);
 
 /// What a server has to be like.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -44,19 +54,28 @@ struct Borrowed<'a> {
 }
 
 impl Node {
-    /// `limit` bounds the opening of each of its connections.
-    pub(super) fn new(dial: &Dial, limit: Duration) -> Self {
+    /// `name` is what logs call it; `limit` bounds the opening of each of its connections.
+    pub(super) fn new(name: String, dial: &Dial, limit: Duration) -> Self {
         let lane = || Lane::new(Arc::clone(dial), limit);
         Self {
             shared: lane(),
             waiting: Mutex::new((0..WAITING).map(|_| lane()).collect()),
             vacancies: Semaphore::new(WAITING),
             pulse: Pulse::default(),
+            health: Health::default(),
+            id: ID.fetch_add(1, Ordering::Relaxed),
+            name,
         }
+    }
+
+    /// What logs call it.
+    pub(super) fn name(&self) -> &str {
+        &self.name
     }
 
     /// The one at `address`.
     pub(super) fn at(address: &Address, connector: &Arc<Connector>, limit: Duration, vetting: Vetting) -> Self {
+        let name = address.to_string();
         let (address, connector) = (address.clone(), Arc::clone(connector));
         let dial: Dial = Arc::new(move || {
             let (address, connector) = (address.clone(), Arc::clone(&connector));
@@ -67,7 +86,14 @@ impl Node {
             }
             .boxed()
         });
-        Self::new(&dial, limit)
+        Self::new(name, &dial, limit)
+    }
+
+    /// Connects again, whatever is connected.
+    pub(super) async fn reconnect(&self, deadline: Instant) -> Result<(), Failure> {
+        self.shared.begin_anew();
+        self.waiting.lock().iter().for_each(Lane::begin_anew);
+        self.connect(deadline).await
     }
 
     pub(super) async fn connect(&self, deadline: Instant) -> Result<(), Failure> {
@@ -91,10 +117,18 @@ impl Node {
         answer
     }
 
+    /// Runs `call` without waiting for replicas.
+    pub(super) async fn run_here(&self, call: &Call, deadline: Instant) -> Result<(), Failure> {
+        let connection = self.shared.connection(deadline).await?;
+        let answer = connection.run(call, 0, false, deadline).await;
+        Self::heed(&self.shared, &connection, &answer);
+        answer.map(drop)
+    }
+
     pub(super) async fn run(&self, call: &Call, asking: bool, deadline: Instant) -> Result<Answer, Failure> {
         if call.replicas == 0 {
             let connection = self.shared.connection(deadline).await?;
-            let answer = connection.run(call, asking, deadline).await;
+            let answer = connection.run(call, call.replicas, asking, deadline).await;
             Self::heed(&self.shared, &connection, &answer);
             return answer;
         }
@@ -103,7 +137,7 @@ impl Node {
         let borrowed = Borrowed { lane: self.waiting.lock().pop(), idle: &self.waiting };
         let lane = borrowed.lane.as_ref().ok_or_else(busy)?;
         let connection = lane.connection(deadline).await?;
-        let answer = connection.run(call, asking, deadline).await;
+        let answer = connection.run(call, call.replicas, asking, deadline).await;
         // Whoever came next would have to wait for what was not heard in time.
         if !matches!(answer, Ok(Answer { acknowledged: Some(_), .. })) {
             lane.give_up(&connection);

@@ -77,6 +77,15 @@ pub(super) mod answers {
     pub(in super::super) const ALIVE: i64 = 3;
 }
 
+/// What a call is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Kind {
+    /// It asks for a claim.
+    Claim,
+    /// It writes what became of one, or ends it.
+    Other,
+}
+
 /// A script with its key and arguments; sent as often as it takes.
 pub(super) struct Call {
     script: &'static Script,
@@ -86,6 +95,7 @@ pub(super) struct Call {
     tag: [u8; 8],
     /// Replicas to wait for; 0 for none.
     pub(super) replicas: u32,
+    pub(super) kind: Kind,
     /// Whether it is what the script answers.
     expects: fn(&Value) -> bool,
 }
@@ -103,13 +113,15 @@ impl Call {
             most.to_string().into_bytes(),
         ];
         let expects = |answer: &Value| matches!(answer, Value::Int(ACQUIRED | MISMATCH) | Value::BulkString(_));
-        Self { script: &BEGIN, key: key(namespace, hold.name), args, tag: rand::random(), replicas: *replicas, expects }
+        let (key, replicas, kind) = (key(namespace, hold.name), *replicas, Kind::Claim);
+        Self { script: &BEGIN, key, args, tag: rand::random(), replicas, kind, expects }
     }
 
     pub(super) fn renew(namespace: &str, hold: &Hold, lease: Duration, ttl: Duration) -> Self {
         let args = vec![record::encode_hold(hold).to_vec(), millis(lease), millis(ttl)];
         let expects = |answer: &Value| matches!(answer, Value::Int(OK | LOST | STALE));
-        Self { script: &RENEW, key: key(namespace, hold.name), args, tag: rand::random(), replicas: 0, expects }
+        let (key, replicas, kind) = (key(namespace, hold.name), 0, Kind::Other);
+        Self { script: &RENEW, key, args, tag: rand::random(), replicas, kind, expects }
     }
 
     pub(super) fn complete(namespace: &str, hold: &Hold, outcome: &Outcome, keep: Keeping) -> Self {
@@ -121,6 +133,7 @@ impl Call {
             args,
             tag: rand::random(),
             replicas: keep.replicas,
+            kind: Kind::Other,
             expects,
         }
     }
@@ -133,6 +146,7 @@ impl Call {
             args: vec![hold.owner.0.to_vec()],
             tag: rand::random(),
             replicas: 0,
+            kind: Kind::Other,
             expects,
         }
     }
@@ -145,8 +159,14 @@ impl Call {
             args: vec![flag(live == Live::Spare)],
             tag: rand::random(),
             replicas: 0,
+            kind: Kind::Other,
             expects,
         }
+    }
+
+    /// What it takes to keep it.
+    pub(super) fn bytes(&self) -> usize {
+        self.key.len() + self.args.iter().map(Vec::len).sum::<usize>()
     }
 
     /// Runs the script by its name, which a Redis that was restarted or flushed does not know.

@@ -30,7 +30,7 @@ fn crc16(bytes: &[u8]) -> u16 {
 }
 
 /// Slots and the master that has them.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Range {
     pub(super) first: u16,
     pub(super) last: u16,

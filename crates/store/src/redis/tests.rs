@@ -34,7 +34,7 @@ fn impatient(url: &str) -> RedisRecords {
 
 fn records_within(url: &str, timeout: Duration) -> RedisRecords {
     let url = RedisUrl::parse(url).expect("an address");
-    let settings = Settings { url, namespace: "test".to_owned(), timeout, authorities: None };
+    let settings = Settings::new(url, "test", timeout);
     RedisRecords::new(settings).expect("no authorities to be wrong")
 }
 

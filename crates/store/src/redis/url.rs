@@ -88,6 +88,16 @@ impl RedisUrl {
         Ok(Self { places, credentials: userinfo.map(credentials).transpose()?.flatten(), tls })
     }
 
+    /// Whether both lead to the same servers, whatever they say to be let in.
+    pub fn is_same_place(&self, other: &Self) -> bool {
+        self.places == other.places
+    }
+
+    /// Whether a server that is asked may be replaced by another one.
+    pub(super) fn may_be_taken_over(&self) -> bool {
+        !matches!(self.places, Places::Server { .. })
+    }
+
     /// `redis`, `redis+cluster` or `redis+sentinel`, TLS or not.
     pub(super) fn kind(&self) -> &'static str {
         match self.places {

@@ -1,4 +1,4 @@
-//! A master and a replica, watched by sentinels.
+//! A master and its replicas, watched by sentinels.
 
 use super::client::Resp;
 use super::server::Redis;
@@ -9,34 +9,45 @@ const MASTER: &str = "testkit";
 /// Time without an answer after which a sentinel takes a server for down, in milliseconds.
 const DOWN_AFTER_MS: &str = "1000";
 
-/// A master, a replica and two sentinels of which one is enough to fail over. All end when dropped.
+/// A master, replicas and sentinels. All end when dropped.
 #[derive(Debug)]
 pub struct RedisSentinels {
-    servers: [Redis; 2],
+    servers: Vec<Redis>,
     sentinels: Vec<Redis>,
 }
 
 impl RedisSentinels {
-    /// Starts them and waits until each sentinel knows all others.
+    /// A master, a replica and two sentinels of which one is enough to fail over.
     pub async fn start() -> Self {
+        Self::of(1, 2, 1).await
+    }
+
+    /// Starts them and waits until each sentinel knows all others; `quorum` of them take a server for down.
+    pub async fn of(replicas: usize, count: usize, quorum: usize) -> Self {
         let master = Redis::start().await;
-        let replica = Redis::setup().replica_of(&master).start().await;
+        let mut servers = Vec::new();
+        for _ in 0..replicas {
+            servers.push(Redis::setup().replica_of(&master).start().await);
+        }
+        servers.insert(0, master);
         let mut sentinels = Vec::new();
-        for _ in 0..2 {
-            let monitored = format!("monitor {MASTER} 127.0.0.1 {} 1", master.address().port());
+        for _ in 0..count {
+            let monitored = format!("monitor {MASTER} 127.0.0.1 {} {quorum}", servers[0].address().port());
             let sentinel = Redis::setup().sentinel().config("sentinel", &monitored);
             let sentinel = sentinel.config("sentinel", &format!("down-after-milliseconds {MASTER} {DOWN_AFTER_MS}"));
             sentinels.push(sentinel.config("sentinel", &format!("failover-timeout {MASTER} 5000")).start().await);
         }
-        let started = Self { servers: [master, replica], sentinels };
+        let started = Self { servers, sentinels };
         for sentinel in &started.sentinels {
-            for field in ["num-slaves", "num-other-sentinels"] {
-                let knows_one = |master: &Resp| value_of(master, field).as_deref() == Some("1");
-                sentinel.wait("a sentinel to know the others", &["SENTINEL", "MASTER", MASTER], knows_one).await;
+            for (field, others) in [("num-slaves", replicas), ("num-other-sentinels", count - 1)] {
+                let knows = |master: &Resp| value_of(master, field) == Some(others.to_string());
+                sentinel.wait("a sentinel to know the others", &["SENTINEL", "MASTER", MASTER], knows).await;
             }
         }
-        let follows = |info: &Resp| info.text().contains("master_link_status:up");
-        started.servers[1].wait("the replica to follow", &["INFO", "replication"], follows).await;
+        for replica in &started.servers[1..] {
+            let follows = |info: &Resp| info.text().contains("master_link_status:up");
+            replica.wait("a replica to follow", &["INFO", "replication"], follows).await;
+        }
         started
     }
 
@@ -46,14 +57,34 @@ impl RedisSentinels {
         format!("redis+sentinel://{}/{MASTER}", addresses.join(","))
     }
 
-    /// The master, and the one that is its replica or was the master.
-    pub fn servers(&self) -> &[Redis; 2] {
+    /// The master, and those that are its replicas or were the master.
+    pub fn servers(&self) -> &[Redis] {
         &self.servers
     }
 
     /// The sentinels.
     pub fn sentinels(&self) -> &[Redis] {
         &self.sentinels
+    }
+
+    /// Has another server become the master while the old one lives, and gives its port as soon as a sentinel names it.
+    pub async fn depose(&self) -> u16 {
+        let before = self.named(0).await;
+        let told = self.sentinels[0].command(&["SENTINEL", "FAILOVER", MASTER]).await;
+        assert_eq!(told.text(), "OK");
+        loop {
+            let now = self.named(0).await;
+            if now != before {
+                return now;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+    }
+
+    /// The port of the master that a sentinel names.
+    pub async fn named(&self, sentinel: usize) -> u16 {
+        let named = self.sentinels[sentinel].command(&["SENTINEL", "GET-MASTER-ADDR-BY-NAME", MASTER]).await;
+        named.parts().last().expect("an address").text().parse().expect("a port")
     }
 
     /// Kills the master and waits until the replica is the master and every sentinel says so.

@@ -27,7 +27,7 @@ fn proxy(url: &str, timeout: Duration) -> Rig {
     let registry = Registry::default();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
     let url = RedisUrl::parse(url).expect("an address");
-    let settings = Settings { url, namespace: "test".to_owned(), timeout: PATIENCE, authorities: None };
+    let settings = Settings::new(url, "test", PATIENCE);
     let memory = Arc::new(MemoryQuotas::new(Arc::clone(&clock)));
     let quotas = FleetQuotas::new(&settings, Secret::new([7; 32]), memory, clock, &registry).expect("no authorities");
     let units = registry.counter(Desc { name: "units_total", help: "", labels: &["outcome"] });
@@ -130,12 +130,7 @@ fn limits() -> [Limit; 3] {
 #[tokio::test]
 async fn the_script_does_what_the_model_does() {
     let redis = Redis::start().await;
-    let settings = Settings {
-        url: RedisUrl::parse(&redis.url()).expect("an address"),
-        namespace: "test".to_owned(),
-        timeout: PATIENCE,
-        authorities: None,
-    };
+    let settings = Settings::new(RedisUrl::parse(&redis.url()).expect("an address"), "test", PATIENCE);
     let buckets = Buckets::new(&settings).expect("no authorities");
     let mut runner = proptest::test_runner::TestRunner::deterministic();
     for history in 0..60 {

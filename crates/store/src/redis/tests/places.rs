@@ -110,7 +110,7 @@ async fn a_failover_is_followed() {
     .await;
     sentinels.fail_over().await;
     begins_again(&records, claimed).await;
-    let [master, _] = sentinels.servers();
+    let [master, _] = sentinels.servers() else { panic!("a master and a replica") };
     assert_eq!(master.command(&["EXISTS", &key(&claimed.hold)]).await, Resp::Int(1));
     assert_eq!(records.standing().kind, "redis+sentinel");
 }
@@ -131,7 +131,7 @@ async fn tls_trusts_the_authorities_it_is_given_and_no_other() {
     let url = format!("rediss://:s%3Acr%2Ft%40@127.0.0.1:{port}");
     let with = |url: &str, authorities| {
         let url = RedisUrl::parse(url).expect("an address");
-        let settings = Settings { url, namespace: "test".to_owned(), timeout: TIMEOUT, authorities };
+        let settings = Settings { authorities, ..Settings::new(url, "test", TIMEOUT) };
         RedisRecords::new(settings).expect("certificates")
     };
     let ours = || Some(vec![certs.authority()]);

@@ -11,7 +11,7 @@ const TO: Stream<'_> = Stream { suffix: "csp", keeps: 1000 };
 fn streams(url: &str, meter: &Registry) -> RedisStreams {
     let url = RedisUrl::parse(url).expect("an address");
     let timeout = Duration::from_secs(2);
-    let settings = Settings { url, namespace: "test".to_owned(), timeout, authorities: None };
+    let settings = Settings::new(url, "test", timeout);
     RedisStreams::new(&settings, Arc::new(SystemClock::default()), meter).expect("no authorities to be wrong")
 }
 

@@ -1,0 +1,4 @@
+//! Another Redis takes over, while proxies write and repeat keyed requests.
+
+mod sentinels;
+mod traffic;
