@@ -15,7 +15,7 @@ test: lint ## everything
 	@tools/need $(test_tools)
 	cargo test --locked --workspace --features fail-points --no-fail-fast
 
-torture: ## everything is killed: ten minutes of repeated writes, and 300 deaths under audit; TORTURE_SEED= TORTURE_SECONDS= CRASHES=
+torture: ## everything is killed: ten minutes of repeated writes, and 300 deaths under audit; TORTURE_ON=sentinels|cluster TORTURE_SEED= TORTURE_SECONDS= CRASHES=
 	@tools/need $(build_tools) redis-server
 	cargo test --locked --features fail-points --test it torture::long -- --ignored --exact --nocapture
 	CRASHES=$${CRASHES:-300} cargo test --locked --features fail-points --test it audit::crashes::long -- --ignored --exact --nocapture

@@ -43,11 +43,17 @@ pub fn answer<'a>(
     Box::pin(write(session, exchange, by, full))
 }
 
+/// Of requests that are refused for want of a store, of which an outage makes thousands.
+const WITHOUT_STORE: &str = "store-unavailable";
+
 /// The problem in the form this client understands; named in the access line, and its cause in the log.
 fn render(session: &Session, exchange: &mut Exchange, problem: &Problem) -> FullResponse {
     exchange.story.problem = Some(problem.slug);
     exchange.story.reason.clone_from(&problem.reason);
-    if let Some(cause) = &problem.cause {
+    if let Some(cause) = &problem.cause
+        // One that fails is told by whoever keeps it; each request has its access line.
+        && (problem.slug != WITHOUT_STORE || exchange.host.store_outage.is_due(exchange.host.clock.now()))
+    {
         let trace = exchange.story.facts.trace();
         // Which one is a question of the route alone.
         let upstream = problem

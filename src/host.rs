@@ -50,6 +50,8 @@ pub struct Host {
     /// When the process began to serve.
     pub started: Instant,
     pipeline: ArcSwap<Pipeline>,
+    /// Once a minute: why requests are refused for want of a store.
+    pub store_outage: Notice,
 }
 
 /// `vestibule_server_shed_total` and the configuration metrics.
@@ -131,6 +133,7 @@ impl Host {
             cut_off: watch::Sender::new(false),
             is_draining: AtomicBool::new(false),
             in_flight: AtomicUsize::new(0),
+            store_outage: Notice::default(),
             counts,
             started: Instant::now(),
             pipeline: ArcSwap::from_pointee(pipeline),

@@ -14,6 +14,12 @@ use vestibule_store::{
 
 const UP: Desc = Desc { name: "vestibule_store_up", help: "Whether the store answered last time.", labels: &[] };
 
+const STRANGERS: Desc = Desc {
+    name: "vestibule_store_strangers",
+    help: "Proxies that use the store and namespace with another secret_file, and share nothing with this one.",
+    labels: &[],
+};
+
 /// How often expired records are looked for; until then they take room.
 const SWEEP: Duration = Duration::from_secs(1);
 /// How often other proxies hear of this one.
@@ -105,6 +111,11 @@ impl Stores {
     fn show_up(&self) {
         let (quotas, records) = (Arc::downgrade(&self.quotas), Arc::downgrade(&self.records));
         let streams = self.streams.as_ref().map(Arc::downgrade);
+        let counted = quotas.clone();
+        self.records.meter.gauge(STRANGERS).with_fn(&[], move || {
+            let strangers = counted.upgrade()?.quotas.standing().strangers;
+            Some(strangers as f64)
+        });
         self.records.meter.gauge(UP).with_fn(&[], move || {
             let (quotas, records) = (quotas.upgrade()?, records.upgrade()?);
             let streams = streams.as_ref().and_then(Weak::upgrade);
@@ -116,6 +127,11 @@ impl Stores {
     /// Proxies that share the store, this one included, as last counted.
     pub fn proxies(&self) -> u64 {
         self.quotas.quotas.standing().proxies
+    }
+
+    /// Proxies that use the store with another secret, as last counted.
+    pub fn strangers(&self) -> u64 {
+        self.quotas.quotas.standing().strangers
     }
 
     /// Makes room of what has expired.
@@ -155,7 +171,7 @@ impl Stores {
 
     /// Tells other proxies that this one lives, if it shares anything with them.
     async fn beat(&self) {
-        if self.quotas.used.load(Ordering::Relaxed) {
+        if self.quotas.used.load(Ordering::Relaxed) || self.records.ledger.get().is_some() {
             self.quotas.quotas.beat().get().await;
         }
     }

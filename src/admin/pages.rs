@@ -135,7 +135,7 @@ fn status(admin: &Admin) -> Value {
         "plugins": names,
         "store": { "kind": store.kind, "up": store.up, "breaker": store.breaker.as_str() },
         "upstream": { "url": upstream_url(&pipeline.settings), "up": default_upstream_up(&pipeline) },
-        "fleet": { "proxies": pipeline.stores.proxies() },
+        "fleet": { "proxies": pipeline.stores.proxies(), "strangers": pipeline.stores.strangers() },
     });
     for built in &pipeline.plugins {
         if let Some(own) = built.plugin.status() {

@@ -124,6 +124,8 @@ pub struct Standing {
     pub breaker: Breaker,
     /// Processes that share it, this one included, as last counted.
     pub proxies: u64,
+    /// Proxies that use the store under the same namespace with another secret, and so share nothing with this one.
+    pub strangers: u64,
 }
 
 /// What one request asks for.

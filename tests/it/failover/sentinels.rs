@@ -1,5 +1,6 @@
 //! A master that is deposed and lives on, one that dies, and sentinels that fall silent.
 
+use super::ALONE;
 use super::traffic::{Seen, Traffic};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
@@ -7,9 +8,6 @@ use vestibule_testkit::RedisSentinels;
 
 /// Longest time from the moment a sentinel names another master until all is as before.
 const RECOVERY: Duration = Duration::from_millis(1_500);
-
-/// Each test is a dozen processes.
-static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
 fn toml(url: &str, replicas: u32) -> String {
     format!(
@@ -81,4 +79,83 @@ async fn a_planned_failover_loses_at_most_what_was_claimed_around_it() {
     assert!(seen.twice().iter().all(|story| around(story.sent)), "only those around it");
     assert_eq!((seen.unknown().len(), seen.unanswered().len()), (0, 0));
     assert!(seen.recovered_after(named) < RECOVERY, "{:?}", seen.recovered_after(named));
+}
+
+/// A master that dies: what its replicas have is not executed again, nor what the proxies wrote lately.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_master_that_dies_takes_no_key_with_it() {
+    let _alone = ALONE.lock().await;
+    for replicas in [0, 1] {
+        let mut sentinels = RedisSentinels::of(2, 3, 2).await;
+        let traffic = Traffic::start(2, &toml(&sentinels.url(), replicas)).await;
+        let killing = async {
+            sleep(Duration::from_secs(2)).await;
+            sentinels.fail_over().await;
+            Instant::now()
+        };
+        let (seen, named) = tokio::join!(traffic.run(Duration::from_secs(6)), killing);
+        tell(&format!("killed, wait_replicas {replicas}"), &seen, named);
+        assert_eq!((seen.twice().len(), seen.unanswered().len()), (0, 0), "twice, unanswered");
+        // Who waits for a replica waits until the sentinels have given the new master one.
+        assert!(replicas > 0 || seen.recovered_after(named) < RECOVERY, "{:?}", seen.recovered_after(named));
+    }
+}
+
+/// A master that is cut off from its replicas and says so is left for the one that the sentinels name.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_master_that_takes_no_writes_is_left() {
+    let _alone = ALONE.lock().await;
+    let sentinels = RedisSentinels::of(1, 2, 1).await;
+    let traffic = Traffic::start(1, &toml(&sentinels.url(), 0)).await;
+    let refusing = async {
+        sleep(Duration::from_secs(1)).await;
+        // More replicas than there are: NOREPLICAS from now on, and the connection stays.
+        sentinels.servers()[0].command(&["CONFIG", "SET", "min-replicas-to-write", "5"]).await;
+        sleep(Duration::from_secs(1)).await;
+        sentinels.depose().await;
+        Instant::now()
+    };
+    let (seen, named) = tokio::join!(traffic.run(Duration::from_secs(4)), refusing);
+    tell("NOREPLICAS", &seen, named);
+    assert_eq!((seen.twice().len(), seen.unanswered().len()), (0, 0), "twice, unanswered");
+    assert!(seen.refusals().contains_key("503 store-unavailable"), "{:?}", seen.refusals());
+    let warned = |line: &serde_json::Value| line["level"] == "WARN" && line["msg"] == "answered with a problem";
+    assert_eq!(
+        traffic.proxies[0].logs().into_iter().filter(warned).count(),
+        1,
+        "an outage is told once, not once a request"
+    );
+    assert!(seen.recovered_after(named) < RECOVERY, "{:?}", seen.recovered_after(named));
+}
+
+/// Without a word of any sentinel nobody knows who the master is: what must be on a replica is not claimed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn claims_that_wait_for_replicas_stop_where_no_sentinel_can_be_asked() {
+    let _alone = ALONE.lock().await;
+    let sentinels = RedisSentinels::start().await;
+    let silence = |replicas| {
+        toml(&sentinels.url(), replicas).replace("[idempotency]", "sentinel_silence = \"1s\"\n[idempotency]")
+    };
+    let (strict, loose) = (Traffic::start(1, &silence(1)).await, Traffic::start(1, &silence(0)).await);
+    let order = |traffic: &Traffic, key: &str| {
+        let request = traffic.proxies[0].post("/orders").header("authorization", "Bearer a");
+        request.header("idempotency-key", format!("\"{key}\"")).body("one").send()
+    };
+    assert_eq!((order(&strict, "a").await.status, order(&loose, "b").await.status), (201, 201));
+    for sentinel in sentinels.sentinels() {
+        sentinel.stop();
+    }
+    sleep(Duration::from_secs(3)).await;
+    let refused = order(&strict, "c").await;
+    assert_eq!((refused.status, refused.problem().as_str()), (503, "store-unavailable"));
+    assert_eq!(order(&loose, "d").await.status, 201);
+    for sentinel in sentinels.sentinels() {
+        sentinel.resume();
+    }
+    vestibule_testkit::within("claims again", async {
+        while order(&strict, "c").await.status != 201 {
+            sleep(Duration::from_millis(100)).await;
+        }
+    })
+    .await;
 }

@@ -187,7 +187,7 @@ async fn a_forged_reply_is_a_failure_of_the_store() {
     let stage = Stage::with(On::Redis, orders(), "on_store_error = \"bypass\"\n").await;
     assert_eq!(stage.order("k").await.status, 201);
     let redis = stage.store.redis();
-    let names = redis.command(&["KEYS", "*"]).await;
+    let names = redis.command(&["KEYS", "*:idem:*"]).await;
     let name = names.parts()[0].bytes().to_vec();
     let value = redis.command(&[b"GET", &name[..]]).await.bytes().to_vec();
     let put = async |reply: &[u8]| redis.command(&[b"SET", &name[..], &[&value[..HEADER], reply].concat()]).await;

@@ -217,7 +217,11 @@ async fn a_redis_that_dies_during_an_execution_loses_nothing() {
         // Its late completion is accepted, also where the claim itself was lost. Until it comes, a Redis that forgot
         // everything knows of nothing.
         if loses_claim {
-            stage.store.redis().wait("the late completion", &["DBSIZE"], |size| size.int() == 1).await;
+            stage
+                .store
+                .redis()
+                .wait("the late completion", &["KEYS", "*:idem:*"], |names| names.parts().len() == 1)
+                .await;
         }
         within("the replay", async {
             loop {
@@ -288,7 +292,7 @@ async fn nothing_of_a_request_can_be_read_in_redis() {
     }
     assert_eq!(origin.hits(), 1);
     let redis = store.redis();
-    let names = redis.command(&["KEYS", "*"]).await;
+    let names = redis.command(&["KEYS", "*:idem:*"]).await;
     let [name] = names.parts() else { panic!("one record: {names:?}") };
     let name = name.bytes().to_vec();
     let value = redis.command(&[b"GET", &name[..]]).await.bytes().to_vec();
@@ -329,7 +333,7 @@ async fn what_cannot_be_read_is_never_a_miss() {
     let stage = Stage::with(On::Redis, orders(), "on_store_error = \"bypass\"\n").await;
     assert_eq!(stage.order("k").await.status, 201);
     let redis = stage.store.redis();
-    let names = redis.command(&["KEYS", "*"]).await;
+    let names = redis.command(&["KEYS", "*:idem:*"]).await;
     let name = names.parts()[0].bytes().to_vec();
     let value = redis.command(&[b"GET", &name[..]]).await.bytes().to_vec();
     for broken in [b"nonsense".to_vec(), value[..value.len() - 3].to_vec(), [&[9], &value[1..]].concat()] {

@@ -1,4 +1,4 @@
-//! Two proxies, one Redis, one application, and relays between them.
+//! Two proxies, what they store in, one application, and relays between them.
 
 use super::chaos::Chaos;
 use super::client;
@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::RwLock;
 use vestibule_testkit::origin::Cut;
-use vestibule_testkit::{Origin, Proxy, Received, Redis, Relay, Reply, Setup};
+use vestibule_testkit::{Origin, Proxy, Received, Redis, RedisCluster, RedisSentinels, Relay, Reply, Setup};
 
 /// Clients at once.
 const CLIENTS: usize = 48;
@@ -23,16 +23,51 @@ pub struct World {
     pub histories: Arc<Histories>,
     _origin: Origin,
     pub to_origin: Relay,
-    pub redis: RwLock<Redis>,
-    pub to_redis: [Relay; 2],
+    pub store: RwLock<Store>,
+    /// Of each proxy, where there is one Redis.
+    pub to_redis: Vec<Relay>,
     pub proxies: [RwLock<Proxy>; 2],
+}
+
+/// Where proxies store.
+pub enum Store {
+    One(Redis),
+    Sentinels(RedisSentinels),
+    Cluster(RedisCluster),
+}
+
+/// Which of them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum On {
+    One,
+    Sentinels,
+    Cluster,
+}
+
+impl Store {
+    async fn start(on: On) -> Self {
+        match on {
+            On::One => Self::One(Redis::setup().appendonly(true).start().await),
+            On::Sentinels => Self::Sentinels(RedisSentinels::of(2, 3, 2).await),
+            On::Cluster => Self::Cluster(RedisCluster::start().await),
+        }
+    }
+
+    /// Every server that may have records.
+    pub fn servers(&self) -> Vec<&Redis> {
+        match self {
+            Self::One(redis) => vec![redis],
+            Self::Sentinels(sentinels) => sentinels.servers().iter().collect(),
+            Self::Cluster(cluster) => cluster.nodes().iter().collect(),
+        }
+    }
 }
 
 impl World {
     /// Lets clients and chaos loose for so long, and says what went wrong.
-    pub async fn run(seed: u64, time: Duration) -> Vec<String> {
-        println!("torture: seed {seed}, {} seconds", time.as_secs());
-        let world = Arc::new(Self::new(seed).await);
+    pub async fn run(on: On, seed: u64, time: Duration) -> Vec<String> {
+        println!("torture: {on:?}, seed {seed}, {} seconds", time.as_secs());
+        let world = Arc::new(Self::new(on, seed).await);
         let until = Instant::now() + time;
         let chaos = tokio::spawn(Chaos::new(Arc::clone(&world)).until(until));
         let clients: Vec<_> =
@@ -51,21 +86,24 @@ impl World {
         violations
     }
 
-    async fn new(seed: u64) -> Self {
+    async fn new(on: On, seed: u64) -> Self {
         let histories = Arc::new(Histories::default());
         let origin = application(seed, Arc::clone(&histories));
         let to_origin = Relay::to(origin.address());
-        let redis = Redis::setup().appendonly(true).start().await;
-        let to_redis = [Relay::to(redis.address()), Relay::to(redis.address())];
+        let store = Store::start(on).await;
+        let to_redis: Vec<Relay> = match &store {
+            Store::One(redis) => (0..2).map(|_| Relay::to(redis.address())).collect(),
+            Store::Sentinels(_) | Store::Cluster(_) => Vec::new(),
+        };
         let upstream = format!("http://{}", to_origin.address());
-        let first = start(&upstream, &to_redis[0], None).await;
-        let second = start(&upstream, &to_redis[1], None).await;
+        let first = start(&upstream, &url(&store, &to_redis, 0), None).await;
+        let second = start(&upstream, &url(&store, &to_redis, 1), None).await;
         Self {
             seed,
             histories,
             _origin: origin,
             to_origin,
-            redis: RwLock::new(redis),
+            store: RwLock::new(store),
             to_redis,
             proxies: [RwLock::new(first), RwLock::new(second)],
         }
@@ -73,26 +111,38 @@ impl World {
 
     /// A new process in the place of one that has ended.
     pub async fn start_proxy(&self, which: usize, fail_point: Option<String>) -> Proxy {
-        start(&format!("http://{}", self.to_origin.address()), &self.to_redis[which], fail_point).await
+        let url = url(&*self.store.read().await, &self.to_redis, which);
+        start(&format!("http://{}", self.to_origin.address()), &url, fail_point).await
     }
 
     /// Nothing is stuck: no record outlives its lease and time to live.
     async fn check_afterwards(&self) -> Vec<String> {
         tokio::time::sleep(LEASE + TTL + Duration::from_secs(2)).await;
-        match self.redis.read().await.command(&["DBSIZE"]).await.int() {
-            0 => Vec::new(),
-            left => vec![format!("{left} records are left")],
+        let mut left = 0;
+        for server in self.store.read().await.servers() {
+            left += server.command(&["KEYS", "*:idem:*"]).await.parts().len();
         }
+        if left == 0 { Vec::new() } else { vec![format!("{left} records are left")] }
     }
 }
 
-async fn start(upstream: &str, redis: &Relay, fail_point: Option<String>) -> Proxy {
+/// What a proxy is told of its store.
+fn url(store: &Store, to_redis: &[Relay], which: usize) -> String {
+    match store {
+        Store::One(_) => format!("redis://{}", to_redis[which].address()),
+        Store::Sentinels(sentinels) => sentinels.url(),
+        Store::Cluster(cluster) => cluster.url(),
+    }
+}
+
+async fn start(upstream: &str, store: &str, fail_point: Option<String>) -> Proxy {
+    // What is acknowledged by a replica alone would be enough where the master may be replaced.
+    let replicas = u32::from(store.contains("sentinel"));
     let toml = format!(
-        "[store]\nurl = \"redis://{}\"\nsecret = \"torture\"\ntimeout = \"300ms\"\n\
+        "[store]\nurl = \"{store}\"\nsecret = \"torture\"\ntimeout = \"300ms\"\n\
          [upstream]\nread_timeout = \"2s\"\n[server]\nworkers = 2\ndrain_timeout = \"1s\"\n\
-         [idempotency]\nlease = \"{}s\"\nttl = \"{}s\"\ndeadline = \"5s\"\nprincipal = [\"authorization\"]\nmax_response_body = \"4KiB\"\n\
+         [idempotency]\nlease = \"{}s\"\nttl = \"{}s\"\ndeadline = \"5s\"\nprincipal = [\"authorization\"]\nmax_response_body = \"4KiB\"\nwait_replicas = {replicas}\n\
          [[routes]]\nname = \"wait\"\npath = \"/wait/{{*rest}}\"\nidempotency = {{ on_concurrent = \"wait\", wait = \"3s\" }}\n",
-        redis.address(),
         LEASE.as_secs(),
         TTL.as_secs(),
     );

@@ -63,6 +63,8 @@ struct Fleet {
     id: String,
     born: Mutex<Option<Vec<u8>>>,
     proxies: AtomicU64,
+    /// Proxies that have another secret.
+    strangers: AtomicU64,
     /// Rises when the store may have lost what it knew.
     epoch: AtomicU64,
     up: AtomicBool,
@@ -95,6 +97,7 @@ impl FleetQuotas {
             id: random_name(),
             born: Mutex::default(),
             proxies: AtomicU64::new(1),
+            strangers: AtomicU64::new(0),
             epoch: AtomicU64::new(1),
             up: AtomicBool::new(false),
             unreadable: Notice::default(),
@@ -247,7 +250,8 @@ impl Quotas for FleetQuotas {
         } else {
             Breaker::Closed
         };
-        Standing { up: self.0.up.load(Ordering::Relaxed), breaker, proxies: self.0.proxies() }
+        let strangers = self.0.strangers.load(Ordering::Relaxed);
+        Standing { up: self.0.up.load(Ordering::Relaxed), breaker, proxies: self.0.proxies(), strangers }
     }
 
     fn beat(&self) -> Soon<'_, ()> {

@@ -263,7 +263,7 @@ impl Quotas for MemoryQuotas {
     }
 
     fn standing(&self) -> Standing {
-        Standing { up: true, breaker: Breaker::Closed, proxies: 1 }
+        Standing { up: true, breaker: Breaker::Closed, proxies: 1, strangers: 0 }
     }
 
     fn beat(&self) -> Soon<'_, ()> {

@@ -81,6 +81,22 @@ impl RedisSentinels {
         }
     }
 
+    /// The same, as far as the sentinels are ready for it.
+    pub async fn try_depose(&self) -> bool {
+        self.sentinels[0].command(&["SENTINEL", "FAILOVER", MASTER]).await.text() == "OK"
+    }
+
+    /// The server that a sentinel names, as far as it lives.
+    pub async fn master(&self) -> Option<&Redis> {
+        let port = self.named(0).await;
+        self.servers.iter().find(|server| server.address().port() == port)
+    }
+
+    /// The servers.
+    pub fn servers_mut(&mut self) -> &mut [Redis] {
+        &mut self.servers
+    }
+
     /// The port of the master that a sentinel names.
     pub async fn named(&self, sentinel: usize) -> u16 {
         let named = self.sentinels[sentinel].command(&["SENTINEL", "GET-MASTER-ADDR-BY-NAME", MASTER]).await;

@@ -1,6 +1,6 @@
 //! What goes on without requests: the heartbeat, and looking after servers that failed.
 
-use super::{Fleet, random_name};
+use super::{Fleet, hidden, random_name};
 use crate::redis::buckets::{Faded, Site};
 use crate::redis::{Asks, Failure, Question};
 use crate::timings::{Came, Operation};
@@ -14,13 +14,16 @@ use tokio::time::{Instant, sleep};
 const FRESH: Duration = Duration::from_secs(3);
 /// How long what all proxies share is kept after the last of them, in seconds.
 const KEPT_S: &str = "60";
+/// What proxies make their secrets known by, without saying them.
+const CHECKED: &str = "vestibule: proxies of one secret";
 /// Most proxies that are believed to be there.
 const MAX_PROXIES: u64 = 1_000_000;
 
 impl Fleet {
-    /// Says that this process lives, counts those that do, and looks whether the store was emptied.
+    /// Says that this process lives, counts those that do and those that cannot share anything with it, and looks whether the
+    /// store was emptied.
     pub(super) async fn beat(self: &Arc<Self>) {
-        let id = self.id.clone().into_bytes();
+        let id = format!("{}:{}", self.id, hidden(&self.secret, CHECKED)).into_bytes();
         // Another one each time: a store that was emptied must not get the mark again that it had before.
         let mark = random_name().into_bytes();
         let fresh = FRESH.as_millis().to_string().into_bytes();
@@ -28,14 +31,14 @@ impl Fleet {
             self.common(Asks::Peers, "peers", vec![id, fresh, KEPT_S.into()]),
             self.common(Asks::Born, "born", vec![mark, KEPT_S.into()]),
         );
-        if let Ok(Value::BulkString(count)) = &peers
-            && let Some(count) = std::str::from_utf8(count).ok().and_then(|count| count.parse::<u64>().ok())
+        if let Ok(counts) = &peers
+            && let [Some(proxies), Some(strangers)] = [0, 1].map(|at| counts.get(at).and_then(count))
         {
-            let proxies = count.clamp(1, MAX_PROXIES);
-            self.proxies.store(proxies, Ordering::Relaxed);
+            self.proxies.store(proxies.clamp(1, MAX_PROXIES), Ordering::Relaxed);
             self.show_proxies();
+            self.met(strangers.min(MAX_PROXIES));
         }
-        if let Ok(Value::BulkString(mark)) = born {
+        if let Some(Value::BulkString(mark)) = born.ok().and_then(|values| values.into_iter().next()) {
             let before = self.born.lock().replace(mark.clone());
             if before.is_some_and(|before| before != mark) {
                 self.epoch.fetch_add(1, Ordering::Relaxed);
@@ -44,8 +47,24 @@ impl Fleet {
         }
     }
 
+    /// So many proxies use the store under this namespace with another secret.
+    fn met(&self, strangers: u64) {
+        let before = self.strangers.swap(strangers, Ordering::Relaxed);
+        if before == 0 && strangers > 0 {
+            tracing::error!(
+                target: "store",
+                kind = self.buckets.kind(),
+                strangers,
+                "proxies with another secret_file use this store and namespace: they share no key and no limit with this one, and \
+                 a request that is repeated there is executed again; give all proxies of a fleet one secret_file"
+            );
+        } else if before > 0 && strangers == 0 {
+            tracing::info!(target: "store", kind = self.buckets.kind(), "all proxies of this store have one secret_file again");
+        }
+    }
+
     /// Asks about a key that belongs to no partition.
-    async fn common(self: &Arc<Self>, asks: Asks, rest: &str, args: Vec<Vec<u8>>) -> Result<Value, Failure> {
+    async fn common(self: &Arc<Self>, asks: Asks, rest: &str, args: Vec<Vec<u8>>) -> Result<Vec<Value>, Failure> {
         let key = self.buckets.common_key(rest);
         if self.buckets.site(&key).pulse().is_open() {
             return Err(Failure::Away("it is not asked at present".to_owned()));
@@ -58,7 +77,7 @@ impl Fleet {
             Err(_) => Came::Error,
         };
         self.timings.observe(Operation::QuotaPeers, came, self.clock.now() - started);
-        answer?.into_iter().next().ok_or(Failure::Nonsense("it says nothing"))
+        answer
     }
 
     /// Asks something once, outside of a request, and learns from what comes of it.
@@ -113,6 +132,11 @@ impl Fleet {
         let key = self.buckets.key(near, "probe");
         tokio::spawn(look_after(Arc::downgrade(self), site.fade(), key));
     }
+}
+
+fn count(value: &Value) -> Option<u64> {
+    let Value::BulkString(count) = value else { return None };
+    std::str::from_utf8(count).ok()?.parse().ok()
 }
 
 /// Probes a server until it answers, or is not used any more.
