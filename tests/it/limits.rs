@@ -4,7 +4,7 @@ mod answers;
 mod callers;
 mod charging;
 mod dialects;
-mod fleet;
+pub mod fleet;
 mod operator;
 mod outages;
 mod reload;

@@ -2,6 +2,7 @@
 
 use super::ALONE;
 use super::traffic::{Seen, Traffic};
+use crate::limits::fleet::{Fleet, admitted, ideal, most, one_policy, store};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 use vestibule_testkit::RedisSentinels;
@@ -158,4 +159,25 @@ async fn claims_that_wait_for_replicas_stop_where_no_sentinel_can_be_asked() {
         }
     })
     .await;
+}
+
+/// What the old master charged and the new one does not know is a burst at most.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_strict_limit_admits_at_most_a_burst_more_when_the_master_changes() {
+    let _alone = ALONE.lock().await;
+    let sentinels = RedisSentinels::of(2, 3, 2).await;
+    let table = "consistency = \"strict\"\nlease = \"1s\"\nstore_timeout = \"900ms\"";
+    let toml = store(&sentinels.url()) + &one_policy(table, "limit = \"20/s\"\nburst = 20");
+    let fleet = Fleet::start(2, &toml).await;
+    let deposing = async {
+        sleep(Duration::from_secs(2)).await;
+        sentinels.depose().await
+    };
+    let (asked, _named) = tokio::join!(fleet.load(&[40.0, 40.0], Duration::from_secs(8)), deposing);
+    assert!(asked.iter().all(|asked| matches!(asked.status, 200 | 429)), "nobody sees an error");
+    let (units, time) = admitted(&asked);
+    let ideal = ideal(&asked, 20, 20.0);
+    println!("{units} admitted in {time:?}, {ideal} by one bucket");
+    assert!(units <= most(20, 20.0, time) + 20, "{units} in {time:?}");
+    assert!(units * 10 >= ideal * 8, "{units} of {ideal}: it is used");
 }

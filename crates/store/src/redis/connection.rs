@@ -50,6 +50,20 @@ pub(super) struct Connection {
     unanswered: AtomicU32,
     /// Of all connections of this process.
     serial: u64,
+    /// Of the master at its other end, where another one may be named.
+    term: Option<Term>,
+}
+
+/// The term of a master, which ends when the sentinels name another one.
+struct Term {
+    number: u64,
+    known: watch::Receiver<Mastership>,
+}
+
+impl Term {
+    fn is_over(&self) -> bool {
+        self.known.borrow().term != self.number
+    }
 }
 
 /// What came back.
@@ -63,23 +77,19 @@ impl Connector {
     /// Connects and authenticates.
     pub(super) async fn open(&self, address: &Address) -> Result<Connection, Failure> {
         let stream = self.connect(address).await?;
-        self.greet(stream, future::pending()).await.map_err(|error| unreachable(address, &error))
+        self.greet(stream, None).await.map_err(|error| unreachable(address, &error))
     }
 
-    /// The same; the connection ends when `terms` says that another term has begun, whatever is under way on it.
+    /// The same; the connection ends with `term`, whatever is under way on it, and no answer counts that comes later.
     pub(super) async fn open_until(
         &self,
         address: &Address,
-        mut terms: watch::Receiver<Mastership>,
+        term: u64,
+        known: watch::Receiver<Mastership>,
     ) -> Result<Connection, Failure> {
         let stream = self.connect(address).await?;
-        let ends = async move {
-            // Who would say so is gone with all that use the connection.
-            if terms.changed().await.is_err() {
-                future::pending::<()>().await;
-            }
-        };
-        self.greet(stream, ends).await.map_err(|error| unreachable(address, &error))
+        let term = Term { number: term, known };
+        self.greet(stream, Some(term)).await.map_err(|error| unreachable(address, &error))
     }
 
     /// What is said on a channel from now on; ends with the connection.
@@ -122,16 +132,22 @@ impl Connector {
         info
     }
 
-    async fn greet(
-        &self,
-        stream: Box<dyn Duplex>,
-        ends: impl Future<Output = ()> + Send + 'static,
-    ) -> Result<Connection, RedisError> {
+    async fn greet(&self, stream: Box<dyn Duplex>, term: Option<Term>) -> Result<Connection, RedisError> {
         // Its own deadlines would come on top of ours.
         let config = AsyncConnectionConfig::new().set_response_timeout(None).set_connection_timeout(None);
         let stream = Bounded::new(stream, self.bound.clone());
         let (commands, driver) = MultiplexedConnection::new_with_config(&self.info(), stream, config).await?;
+        let ends = term.as_ref().map(|term| (term.number, term.known.clone()));
         let driver = async move {
+            let ends = async {
+                if let Some((number, mut known)) = ends
+                    && known.wait_for(|known| known.term != number).await.is_ok()
+                {
+                    return;
+                }
+                // Who would say so is gone with all that use the connection.
+                future::pending::<()>().await;
+            };
             tokio::select! {
                 () = driver => {}
                 () = ends => {}
@@ -142,6 +158,7 @@ impl Connector {
             driver: tokio::spawn(driver).abort_handle(),
             unanswered: AtomicU32::new(0),
             serial: SERIAL.fetch_add(1, Ordering::Relaxed),
+            term,
         })
     }
 }
@@ -150,6 +167,10 @@ impl Connector {
 trait Duplex: AsyncRead + AsyncWrite + Unpin + Send {}
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Duplex for S {}
+
+fn deposed() -> Failure {
+    Failure::Broken("another server has become the master".to_owned())
+}
 
 fn unreachable(address: &Address, error: &dyn std::fmt::Display) -> Failure {
     Failure::Unreachable(format!("{address}: {error}"))
@@ -223,6 +244,7 @@ impl Connection {
         deadline: Instant,
     ) -> Result<T, Failure> {
         match timeout_at(deadline, answer).await {
+            Ok(_) if self.is_deposed() => Err(deposed()),
             Ok(answer) => {
                 self.unanswered.store(0, Ordering::Relaxed);
                 answer.map_err(|error| Failure::of(&error))
@@ -239,6 +261,9 @@ impl Connection {
         let mut answer = self.unhurried(question.command(By::Name), asking).await?;
         if is_unknown_script(&answer) {
             answer = self.unhurried(question.command(By::Source), asking).await?;
+        }
+        if self.is_deposed() {
+            return Err(deposed());
         }
         self.unanswered.store(0, Ordering::Relaxed);
         question.answer(answer)
@@ -267,7 +292,12 @@ impl Connection {
 
     /// Whether it still stood when it was last heard of.
     pub(super) fn is_open(&self) -> bool {
-        !self.driver.is_finished()
+        !self.driver.is_finished() && !self.is_deposed()
+    }
+
+    /// Whether another server is the master by now.
+    fn is_deposed(&self) -> bool {
+        self.term.as_ref().is_some_and(Term::is_over)
     }
 
     /// Whether it has gone quiet.

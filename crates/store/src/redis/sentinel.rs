@@ -90,25 +90,30 @@ impl Sentinels {
         self.wanted.notify_one();
     }
 
+    /// Asks for the master where none was ever named; fails when no sentinel answers.
+    pub(super) async fn first_named(self: &Arc<Self>, deadline: Instant) -> Result<(), Failure> {
+        if !self.is_followed.swap(true, Ordering::Relaxed) {
+            self.follow();
+        }
+        if self.known.borrow().master.is_some() {
+            return Ok(());
+        }
+        self.ask_all(deadline).await
+    }
+
     /// A connection to the master, and the term with which it ends.
     pub(super) async fn open(
         self: &Arc<Self>,
         connector: &Connector,
         deadline: Instant,
     ) -> Result<(Connection, u64), Failure> {
-        if !self.is_followed.swap(true, Ordering::Relaxed) {
-            self.follow();
-        }
-        let mut terms = self.known.subscribe();
-        if terms.borrow().master.is_none() {
-            self.ask_all(deadline).await?;
-        }
-        let known = terms.borrow_and_update().clone();
+        self.first_named(deadline).await?;
+        let known = self.known();
         let Some(address) = &known.master else {
             return Err(Failure::Unreachable(format!("no sentinel knows a master {}", self.master)));
         };
 
-        let opened = connector.open_until(address, terms).await;
+        let opened = connector.open_until(address, known.term, self.known.subscribe()).await;
         let connection = opened.inspect_err(|_| self.look())?;
         // A sentinel may be early in naming one that has not become the master yet, and a master may have come back as a
         // replica.
@@ -221,7 +226,16 @@ impl Sentinel {
         }
 
         let unknown = || Failure::Unreachable(format!("{}: it knows no master {master}", self.address));
-        Ok(Vote { master: address_of(&address?).ok_or_else(unknown)?, epoch: epoch_of(&details?).ok_or_else(unknown)? })
+        let (address, details) = (address?, details?);
+        let number = |name| value_of(&details, name).and_then(|value| value.parse().ok());
+        // While it fails over, the details are still those of the old master.
+        let changes = value_of(&details, "flags").is_some_and(|flags| flags.contains("failover_in_progress"));
+        let seen_for_ms = number("role-reported-time").filter(|_| !changes).unwrap_or(0);
+        Ok(Vote {
+            master: address_of(&address).ok_or_else(unknown)?,
+            epoch: number("config-epoch").ok_or_else(unknown)?,
+            seen_for: Duration::from_millis(seen_for_ms),
+        })
     }
 }
 
@@ -299,10 +313,10 @@ fn address_of(named: &Value) -> Option<Address> {
 }
 
 /// Of a list of names and values.
-fn epoch_of(details: &Value) -> Option<u64> {
+fn value_of<'a>(details: &'a Value, name: &str) -> Option<&'a str> {
     let Value::Array(parts) = details else { return None };
-    let at =
-        parts.iter().step_by(2).position(|name| matches!(name, Value::BulkString(name) if name == b"config-epoch"))?;
-    let Some(Value::BulkString(epoch)) = parts.get(2 * at + 1) else { return None };
-    std::str::from_utf8(epoch).ok()?.parse().ok()
+    let is_name = |part: &Value| matches!(part, Value::BulkString(found) if found == name.as_bytes());
+    let at = parts.iter().step_by(2).position(is_name)?;
+    let Some(Value::BulkString(value)) = parts.get(2 * at + 1) else { return None };
+    std::str::from_utf8(value).ok()
 }

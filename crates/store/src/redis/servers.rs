@@ -22,7 +22,7 @@ use vestibule_plugin::Monotonic;
 
 /// How long writes that wait for replicas wait after another server became the master: until every proxy has heard of it, and
 /// has written there what it wrote lately.
-const SETTLE: Duration = Duration::from_millis(500);
+const SETTLE: Duration = Duration::from_secs(1);
 
 /// How often a new master is connected to where nobody asks it, until somebody does.
 const CONNECTS: usize = 100;
@@ -222,17 +222,14 @@ impl Servers {
     }
 
     /// Waits until a claim that waits for replicas may be asked for: the master is known to be the master, and long enough.
-    async fn settle(sentinels: &Sentinels, silence: Duration, deadline: Instant) -> Result<(), Failed> {
+    async fn settle(sentinels: &Arc<Sentinels>, silence: Duration, deadline: Instant) -> Result<(), Failed> {
         let unsure = |why| Failed { failure: Failure::Unreachable(why), asked: None };
+        sentinels.first_named(deadline).await.map_err(|failure| Failed { failure, asked: None })?;
         let known = sentinels.known();
         let silent = known.confirmed.elapsed();
-        if known.master.is_some() && silent >= silence {
+        if silent >= silence {
             let seconds = silent.as_secs();
             return Err(unsure(format!("no sentinel has named the master for {seconds} s")));
-        }
-        // Nobody was deposed where the first one is named.
-        if known.term <= 1 {
-            return Ok(());
         }
 
         let settled = known.since + SETTLE;

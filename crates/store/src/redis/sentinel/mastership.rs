@@ -1,6 +1,7 @@
 //! Which server is the master, by what the sentinels say of it.
 
 use crate::redis::url::Address;
+use std::time::Duration;
 use tokio::time::Instant;
 
 /// What one sentinel says.
@@ -9,6 +10,8 @@ pub(super) struct Vote {
     /// Of the failover that made it the master; a later one has a higher epoch.
     pub(super) epoch: u64,
     pub(super) master: Address,
+    /// For how long it has seen it as the master.
+    pub(super) seen_for: Duration,
 }
 
 /// The master as far as it is known.
@@ -66,7 +69,10 @@ impl Mastership {
             return Verdict::Confirmed;
         }
         let is_first = self.master.replace(named.clone()).is_none();
-        (self.term, self.since) = (self.term + 1, now);
+        // Who has just been started has not seen what came before.
+        let seen_for = votes.iter().filter(|vote| vote.master == *named).map(|vote| vote.seen_for).min();
+        let since = if is_first { now.checked_sub(seen_for.unwrap_or_default()).unwrap_or(now) } else { now };
+        (self.term, self.since) = (self.term + 1, since);
         if is_first { Verdict::Confirmed } else { Verdict::Deposed }
     }
 }
@@ -76,7 +82,7 @@ mod tests {
     use super::*;
 
     fn vote(epoch: u64, port: u16) -> Vote {
-        Vote { epoch, master: Address { host: "h".to_owned(), port } }
+        Vote { epoch, master: Address { host: "h".to_owned(), port }, seen_for: Duration::from_secs(9) }
     }
 
     fn known(epoch: u64, port: u16) -> Mastership {
@@ -97,6 +103,16 @@ mod tests {
         assert_eq!((known.term, port(&known)), (2, 2));
         assert_eq!(known.count(&votes, 3, Instant::now()), Verdict::Confirmed);
         assert_eq!(known.term, 2);
+    }
+
+    #[test]
+    fn the_first_master_was_one_before_and_the_next_one_is_new() {
+        let now = Instant::now() + Duration::from_secs(60);
+        let mut known = Mastership::unknown(now);
+        known.count(&[vote(1, 1), Vote { seen_for: Duration::from_secs(3), ..vote(1, 1) }], 3, now);
+        assert_eq!(now - known.since, Duration::from_secs(3), "whoever saw it last");
+        known.count(&[vote(2, 2)], 3, now);
+        assert_eq!(known.since, now);
     }
 
     #[test]
