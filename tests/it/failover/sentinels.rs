@@ -91,7 +91,7 @@ async fn a_master_that_dies_takes_no_key_with_it() {
         let traffic = Traffic::start(2, &toml(&sentinels.url(), replicas)).await;
         let killing = async {
             sleep(Duration::from_secs(2)).await;
-            sentinels.fail_over().await;
+            sentinels.lose_master().await;
             Instant::now()
         };
         let (seen, named) = tokio::join!(traffic.run(Duration::from_secs(6)), killing);

@@ -13,7 +13,7 @@ const PACE: Duration = Duration::from_millis(25);
 /// When each key is sent again, after its first answer: in the middle of a change, after it, and when all is over.
 const REPEATS: [Duration; 3] = [Duration::from_millis(150), Duration::from_millis(1_200), Duration::from_secs(4)];
 /// How long a request is repeated that is refused.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Proxies before an application that counts executions by key.
 pub struct Traffic {

@@ -2,6 +2,7 @@
 
 use super::client::Resp;
 use super::server::Redis;
+use crate::deadline::within_for;
 
 /// How the master is called.
 const MASTER: &str = "testkit";
@@ -79,6 +80,23 @@ impl RedisSentinels {
             }
             tokio::time::sleep(std::time::Duration::from_millis(10)).await;
         }
+    }
+
+    /// Kills the master, and waits until a sentinel names another one, which they have agreed on by themselves.
+    pub async fn lose_master(&mut self) {
+        let before = self.named(0).await;
+        for server in &mut self.servers {
+            if server.address().port() == before {
+                server.kill().await;
+            }
+        }
+        // An election that nobody wins is repeated after ten seconds.
+        let named = async {
+            while self.named(0).await == before {
+                tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+            }
+        };
+        within_for(std::time::Duration::from_secs(60), "a sentinel to name the new master", named).await;
     }
 
     /// The same, as far as the sentinels are ready for it.
