@@ -6,6 +6,7 @@ use vestibule_testkit::{Origin, Redis, Setup};
 fn rules() -> Vec<String> {
     let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/store.md")).expect("the page");
     let block = page.split("```").nth(1).expect("its first block");
+    // Behind `ACL SETUSER` and the name of the user.
     let words = block.split_whitespace().skip(3);
     words.map(|word| word.replace("PASSWORD", "pass").replace("NAMESPACE", "vestibule")).collect()
 }

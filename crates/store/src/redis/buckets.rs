@@ -169,8 +169,8 @@ impl Buckets {
     /// Learns from a failure: the keys may be elsewhere by now.
     fn doubt(&self, failure: &Failure, asked: Option<&Member>) {
         match &self.servers {
-            Servers::Cluster(cluster) if failure.questions_the_map() => cluster.outdate(asked),
-            Servers::Named(_, sentinels) if failure.questions_the_master() => sentinels.look(),
+            Servers::Cluster(cluster) if failure.questions_the_place() => cluster.outdate(asked),
+            Servers::Named(_, sentinels) if failure.questions_the_place() => sentinels.look(),
             _ => {}
         }
     }

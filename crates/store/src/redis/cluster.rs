@@ -4,7 +4,7 @@ use super::connection::Connector;
 use super::failure::{Failure, Redirect};
 use super::health::Health;
 use super::node::{Node, Vetting};
-use super::recent::Recent;
+use super::recent::{Recent, Rewritten};
 use super::script::Call;
 use super::slots::{self, SLOTS};
 use super::url::Address;
@@ -187,8 +187,8 @@ impl Cluster {
             };
             match member.node.run_here(&call, deadline).await {
                 // One node that is away holds up nobody's keys but its own.
-                Err(Failure::Unreachable(_) | Failure::Broken(_) | Failure::Late | Failure::Away(_)) => Ok(()),
-                written => written,
+                Err(failure) if failure.questions_the_place() => Ok(Rewritten::NotYet),
+                written => written.map(|()| Rewritten::Yes),
             }
         };
         let late = |_elapsed| Err(Failure::Unreachable("what was written lately is not there yet".to_owned()));
@@ -231,12 +231,12 @@ impl Cluster {
 struct View {
     /// `cluster_current_epoch`: it rises with every failover that a majority agreed on.
     epoch: u64,
-    /// Whether the node itself is in touch with the others.
+    /// `true` while the node is in touch with the others.
     is_ok: bool,
     ranges: Vec<slots::Range>,
 }
 
-/// What a node says.
+/// Asks a node for its map.
 async fn view_of(member: &Member, until: Instant) -> Result<View, Failure> {
     let (mut map, mut state) = (cmd("CLUSTER"), cmd("CLUSTER"));
     let (ranges, state) =

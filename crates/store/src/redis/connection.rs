@@ -50,7 +50,7 @@ pub(super) struct Connection {
     unanswered: AtomicU32,
     /// Of all connections of this process.
     serial: u64,
-    /// Of the master at its other end, where another one may be named.
+    /// Term of the master at its other end, where another one may be named.
     term: Option<Term>,
 }
 
@@ -92,7 +92,7 @@ impl Connector {
         self.greet(stream, Some(term)).await.map_err(|error| unreachable(address, &error))
     }
 
-    /// What is said on a channel from now on; ends with the connection.
+    /// Subscribes to a channel: the messages from now on, until the connection ends.
     pub(super) async fn subscribe(
         &self,
         address: &Address,
@@ -295,7 +295,12 @@ impl Connection {
         !self.driver.is_finished() && !self.is_deposed()
     }
 
-    /// Whether another server is the master by now.
+    /// The term of the master at its other end, where another one may be named.
+    pub(super) fn term(&self) -> Option<u64> {
+        self.term.as_ref().map(|term| term.number)
+    }
+
+    /// `true` once another server is the master.
     fn is_deposed(&self) -> bool {
         self.term.as_ref().is_some_and(Term::is_over)
     }

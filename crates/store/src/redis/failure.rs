@@ -88,14 +88,9 @@ impl Failure {
         !matches!(self, Self::Broken(_) | Self::Late | Self::Nonsense(_))
     }
 
-    /// Whether it is an answer, which a repetition would get again.
+    /// `true` for an answer, which a repetition would get again.
     pub(super) fn says_that_it_was_answered(&self) -> bool {
         matches!(self, Self::Said(_) | Self::Full | Self::Unreadable(_))
-    }
-
-    /// Whether it says that another server may be the master by now.
-    pub(super) fn questions_the_master(&self) -> bool {
-        matches!(self, Self::Unreachable(_) | Self::Broken(_) | Self::Late | Self::Away(_))
     }
 
     /// Whether another attempt may do better. Every operation can be repeated.
@@ -103,8 +98,8 @@ impl Failure {
         matches!(self, Self::Broken(_) | Self::Away(_) | Self::Moved(_))
     }
 
-    /// Whether the key may have moved to another node of a cluster.
-    pub(super) fn questions_the_map(&self) -> bool {
+    /// `true` where another server may have the key by now: another node of a cluster, or another master.
+    pub(super) fn questions_the_place(&self) -> bool {
         matches!(self, Self::Unreachable(_) | Self::Broken(_) | Self::Late | Self::Away(_))
     }
 

@@ -125,7 +125,14 @@ impl Node {
         answer.map(drop)
     }
 
-    pub(super) async fn run(&self, call: &Call, asking: bool, deadline: Instant) -> Result<Answer, Failure> {
+    /// Runs `call`; where it belongs to a `term`, on a connection of that term alone.
+    pub(super) async fn run(
+        &self,
+        call: &Call,
+        asking: bool,
+        term: Option<u64>,
+        deadline: Instant,
+    ) -> Result<Answer, Failure> {
         if call.replicas == 0 {
             let connection = self.shared.connection(deadline).await?;
             let answer = connection.run(call, call.replicas, asking, deadline).await;
@@ -137,6 +144,10 @@ impl Node {
         let borrowed = Borrowed { lane: self.waiting.lock().pop(), idle: &self.waiting };
         let lane = borrowed.lane.as_ref().ok_or_else(busy)?;
         let connection = lane.connection(deadline).await?;
+        // Another server may have become the master while it was being opened.
+        if term.is_some_and(|term| connection.term() != Some(term)) {
+            return Err(Failure::Away("another server has just become the master".to_owned()));
+        }
         let answer = connection.run(call, call.replicas, asking, deadline).await;
         // Whoever came next would have to wait for what was not heard in time.
         if !matches!(answer, Ok(Answer { acknowledged: Some(_), .. })) {

@@ -42,6 +42,14 @@ struct State {
     bytes: usize,
 }
 
+/// What came of writing something again.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Rewritten {
+    Yes,
+    /// Its server is away; it is tried again with the next change.
+    NotYet,
+}
+
 struct Entry {
     call: Arc<Call>,
     /// The server that has it.
@@ -89,7 +97,7 @@ impl Recent {
         write: impl Fn(Arc<Call>) -> F,
     ) -> Result<(), Failure>
     where
-        F: Future<Output = Result<(), Failure>>,
+        F: Future<Output = Result<Rewritten, Failure>>,
     {
         if self.version.load(Ordering::Acquire) == version {
             return Ok(());
@@ -102,13 +110,18 @@ impl Recent {
         let behind = self.behind(&keeper);
         let count = behind.len();
         let written = stream::iter(behind).map(|(call, keeper)| {
-            let writing = write(Arc::clone(&call));
+            let write = &write;
             async move {
-                match writing.await {
-                    Err(failure) if failure.says_that_it_was_answered() => {}
-                    answer => answer?,
+                // What became of a claim meanwhile is written by whoever ended it, and must not be followed by the claim.
+                if !self.is_current(&call) {
+                    return Ok(());
                 }
-                self.moved(&call, keeper);
+                match write(Arc::clone(&call)).await {
+                    Ok(Rewritten::Yes) => self.moved(&call, keeper),
+                    Ok(Rewritten::NotYet) => {}
+                    Err(failure) if failure.says_that_it_was_answered() => self.moved(&call, keeper),
+                    Err(failure) => return Err(failure),
+                }
                 Ok(())
             }
         });
@@ -127,6 +140,10 @@ impl Recent {
         state.sweep(Instant::now());
         let entries = state.entries.iter().map(|(key, entry)| (entry, keeper(key)));
         entries.filter(|(entry, now)| entry.keeper != *now).map(|(entry, now)| (Arc::clone(&entry.call), now)).collect()
+    }
+
+    fn is_current(&self, call: &Arc<Call>) -> bool {
+        self.state.lock().entries.get(&call.key).is_some_and(|entry| Arc::ptr_eq(&entry.call, call))
     }
 
     fn moved(&self, call: &Arc<Call>, keeper: u64) {

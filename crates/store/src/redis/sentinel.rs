@@ -80,6 +80,11 @@ impl Sentinels {
         self.known.subscribe()
     }
 
+    /// The number of the term.
+    pub(super) fn term(&self) -> u64 {
+        self.known.borrow().term
+    }
+
     /// The master as far as it is known.
     pub(super) fn known(&self) -> Mastership {
         self.known.borrow().clone()

@@ -7,7 +7,7 @@ use super::failure::Failure;
 use super::health::{Change, Health};
 use super::lane::Dial;
 use super::node::{Node, Vetting};
-use super::recent::Recent;
+use super::recent::{Recent, Rewritten};
 use super::script::Call;
 use super::sentinel::{Followed, Mastership, Sentinels};
 use super::url::{Places, RedisUrl};
@@ -50,12 +50,14 @@ impl Servers {
         followed: &Followed,
         recent: Option<&Arc<Recent>>,
     ) -> Self {
+        // Each user of the servers has connections of its own, with a bound of its own.
         let connector = |database| Connector {
             credentials: url.credentials.clone(),
             database,
             tls: tls.cloned(),
             bound: bound.clone(),
         };
+
         match &url.places {
             Places::Server { address, database } => {
                 Self::One(Arc::new(Node::at(address, &Arc::new(connector(*database)), limit, vetting)))
@@ -105,10 +107,11 @@ impl Servers {
         deadline: Instant,
     ) -> (Result<Answer, Outage>, Option<Arc<Node>>) {
         let doubt = failed.failure.leaves_doubt();
+
         let again = match (self, &failed.failure, &failed.asked) {
             (Self::Cluster(cluster), Failure::Moved(redirect), Some(Place::Member(from))) => {
                 let member = cluster.follow(&asked.call.key, redirect, from);
-                let ran = member.node.run(asked.call, redirect.once, deadline).await;
+                let ran = member.node.run(asked.call, redirect.once, None, deadline).await;
                 match ran {
                     Ok(answer) => Ok((answer, Arc::clone(&member.node))),
                     Err(failure) => Err(Failed { failure, asked: Some(Place::Member(member)) }),
@@ -116,6 +119,7 @@ impl Servers {
             }
             _ => self.first_attempt(asked, deadline).await,
         };
+
         match again {
             Ok((answer, node)) => (Ok(answer), Some(node)),
             Err(failed) => {
@@ -132,16 +136,18 @@ impl Servers {
 
     async fn first_attempt(&self, asked: &Asked<'_>, deadline: Instant) -> Result<(Answer, Arc<Node>), Failed> {
         match self {
-            Self::One(node) => Self::attempt(node, asked.call, deadline).await,
+            Self::One(node) => Self::attempt(node, asked.call, None, deadline).await,
             Self::Named(node, sentinels) => {
                 if asked.recent.is_some_and(Recent::is_first_use) {
                     tokio::spawn(keep_connected(Arc::downgrade(node), sentinels.terms()));
                 }
-                if let Some(silence) = asked.settled_after {
-                    Self::settle(sentinels, silence, deadline).await?;
-                }
-                let ran = Self::attempt(node, asked.call, deadline).await;
-                if ran.as_ref().is_err_and(|failed| failed.failure.questions_the_master()) {
+                let term = match asked.settled_after {
+                    Some(silence) => Some(Self::settle(sentinels, silence, deadline).await?),
+                    None => None,
+                };
+
+                let ran = Self::attempt(node, asked.call, term, deadline).await;
+                if ran.as_ref().is_err_and(|failed| failed.failure.questions_the_place()) {
                     sentinels.look();
                 }
                 ran
@@ -152,8 +158,8 @@ impl Servers {
                 if let Some(recent) = asked.recent {
                     cluster.bring_over(recent, deadline).await.map_err(nowhere)?;
                 }
-                let ran = member.node.run(asked.call, false, deadline).await;
-                if ran.as_ref().is_err_and(Failure::questions_the_map) {
+                let ran = member.node.run(asked.call, false, None, deadline).await;
+                if ran.as_ref().is_err_and(Failure::questions_the_place) {
                     cluster.outdate(Some(&member));
                 }
                 match ran {
@@ -164,8 +170,13 @@ impl Servers {
         }
     }
 
-    async fn attempt(node: &Arc<Node>, call: &Call, deadline: Instant) -> Result<(Answer, Arc<Node>), Failed> {
-        match node.run(call, false, deadline).await {
+    async fn attempt(
+        node: &Arc<Node>,
+        call: &Call,
+        term: Option<u64>,
+        deadline: Instant,
+    ) -> Result<(Answer, Arc<Node>), Failed> {
+        match node.run(call, false, term, deadline).await {
             Ok(answer) => Ok((answer, Arc::clone(node))),
             Err(failure) => Err(Failed { failure, asked: Some(Place::Node(Arc::clone(node))) }),
         }
@@ -221,8 +232,9 @@ impl Servers {
         }
     }
 
-    /// Waits until a claim that waits for replicas may be asked for: the master is known to be the master, and long enough.
-    async fn settle(sentinels: &Arc<Sentinels>, silence: Duration, deadline: Instant) -> Result<(), Failed> {
+    /// Waits until a claim that waits for replicas may be asked for, and gives the term in which it may: the master is known to
+    /// be the master, and long enough.
+    async fn settle(sentinels: &Arc<Sentinels>, silence: Duration, deadline: Instant) -> Result<u64, Failed> {
         let unsure = |why| Failed { failure: Failure::Unreachable(why), asked: None };
         sentinels.first_named(deadline).await.map_err(|failure| Failed { failure, asked: None })?;
         let known = sentinels.known();
@@ -237,7 +249,7 @@ impl Servers {
             return Err(unsure("another server has just become the master".to_owned()));
         }
         sleep_until(settled).await;
-        Ok(())
+        Ok(known.term)
     }
 
     /// Something says that the master may be another one by now.
@@ -251,7 +263,7 @@ impl Servers {
     pub(super) fn keeper(&self, key: &[u8]) -> u64 {
         match self {
             Self::One(_) => 0,
-            Self::Named(_, sentinels) => sentinels.known().term,
+            Self::Named(_, sentinels) => sentinels.term(),
             Self::Cluster(cluster) => cluster.keeper(key),
         }
     }
@@ -354,7 +366,7 @@ impl Opening {
         if let Some(recent) = &self.recent {
             let write = |call: Arc<Call>| {
                 let connection = &connection;
-                async move { connection.run(&call, 0, false, deadline).await.map(drop) }
+                async move { connection.run(&call, 0, false, deadline).await.map(|_answer| Rewritten::Yes) }
             };
             let late = |_elapsed| Err(Failure::Unreachable("what was written lately is not there yet".to_owned()));
             timeout_at(deadline, recent.bring_over(term, |_| term, write)).await.unwrap_or_else(late)?;

@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep};
 const FRESH: Duration = Duration::from_secs(3);
 /// How long what all proxies share is kept after the last of them, in seconds.
 const KEPT_S: &str = "60";
-/// What proxies make their secrets known by, without saying them.
+/// Text whose keyed hash makes a secret known without saying it.
 const CHECKED: &str = "vestibule: proxies of one secret";
 /// Most proxies that are believed to be there.
 const MAX_PROXIES: u64 = 1_000_000;
