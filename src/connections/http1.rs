@@ -197,6 +197,7 @@ impl Http1 {
                     continue;
                 }
             }
+
             if self.fill(most.clamp(1, USUAL_PIECE), seen).await? == 0 {
                 self.state = State::Spent;
                 if self.body.at_eof() == AtEof::Complete {

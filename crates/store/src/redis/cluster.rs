@@ -191,8 +191,7 @@ impl Cluster {
                 written => written.map(|()| Rewritten::Yes),
             }
         };
-        let late = |_elapsed| Err(Failure::Unreachable("what was written lately is not there yet".to_owned()));
-        timeout_at(deadline, recent.bring_over(version, |key| self.keeper(key), write)).await.unwrap_or_else(late)
+        recent.bring_over(version, deadline, |key| self.keeper(key), write).await
     }
 
     /// The node that `from` named for `key`.

@@ -137,6 +137,7 @@ impl Connector {
         let config = AsyncConnectionConfig::new().set_response_timeout(None).set_connection_timeout(None);
         let stream = Bounded::new(stream, self.bound.clone());
         let (commands, driver) = MultiplexedConnection::new_with_config(&self.info(), stream, config).await?;
+
         let ends = term.as_ref().map(|term| (term.number, term.known.clone()));
         let driver = async move {
             let ends = async {
@@ -153,6 +154,7 @@ impl Connector {
                 () = ends => {}
             }
         };
+
         Ok(Connection {
             commands,
             driver: tokio::spawn(driver).abort_handle(),

@@ -12,7 +12,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 /// How long an outcome is kept: longer than it takes to notice that another server has taken over.
 pub(super) const KEPT: Duration = Duration::from_secs(5);
@@ -93,6 +93,7 @@ impl Recent {
     pub(super) async fn bring_over<F>(
         &self,
         version: u64,
+        deadline: Instant,
         keeper: impl Fn(&[u8]) -> u64,
         write: impl Fn(Arc<Call>) -> F,
     ) -> Result<(), Failure>
@@ -102,6 +103,19 @@ impl Recent {
         if self.version.load(Ordering::Acquire) == version {
             return Ok(());
         }
+        let late = |_elapsed| Err(Failure::Unreachable("what was written lately is not there yet".to_owned()));
+        timeout_at(deadline, self.write_again(version, keeper, write)).await.unwrap_or_else(late)
+    }
+
+    async fn write_again<F>(
+        &self,
+        version: u64,
+        keeper: impl Fn(&[u8]) -> u64,
+        write: impl Fn(Arc<Call>) -> F,
+    ) -> Result<(), Failure>
+    where
+        F: Future<Output = Result<Rewritten, Failure>>,
+    {
         let _turn = self.turn.lock().await;
         if self.version.load(Ordering::Acquire) == version {
             return Ok(());
@@ -184,4 +198,98 @@ impl State {
 
 fn weight(call: &Call) -> usize {
     ENTRY_BYTES + call.bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::records::{Fingerprint, Hold, Keeping, Name, Outcome, Owner, Payer};
+    use bytes::Bytes;
+    use std::cell::RefCell;
+
+    const LONG: Duration = Duration::from_secs(60);
+
+    fn hold(number: u8) -> Hold {
+        let (fingerprint, owner) = (Fingerprint([number; 32]), Owner([number; 16]));
+        Hold { name: Name([number; 16]), fingerprint, owner, trace_id: 0, payer: Payer::default() }
+    }
+
+    fn call(number: u8) -> Arc<Call> {
+        Arc::new(Call::release("test", &hold(number)))
+    }
+
+    /// Writes to `keeper` what is behind, and gives the keys that were written.
+    async fn bring(recent: &Recent, version: u64, came: Rewritten) -> Vec<Vec<u8>> {
+        let written = RefCell::new(Vec::new());
+        let write = |call: Arc<Call>| {
+            written.borrow_mut().push(call.key.clone());
+            async move { Ok(came) }
+        };
+        recent.bring_over(version, Instant::now() + LONG, |_| version, write).await.expect("in time");
+        written.into_inner()
+    }
+
+    #[tokio::test]
+    async fn what_another_server_has_is_written_once_to_the_next() {
+        let recent = Recent::default();
+        recent.note(&call(1), 1, LONG);
+        recent.note(&call(2), 2, LONG);
+        assert_eq!(bring(&recent, 2, Rewritten::Yes).await, [call(1).key.clone()], "the other one is there");
+        assert!(bring(&recent, 2, Rewritten::Yes).await.is_empty());
+        assert_eq!(bring(&recent, 3, Rewritten::Yes).await.len(), 2);
+    }
+
+    #[tokio::test]
+    async fn what_could_not_be_taken_is_tried_again_with_the_next_change() {
+        let recent = Recent::default();
+        recent.note(&call(1), 1, LONG);
+        assert_eq!(bring(&recent, 2, Rewritten::NotYet).await.len(), 1);
+        assert!(recent.behind(|_| 2).len() == 1, "it counts as written nowhere new");
+        assert_eq!(bring(&recent, 3, Rewritten::Yes).await.len(), 1);
+        assert!(recent.behind(|_| 3).is_empty());
+    }
+
+    #[tokio::test]
+    async fn what_was_ended_meanwhile_is_not_claimed_again() {
+        let recent = Recent::default();
+        let claims = [call(1), call(2)];
+        claims.iter().for_each(|claim| recent.note(claim, 1, LONG));
+        let written = RefCell::new(0);
+        let write = |_| {
+            *written.borrow_mut() += 1;
+            // Both end while the first of them is written.
+            [1, 2].iter().for_each(|number| recent.note(&call(*number), 2, LONG));
+            async { Ok(Rewritten::Yes) }
+        };
+        recent.bring_over(2, Instant::now() + LONG, |_| 2, write).await.expect("in time");
+        assert_eq!(written.into_inner(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_write_that_fails_leaves_all_that_is_behind() {
+        let recent = Recent::default();
+        recent.note(&call(1), 1, LONG);
+        let fails = |_| async { Err(Failure::Late) };
+        assert_eq!(recent.bring_over(2, Instant::now() + LONG, |_| 2, fails).await, Err(Failure::Late));
+        assert_eq!(bring(&recent, 2, Rewritten::Yes).await.len(), 1);
+    }
+
+    #[tokio::test]
+    async fn the_oldest_go_when_there_is_too_much_and_all_when_their_time_is_over() {
+        let recent = Recent::default();
+        let reply = Bytes::from(vec![0; 1 << 20]);
+        for number in 0..40 {
+            let outcome = Outcome::Done { status: 201, reply: reply.clone() };
+            let keep = Keeping { ttl: LONG, replicas: 0 };
+            recent.note(&Arc::new(Call::complete("test", &hold(number), &outcome, keep)), 1, LONG);
+        }
+        let behind = recent.behind(|_| 2);
+        assert!((14..=16).contains(&behind.len()) && recent.state.lock().bytes <= MOST_BYTES, "{}", behind.len());
+        assert!(behind.iter().any(|(kept, _)| kept.key == call(39).key), "the last one is kept");
+
+        let recent = Recent::default();
+        recent.note(&call(1), 1, Duration::ZERO);
+        assert!(recent.behind(|_| 2).is_empty());
+        assert_eq!(recent.state.lock().bytes, 0);
+    }
 }

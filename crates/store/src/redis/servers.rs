@@ -17,7 +17,7 @@ use rustls::ClientConfig;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until};
 use vestibule_plugin::Monotonic;
 
 /// How long writes that wait for replicas wait after another server became the master: until every proxy has heard of it, and
@@ -368,8 +368,7 @@ impl Opening {
                 let connection = &connection;
                 async move { connection.run(&call, 0, false, deadline).await.map(|_answer| Rewritten::Yes) }
             };
-            let late = |_elapsed| Err(Failure::Unreachable("what was written lately is not there yet".to_owned()));
-            timeout_at(deadline, recent.bring_over(term, |_| term, write)).await.unwrap_or_else(late)?;
+            recent.bring_over(term, deadline, |_| term, write).await?;
         }
         Ok(connection)
     }
