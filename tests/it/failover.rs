@@ -2,7 +2,9 @@
 
 mod access;
 mod cluster;
+mod credentials;
 mod sentinels;
+mod split;
 mod strangers;
 mod traffic;
 

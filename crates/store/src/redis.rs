@@ -12,6 +12,7 @@ mod failure;
 pub mod fuzzing;
 mod health;
 mod lane;
+mod last_answer;
 mod node;
 mod policy;
 mod pulse;

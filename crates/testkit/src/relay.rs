@@ -4,7 +4,7 @@ use crate::origin::listen;
 use crate::task::AbortOnDrop;
 use std::future::pending;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -23,6 +23,8 @@ pub enum Fault {
     Trickle(Duration),
     /// Connections are taken and bytes are kept back until the fault is lifted.
     Stall,
+    /// The same of connections from this address alone: whoever uses it is cut off, and nobody else.
+    StallFrom(IpAddr),
     /// Connections are taken, and what passes in either direction is gone for good.
     Blackhole,
     /// Of what comes back from the target on a connection, the next piece is gone; what follows passes.
@@ -112,10 +114,10 @@ async fn run(
         };
         tokio::select! {
             accepted = accept => {
-                let Ok((client, _)) = accepted else { continue };
+                let Ok((client, peer)) = accepted else { continue };
                 count.send_modify(|count| *count += 1);
                 while connections.try_join_next().is_some() {}
-                connections.spawn(relay(client, target, fault.clone()));
+                connections.spawn(relay(client, peer.ip(), target, fault.clone()));
             }
             changed = fault.changed() => {
                 if changed.is_err() {
@@ -134,7 +136,12 @@ fn bind(address: SocketAddr) -> io::Result<TcpSocket> {
 }
 
 /// Relays one connection until both sides have ended it, or one side or a fault breaks it.
-async fn relay(mut client: TcpStream, target: SocketAddr, mut fault: watch::Receiver<Fault>) -> io::Result<()> {
+async fn relay(
+    mut client: TcpStream,
+    peer: IpAddr,
+    target: SocketAddr,
+    mut fault: watch::Receiver<Fault>,
+) -> io::Result<()> {
     if resets(*fault.borrow_and_update()) {
         return client.set_zero_linger();
     }
@@ -144,8 +151,8 @@ async fn relay(mut client: TcpStream, target: SocketAddr, mut fault: watch::Rece
     let relayed = {
         let (from_client, to_client) = client.split();
         let (from_server, to_server) = server.split();
-        let requests = pump(from_client, to_server, Direction::Request, fault.clone());
-        let responses = pump(from_server, to_client, Direction::Response, fault.clone());
+        let requests = pump(from_client, to_server, Direction::Request, peer, fault.clone());
+        let responses = pump(from_server, to_client, Direction::Response, peer, fault.clone());
         tokio::select! {
             ended = async { tokio::try_join!(requests, responses) } => ended.map(drop),
             _ = fault.wait_for(|fault| resets(*fault)) => Err(io::ErrorKind::ConnectionReset.into()),
@@ -162,6 +169,10 @@ fn resets(fault: Fault) -> bool {
     matches!(fault, Fault::Reset | Fault::Refuse)
 }
 
+fn stalls(fault: Fault, peer: IpAddr) -> bool {
+    fault == Fault::Stall || fault == Fault::StallFrom(peer)
+}
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Direction {
     Request,
@@ -173,6 +184,7 @@ async fn pump(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,
     direction: Direction,
+    peer: IpAddr,
     mut fault: watch::Receiver<Fault>,
 ) -> io::Result<()> {
     let mut buffer = vec![0; 16 << 10];
@@ -189,7 +201,7 @@ async fn pump(
         loop {
             let now = *fault.borrow_and_update();
             match (now, direction) {
-                (Fault::Stall, _) => {
+                (now, _) if stalls(now, peer) => {
                     if fault.changed().await.is_err() {
                         return Ok(());
                     }

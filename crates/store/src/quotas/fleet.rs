@@ -35,7 +35,7 @@ use names::Names;
 use parking_lot::Mutex;
 use round::{BucketAsk, Entry, Holding, Part};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use vestibule_plugin::meter::Registry;
 use vestibule_plugin::{Clock, Notice, Secret, Soon};
@@ -67,7 +67,6 @@ struct Fleet {
     strangers: AtomicU64,
     /// Rises when the store may have lost what it knew.
     epoch: AtomicU64,
-    up: AtomicBool,
     /// Said once a minute: a bucket holds what no proxy writes.
     unreadable: Notice,
 }
@@ -99,7 +98,6 @@ impl FleetQuotas {
             proxies: AtomicU64::new(1),
             strangers: AtomicU64::new(0),
             epoch: AtomicU64::new(1),
-            up: AtomicBool::new(false),
             unreadable: Notice::default(),
         })))
     }
@@ -250,8 +248,10 @@ impl Quotas for FleetQuotas {
         } else {
             Breaker::Closed
         };
+        let answers: Vec<bool> = sites.iter().filter_map(|site| site.is_up()).collect();
+        let up = !answers.is_empty() && answers.iter().all(|up| *up);
         let strangers = self.0.strangers.load(Ordering::Relaxed);
-        Standing { up: self.0.up.load(Ordering::Relaxed), breaker, proxies: self.0.proxies(), strangers }
+        Standing { up, breaker, proxies: self.0.proxies(), strangers }
     }
 
     fn beat(&self) -> Soon<'_, ()> {

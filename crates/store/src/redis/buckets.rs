@@ -62,6 +62,14 @@ impl Site {
         }
     }
 
+    /// Whether it answered last time; `None`: nothing was asked yet, or nothing is missing any more.
+    pub(crate) fn is_up(&self) -> Option<bool> {
+        match self {
+            Self::Server(node) => node.pulse.is_up(),
+            Self::Nowhere(pulse) => pulse.is_open().then_some(false),
+        }
+    }
+
     pub(crate) fn pulse(&self) -> &Pulse {
         match self {
             Self::Server(node) => &node.pulse,

@@ -2,7 +2,7 @@
 
 use super::connection::Connector;
 use super::failure::{Failure, Redirect};
-use super::health::Health;
+use super::health::{Change, Health};
 use super::node::{Node, Vetting};
 use super::recent::{Recent, Rewritten};
 use super::script::Call;
@@ -13,12 +13,16 @@ use futures::stream::FuturesUnordered;
 use parking_lot::Mutex;
 use redis::{Value, cmd};
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 
 /// The map is asked for once in this time at most: else a node that is away would slow down what others have.
 const ASK_EVERY: Duration = Duration::from_secs(1);
+
+/// While a node of the map fails, the others are asked this often who has taken over, whether anybody asks for its keys or not.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// Nodes that are asked for the map together.
 const ASKED_AT_ONCE: usize = 5;
@@ -34,6 +38,8 @@ pub(super) struct Cluster {
     map: Mutex<Map>,
     /// Held by the one who asks for the map.
     asking: tokio::sync::Mutex<()>,
+    /// Somebody asks again and again.
+    is_looked_for: AtomicBool,
     /// Of what cannot be asked, as nobody knows who has it.
     pub(super) lost: Health,
 }
@@ -61,8 +67,9 @@ pub(super) struct Member {
 impl Cluster {
     /// Asks nothing yet.
     pub(super) fn new(seeds: Vec<Address>, connector: Arc<Connector>, limit: Duration, vetting: Vetting) -> Self {
-        let (map, asking, lost) = (Mutex::default(), tokio::sync::Mutex::default(), Health::default());
-        Self { seeds, connector, limit, vetting, map, asking, lost }
+        let (map, asking) = (Mutex::default(), tokio::sync::Mutex::default());
+        let (is_looked_for, lost) = (AtomicBool::new(false), Health::default());
+        Self { seeds, connector, limit, vetting, map, asking, is_looked_for, lost }
     }
 
     /// The master that has `key`.
@@ -88,13 +95,17 @@ impl Cluster {
         map.master(slot).filter(|_| !map.outdated || map.asked.is_some_and(|asked| asked.elapsed() < ASK_EVERY))
     }
 
-    /// Asks nodes for the map, unless somebody else has just done so, and believes the one that knows of the latest change.
+    /// Asks for the map, unless somebody else has just done so.
     async fn learn(&self, slot: u16, deadline: Instant) -> Result<(), Failure> {
-        let late = || Failure::Unreachable("no node of the cluster told its map in time".to_owned());
         let _asking = timeout_at(deadline, self.asking.lock()).await.map_err(|_elapsed| late())?;
         if self.known(slot).is_some() {
             return Ok(());
         }
+        self.ask(deadline).await
+    }
+
+    /// Asks nodes for the map, and believes the one that knows of the latest change.
+    async fn ask(&self, deadline: Instant) -> Result<(), Failure> {
         self.map.lock().asked = Some(Instant::now());
 
         let (mut newest, mut last) = (None, late());
@@ -160,10 +171,16 @@ impl Cluster {
         }
         map.masters = masters;
         map.outdated = false;
+        if map.masters.iter().all(Option::is_some) && self.lost.answered() == Change::Closed {
+            tracing::info!(target: "store", kind = "redis+cluster", "every slot of the cluster has a node again");
+        }
     }
 
     /// The map is asked for again before it is used again; of `failed` last.
-    pub(super) fn outdate(&self, failed: Option<&Member>) {
+    pub(super) fn outdate(self: &Arc<Self>, failed: Option<&Member>) {
+        if !self.is_looked_for.swap(true, Ordering::AcqRel) {
+            tokio::spawn(keep_looking(Arc::downgrade(self)));
+        }
         let mut map = self.map.lock();
         map.outdated = true;
         if let Some(Member { address, .. }) = failed
@@ -222,6 +239,27 @@ impl Cluster {
     /// Every node known.
     pub(super) fn members(&self) -> Vec<Arc<Node>> {
         self.map.lock().nodes.values().cloned().collect()
+    }
+}
+
+fn late() -> Failure {
+    Failure::Unreachable("no node of the cluster told its map in time".to_owned())
+}
+
+/// Asks for the map until every node that it names answers.
+async fn keep_looking(cluster: Weak<Cluster>) {
+    loop {
+        sleep(LOOK_EVERY).await;
+        let Some(cluster) = cluster.upgrade() else { return };
+        // Whoever meets a failure from here on begins anew.
+        cluster.is_looked_for.store(false, Ordering::Release);
+        let is_sound = cluster.members().iter().all(|node| !node.is_down());
+        if is_sound || cluster.is_looked_for.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let _asking = cluster.asking.lock().await;
+        // That nobody tells it shows in what is asked of its nodes.
+        let _ = cluster.ask(Instant::now() + cluster.limit).await;
     }
 }
 

@@ -1,20 +1,16 @@
 //! What is known of one server by whoever keeps records there: whether it answers, and whether claims are asked for.
 
 use super::breaker::Breaker;
+use super::last_answer::LastAnswer;
 use crate::records::Breaker as Shown;
 use parking_lot::Mutex;
-use std::sync::atomic::{AtomicU8, Ordering};
 use vestibule_plugin::Monotonic;
-
-const UNASKED: u8 = 0;
-const UP: u8 = 1;
-const DOWN: u8 = 2;
 
 /// Of one server.
 #[derive(Debug, Default)]
 pub(super) struct Health {
     breaker: Mutex<Breaker>,
-    last: AtomicU8,
+    last: LastAnswer,
 }
 
 /// What an answer, or none, has changed.
@@ -35,27 +31,24 @@ impl Health {
 
     /// It answered.
     pub(super) fn answered(&self) -> Change {
-        self.last.store(UP, Ordering::Relaxed);
+        self.last.came();
         if self.breaker.lock().succeeded() { Change::Closed } else { Change::None }
     }
 
     /// It did not.
     pub(super) fn failed(&self, now: Monotonic) -> Change {
-        self.last.store(DOWN, Ordering::Relaxed);
+        self.last.failed();
         if self.breaker.lock().failed(now) { Change::Opened } else { Change::None }
     }
 
     /// The same of one that must not be used: it is looked at as it is, and says why.
     pub(super) fn is_refused(&self) {
-        self.last.store(DOWN, Ordering::Relaxed);
+        self.last.failed();
     }
 
     /// Whether it answered last time; `None`: nothing was asked yet.
     pub(super) fn is_up(&self) -> Option<bool> {
-        match self.last.load(Ordering::Relaxed) {
-            UNASKED => None,
-            last => Some(last == UP),
-        }
+        self.last.is_up()
     }
 
     pub(super) fn shown(&self) -> Shown {

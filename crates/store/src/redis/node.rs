@@ -164,6 +164,11 @@ impl Node {
         }
     }
 
+    /// Whether it failed when it was last asked.
+    pub(super) fn is_down(&self) -> bool {
+        [self.health.is_up(), self.pulse.is_up()].contains(&Some(false))
+    }
+
     /// Why it must not be used, as far as is known.
     pub(super) fn refusal(&self) -> Option<String> {
         self.shared.refusal()

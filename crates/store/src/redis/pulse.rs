@@ -1,5 +1,6 @@
 //! Whether a server answers what is asked about its buckets, and how much is under way.
 
+use super::last_answer::LastAnswer;
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -25,6 +26,7 @@ const SPREAD: f64 = 0.2;
 #[derive(Debug)]
 pub(crate) struct Pulse {
     beat: Mutex<Beat>,
+    last: LastAnswer,
     room: Arc<Semaphore>,
     /// Of the connection that was last used.
     serial: AtomicU64,
@@ -55,7 +57,8 @@ impl Default for Beat {
 
 impl Default for Pulse {
     fn default() -> Self {
-        Self { beat: Mutex::default(), room: Arc::new(Semaphore::new(IN_FLIGHT)), serial: AtomicU64::new(0) }
+        let room = Arc::new(Semaphore::new(IN_FLIGHT));
+        Self { beat: Mutex::default(), last: LastAnswer::default(), room, serial: AtomicU64::new(0) }
     }
 }
 
@@ -83,12 +86,19 @@ impl Pulse {
 
     /// Whether that closed it.
     pub(crate) fn succeeded(&self, now: Monotonic) -> bool {
+        self.last.came();
         self.beat.lock().succeeded(now)
     }
 
     /// Whether that opened it.
     pub(crate) fn failed(&self, now: Monotonic) -> bool {
+        self.last.failed();
         self.beat.lock().failed(now)
+    }
+
+    /// Whether it answered last time; `None`: nothing was asked yet.
+    pub(crate) fn is_up(&self) -> Option<bool> {
+        self.last.is_up()
     }
 
     /// How long to wait before the next probe; `None` when it is not open.

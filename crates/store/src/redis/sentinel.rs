@@ -269,7 +269,7 @@ async fn keep_looking(sentinels: Weak<Sentinels>, wanted: Arc<Notify>) {
 /// Listens to one sentinel: every announcement is a reason to look.
 async fn keep_listening(ear: Ear) {
     while ear.is_wanted() {
-        // One that cannot be listened to is still asked every second.
+        // One that cannot be listened to is still asked four times a second.
         let _ = ear.listen().await;
         sleep(LISTEN_PAUSE).await;
     }

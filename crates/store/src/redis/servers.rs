@@ -36,7 +36,7 @@ pub(super) enum Servers {
     One(Arc<Node>),
     /// The master that sentinels name.
     Named(Arc<Node>, Arc<Sentinels>),
-    Cluster(Box<Cluster>),
+    Cluster(Arc<Cluster>),
 }
 
 impl Servers {
@@ -63,7 +63,7 @@ impl Servers {
                 Self::One(Arc::new(Node::at(address, &Arc::new(connector(*database)), limit, vetting)))
             }
             Places::Cluster(seeds) => {
-                Self::Cluster(Box::new(Cluster::new(seeds.clone(), Arc::new(connector(0)), limit, vetting)))
+                Self::Cluster(Arc::new(Cluster::new(seeds.clone(), Arc::new(connector(0)), limit, vetting)))
             }
             Places::Sentinels { addresses, master } => {
                 let sentinels = followed.sentinels(|| Sentinels::new(addresses, master, connector(0)));

@@ -1,8 +1,11 @@
 //! A master and its replicas, watched by sentinels.
 
 use super::client::Resp;
-use super::server::Redis;
+use super::server::{LOOK_AGAIN, Redis, RedisSetup};
 use crate::deadline::within_for;
+use crate::relay::{Fault, Relay};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
 /// How the master is called.
 const MASTER: &str = "testkit";
@@ -10,10 +13,15 @@ const MASTER: &str = "testkit";
 /// Time without an answer after which a sentinel takes a server for down, in milliseconds.
 const DOWN_AFTER_MS: &str = "1000";
 
+/// What servers and sentinels connect from, unlike their clients.
+const AMONG_THEMSELVES: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
+
 /// A master, replicas and sentinels. All end when dropped.
 #[derive(Debug)]
 pub struct RedisSentinels {
     servers: Vec<Redis>,
+    /// By which everybody knows the servers, where they can be cut off; in their order.
+    relays: Vec<Relay>,
     sentinels: Vec<Redis>,
 }
 
@@ -25,31 +33,51 @@ impl RedisSentinels {
 
     /// Starts them and waits until each sentinel knows all others; `quorum` of them take a server for down.
     pub async fn of(replicas: usize, count: usize, quorum: usize) -> Self {
-        let master = Redis::start().await;
-        let mut servers = Vec::new();
-        for _ in 0..replicas {
-            servers.push(Redis::setup().replica_of(&master).start().await);
+        let servers = servers(1 + replicas).await;
+        Self { servers, relays: Vec::new(), sentinels: Vec::new() }.watched(count, quorum).await
+    }
+
+    /// The same with servers that can be cut off from each other.
+    pub async fn that_can_part(replicas: usize, count: usize, quorum: usize) -> Self {
+        let servers = servers(1 + replicas).await;
+        let relays: Vec<Relay> = servers.iter().map(|server| Relay::to(server.address())).collect();
+        for (server, relay) in servers.iter().zip(&relays) {
+            let port = relay.address().port().to_string();
+            server.command(&["CONFIG", "SET", "replica-announce-port", &port]).await;
         }
-        servers.insert(0, master);
-        let mut sentinels = Vec::new();
+        Self { servers, relays, sentinels: Vec::new() }.watched(count, quorum).await
+    }
+
+    /// Has all servers follow the first one, and starts sentinels that know everybody.
+    async fn watched(mut self, count: usize, quorum: usize) -> Self {
+        let port = self.address(0).port().to_string();
+        for replica in &self.servers[1..] {
+            replica.command(&["REPLICAOF", "127.0.0.1", &port]).await;
+        }
+        for replica in &self.servers[1..] {
+            let follows = |info: &Resp| info.text().contains("master_link_status:up");
+            replica.wait("a replica to follow", &["INFO", "replication"], follows).await;
+        }
+
         for _ in 0..count {
-            let monitored = format!("monitor {MASTER} 127.0.0.1 {} {quorum}", servers[0].address().port());
-            let sentinel = Redis::setup().sentinel().config("sentinel", &monitored);
+            let sentinel = among_themselves().sentinel().config("sentinel", "announce-ip 127.0.0.1");
+            let sentinel = sentinel.config("sentinel", &format!("monitor {MASTER} 127.0.0.1 {port} {quorum}"));
             let sentinel = sentinel.config("sentinel", &format!("down-after-milliseconds {MASTER} {DOWN_AFTER_MS}"));
-            sentinels.push(sentinel.config("sentinel", &format!("failover-timeout {MASTER} 5000")).start().await);
+            let sentinel = sentinel.config("sentinel", &format!("failover-timeout {MASTER} 5000"));
+            self.sentinels.push(sentinel.start().await);
         }
-        let started = Self { servers, sentinels };
-        for sentinel in &started.sentinels {
-            for (field, others) in [("num-slaves", replicas), ("num-other-sentinels", count - 1)] {
+        for sentinel in &self.sentinels {
+            for (field, others) in [("num-slaves", self.servers.len() - 1), ("num-other-sentinels", count - 1)] {
                 let knows = |master: &Resp| value_of(master, field) == Some(others.to_string());
                 sentinel.wait("a sentinel to know the others", &["SENTINEL", "MASTER", MASTER], knows).await;
             }
         }
-        for replica in &started.servers[1..] {
-            let follows = |info: &Resp| info.text().contains("master_link_status:up");
-            replica.wait("a replica to follow", &["INFO", "replication"], follows).await;
-        }
-        started
+        self
+    }
+
+    /// Where everybody finds a server.
+    fn address(&self, at: usize) -> SocketAddr {
+        self.relays.get(at).map_or_else(|| self.servers[at].address(), Relay::address)
     }
 
     /// What `[store] url` says to use them.
@@ -73,30 +101,55 @@ impl RedisSentinels {
         let before = self.named(0).await;
         let told = self.sentinels[0].command(&["SENTINEL", "FAILOVER", MASTER]).await;
         assert_eq!(told.text(), "OK");
-        loop {
-            let now = self.named(0).await;
-            if now != before {
-                return now;
-            }
-            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-        }
+        self.another_than(before).await
     }
 
     /// Kills the master, and waits until a sentinel names another one, which they have agreed on by themselves.
     pub async fn lose_master(&mut self) {
         let before = self.named(0).await;
-        for server in &mut self.servers {
-            if server.address().port() == before {
-                server.kill().await;
-            }
+        if let Some(at) = self.server_at(before) {
+            self.servers[at].kill().await;
         }
+        self.another_than(before).await;
+    }
+
+    /// Halts the master, and waits likewise. It takes itself for the master when it goes on.
+    pub async fn freeze_master(&self) -> &Redis {
+        let before = self.named(0).await;
+        let at = self.server_at(before).expect("one of the servers");
+        self.servers[at].stop();
+        self.another_than(before).await;
+        &self.servers[at]
+    }
+
+    /// Cuts the master off from replicas and sentinels, though not from their clients, and waits likewise; gives the relay
+    /// that does it.
+    pub async fn cut_off_master(&self) -> &Relay {
+        let before = self.named(0).await;
+        let at = self.server_at(before).expect("one of the servers");
+        let relay = self.relays.get(at).expect("servers that can part");
+        relay.set(Fault::StallFrom(AMONG_THEMSELVES)).await;
+        self.another_than(before).await;
+        relay
+    }
+
+    /// Waits until a sentinel names another master.
+    async fn another_than(&self, before: u16) -> u16 {
         // An election that nobody wins is repeated after ten seconds.
         let named = async {
-            while self.named(0).await == before {
-                tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+            loop {
+                let now = self.named(0).await;
+                if now != before {
+                    return now;
+                }
+                tokio::time::sleep(LOOK_AGAIN).await;
             }
         };
-        within_for(std::time::Duration::from_secs(60), "a sentinel to name the new master", named).await;
+        within_for(Duration::from_secs(60), "a sentinel to name another master", named).await
+    }
+
+    fn server_at(&self, port: u16) -> Option<usize> {
+        (0..self.servers.len()).find(|at| self.address(*at).port() == port)
     }
 
     /// The same, as far as the sentinels are ready for it.
@@ -107,12 +160,7 @@ impl RedisSentinels {
     /// The server that a sentinel names, as far as it lives.
     pub async fn master(&self) -> Option<&Redis> {
         let port = self.named(0).await;
-        self.servers.iter().find(|server| server.address().port() == port)
-    }
-
-    /// The servers.
-    pub fn servers_mut(&mut self) -> &mut [Redis] {
-        &mut self.servers
+        self.server_at(port).map(|at| &self.servers[at])
     }
 
     /// The port of the master that a sentinel names.
@@ -124,7 +172,7 @@ impl RedisSentinels {
     /// Kills the master and waits until the replica is the master and every sentinel says so.
     pub async fn fail_over(&mut self) {
         self.servers[0].kill().await;
-        let port = self.servers[1].address().port().to_string();
+        let port = self.address(1).port().to_string();
         // Told to, a sentinel waits neither for the master to count as down nor for the other to agree.
         let begun = |told: &Resp| match told {
             Resp::Error(why) => why.starts_with("INPROG"),
@@ -140,6 +188,20 @@ impl RedisSentinels {
         self.servers[1].wait("the replica to be the master", &["INFO", "replication"], is_master).await;
         self.servers.swap(0, 1);
     }
+}
+
+async fn servers(count: usize) -> Vec<Redis> {
+    let mut servers = Vec::new();
+    for _ in 0..count {
+        servers.push(among_themselves().start().await);
+    }
+    servers
+}
+
+fn among_themselves() -> RedisSetup {
+    // They would be looked for where they come from.
+    let source = AMONG_THEMSELVES.to_string();
+    Redis::setup().config("bind-source-addr", &source).config("replica-announce-ip", "127.0.0.1")
 }
 
 /// Of a list of names and values.

@@ -144,6 +144,8 @@ impl RedisSetup {
 
     fn spawn(&self, dir: &Path, Ports { clients: port, bus }: Ports) -> Child {
         let mut lines = vec![format!("dir {}", dir.display()), "bind 127.0.0.1".to_owned()];
+        // Else who comes from another loopback address is refused.
+        lines.push("protected-mode no".to_owned());
         match &self.tls {
             None => lines.push(format!("port {port}")),
             Some(tls) => {
@@ -204,6 +206,16 @@ impl Redis {
         within("an answer of redis-server", self.setup.ask(self.ports.clients, words))
             .await
             .unwrap_or_else(|error| panic!("{error}:\n{}", self.log()))
+    }
+
+    /// The same of a server with TLS that shows a certificate of another authority by now.
+    pub async fn command_trusting(&self, certs: &Certs, words: &[&str]) -> Resp {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.ports.clients));
+        let asking = async {
+            let config = certs.client_config(&[]);
+            Client::connect(address, Some(config), self.setup.password.as_deref()).await?.ask(words).await
+        };
+        within("an answer of redis-server", asking).await.unwrap_or_else(|error| panic!("{error}:\n{}", self.log()))
     }
 
     /// Waits until the answer to `words` satisfies `until`.

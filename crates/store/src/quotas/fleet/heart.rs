@@ -96,7 +96,6 @@ impl Fleet {
 
     /// A server answered.
     pub(super) fn succeeded(&self, site: &Site) {
-        self.up.store(true, Ordering::Relaxed);
         if site.pulse().succeeded(self.clock.now()) {
             tracing::info!(target: "store", kind = self.buckets.kind(), "the store of limits answers again");
         }
@@ -117,7 +116,6 @@ impl Fleet {
             }
             return self.succeeded(site);
         }
-        self.up.store(false, Ordering::Relaxed);
         if !site.pulse().failed(self.clock.now()) {
             return;
         }
