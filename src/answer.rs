@@ -23,6 +23,8 @@ use vestibule_plugin::{AnsweredBy, Ended, FullResponse, Problem, Response, Respo
 const DRAIN_BYTES: u64 = 64 * 1024;
 /// Bytes of an upload over HTTP/2 that are read when its answer is out; with its windows full a client reads answers.
 const UPLOAD_BYTES: usize = 1024 * 1024;
+/// Bytes of a body that one frame of HTTP/2 carries (RFC 9113 section 6.5.2).
+const FRAME: usize = 16 * 1024;
 /// Bytes of a body written at once.
 const PIECE: usize = 64 * 1024;
 /// The longest such a drain takes.
@@ -137,6 +139,22 @@ pub async fn write_body(session: &mut Session, exchange: &mut Exchange, mut body
 
 /// Writes a piece of a body, and counts it once it is written.
 pub async fn write_piece(session: &mut Session, exchange: &mut Exchange, piece: Bytes, ends: bool) -> Result<()> {
+    if exchange.request.version != Version::HTTP_2 {
+        return write_at_once(session, exchange, piece, ends).await;
+    }
+    // The deadline is for one write: it has to be one that a client takes in one.
+    let mut rest = piece;
+    loop {
+        let part = rest.split_to(rest.len().min(FRAME));
+        let is_last = rest.is_empty();
+        write_at_once(session, exchange, part, ends && is_last).await?;
+        if is_last {
+            return Ok(());
+        }
+    }
+}
+
+async fn write_at_once(session: &mut Session, exchange: &mut Exchange, piece: Bytes, ends: bool) -> Result<()> {
     let length = piece.len() as u64;
     session.write_response_body(piece, ends).await.map_err(pingora::Error::into_down)?;
     exchange.response_bytes += length;

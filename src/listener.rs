@@ -22,6 +22,7 @@ pub mod refused;
 mod residents;
 mod socket;
 pub mod tls;
+mod untaken;
 mod untold;
 mod upload;
 

@@ -145,7 +145,7 @@ pub(super) enum Authority {
     Generous,
 }
 
-/// `text` with the userinfo of every URL in it masked.
+/// `text` with the userinfo and the query of every URL in it masked.
 pub(super) fn hide_credentials(text: &str, authority: Authority) -> String {
     let mut masked = text.to_owned();
     for mark in credentials(text, authority).into_iter().rev() {
@@ -154,7 +154,7 @@ pub(super) fn hide_credentials(text: &str, authority: Authority) -> String {
     masked
 }
 
-/// Where URLs in `text` carry userinfo.
+/// Where URLs in `text` carry userinfo or a query, which is where tokens are.
 fn credentials(text: &str, authority: Authority) -> Vec<Range<usize>> {
     let mut marks = Vec::new();
     let mut from = 0;
@@ -162,15 +162,25 @@ fn credentials(text: &str, authority: Authority) -> Vec<Range<usize>> {
         let start = from + found + 3;
         let ends = |c: char| match authority {
             Authority::Strict => matches!(c, '/' | '?' | '#') || c.is_whitespace(),
-            Authority::Generous => matches!(c, '"' | '\'' | '`') || c.is_whitespace(),
+            Authority::Generous => ends_word(c),
         };
         let end = text[start..].find(ends).map_or(text.len(), |length| start + length);
         if let Some(at) = text[start..end].rfind('@') {
             marks.push(start..start + at);
         }
-        from = end;
+        let rest = &text[end..];
+        let word = end + rest.find(ends_word).unwrap_or(rest.len());
+        let query = marks.last().map_or(start, |mark| mark.end.max(start));
+        if let Some(at) = text[query..word].find('?') {
+            marks.push(query + at + 1..word);
+        }
+        from = word;
     }
     marks
+}
+
+fn ends_word(c: char) -> bool {
+    matches!(c, '"' | '\'' | '`') || c.is_whitespace()
 }
 
 /// What is hidden of a line in a file that is no TOML: everything but the values of harmless keys.
@@ -213,6 +223,8 @@ mod tests {
         assert_eq!(strict("redis://:pw@h:6379/0"), "redis://***@h:6379/0");
         assert_eq!(strict("https://h/@me a://u:p@h"), "https://h/@me a://***@h");
         assert_eq!(hide_credentials("redis://:p/w@h", Authority::Generous), "redis://***@h");
+        assert_eq!(strict("see `https://u:p@h/in?token=a&b#c` now?"), "see `https://***@h/in?***` now?");
+        assert_eq!(strict("https://h/?"), "https://h/?");
     }
 
     #[test]

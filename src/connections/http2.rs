@@ -316,7 +316,8 @@ fn session(session: &mut Option<Http2Session>) -> Result<&mut Http2Session> {
 fn broken_stream(error: h2::Error) -> Box<Error> {
     let kind = if error.is_io() {
         ErrorType::ReadError
-    } else if error.is_go_away() && error.is_library() && error.reason() == Some(Reason::PROTOCOL_ERROR) {
+    } else if error.is_library() && error.reason() == Some(Reason::PROTOCOL_ERROR) {
+        // What it sent has no meaning, to the connection or to one stream.
         ErrorType::InvalidH2
     } else {
         ErrorType::H2Error

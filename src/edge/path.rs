@@ -176,7 +176,7 @@ fn decode_fully(path: &str) -> String {
         }
         cut.push_str(segment.split(';').next().unwrap_or(segment));
     }
-    resolve(&cut)
+    normalise(&cut)
 }
 
 fn decode_once(bytes: &[u8]) -> Vec<u8> {
@@ -216,6 +216,9 @@ mod tests {
     #[test]
     fn each_spelling_has_its_readings() {
         for (path, normal, decoded) in [
+            // What is left of a fourth layer is read as any path is.
+            ("/%25252561pi", "/%25252561pi", "/api"),
+            ("/x/%2525252e%2525252e/api", "/x/%2525252e%2525252e/api", "/api"),
             ("//api/./login", "/api/login", "/api/login"),
             ("/api/%6cogin", "/api/login", "/api/login"),
             ("/api/x/../login", "/api/login", "/api/login"),

@@ -10,6 +10,7 @@ use super::lingering::{LINGER, Lingering};
 use super::outbox::Outbox;
 use super::pace::Pace;
 use super::refused::{RefusedHead, Why, stand_in};
+use super::untaken::Untaken;
 use super::untold::untold;
 use crate::edge::rules::MAX_FIELDS;
 use crate::host::Host;
@@ -94,7 +95,7 @@ pub struct Guard<S> {
     /// Since when the rest of a body is read that no answer depends on.
     answered: Option<Instant>,
     /// Runs while the client takes none of the bytes that wait for it.
-    unread: Option<Pin<Box<Sleep>>>,
+    untaken: Option<Untaken>,
     /// Fires at or before `deadline`; pushed on when it fires early, so that a request costs no timer operation.
     sleep: Pin<Box<Sleep>>,
 }
@@ -121,7 +122,7 @@ impl<S: IO> Guard<S> {
             deadline,
             first_byte: if let First::ByteAt(at) = first { Some(at) } else { None },
             answered: None,
-            unread: None,
+            untaken: None,
             sleep: Box::pin(tokio::time::sleep_until(deadline)),
         }
     }
@@ -333,11 +334,12 @@ impl<S: IO> Guard<S> {
         patience: Duration,
     ) -> Poll<io::Result<T>> {
         if written.is_ready() {
-            self.unread = None;
+            self.untaken = None;
             return written;
         }
-        let unread = self.unread.get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
-        ready!(unread.as_mut().poll(cx));
+        let socket = self.io.id();
+        let untaken = self.untaken.get_or_insert_with(|| Untaken::begin(socket, patience));
+        ready!(untaken.poll(cx, socket, patience));
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client takes no byte of what is sent")))
     }
 

@@ -29,8 +29,6 @@ const CONNECTION_WINDOW: u32 = 1024 * 1024;
 const MAX_PENDING_RESETS: usize = 20;
 /// Resets that the client's own errors may cause.
 const MAX_ERROR_RESETS: usize = 1024;
-/// Malformed requests after which the connection ends.
-const MAX_MALFORMED: usize = 32;
 
 /// How long a connection that has been told to go, and on which nothing is served, may stay.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -70,7 +68,6 @@ pub async fn serve<A: HttpServerApp + Send + Sync + 'static>(
     let replies = ConnectionReplies::new();
     let mut draining = listener.draining.clone();
     let mut leaving = false;
-    let mut malformed = 0;
     loop {
         let accepted = tokio::select! {
             biased;
@@ -114,11 +111,8 @@ pub async fn serve<A: HttpServerApp + Send + Sync + 'static>(
             Ok(Some(H2Accept::Rejected)) => {
                 // The engine refuses three things here: no authority or two that differ, which it answers with 400, and
                 // targets and lengths that the protocol below has refused already.
+                // Others may have streams on this connection: it stays, however many there are.
                 listener.host.refuse_head(Threat::BadHost, connection.peer);
-                malformed += 1;
-                if malformed >= MAX_MALFORMED {
-                    return;
-                }
             }
             Ok(None) | Err(_) => return,
         }

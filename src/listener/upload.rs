@@ -9,8 +9,8 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
-/// A body that still comes in drops is refused with an answer by whoever reads the next drop. One that does not come at
-/// all loses its stream this much later.
+/// Whoever reads the body refuses one that falls behind, with an answer. Where nobody reads it, it loses its stream this
+/// much later.
 const BEFORE_RESET: Duration = Duration::from_secs(1);
 
 /// The upload of one exchange.
@@ -43,6 +43,17 @@ impl Upload {
 
     fn due(&self, now: Instant, bytes_per_second: u64) -> Option<Instant> {
         self.pace.lock().as_mut()?.waiting_until(now, bytes_per_second)
+    }
+
+    /// Resolves when what has come so far is not enough any more; never with 0.
+    pub async fn falls_behind(&self, bytes_per_second: u64) {
+        while let Some(due) = self.due(Instant::now(), bytes_per_second) {
+            if Instant::now() >= due {
+                return;
+            }
+            sleep_until(due).await;
+        }
+        std::future::pending::<()>().await;
     }
 
     /// Resolves when the body is overdue and `is_awaited` still.
@@ -91,5 +102,13 @@ mod tests {
         assert_eq!(began.elapsed().as_secs(), 6);
         let never = tokio::time::timeout(Duration::from_secs(1000), whole.overdue(100, || false)).await;
         assert!(never.is_err());
+
+        let read = Upload::default();
+        read.begin();
+        let began = Instant::now();
+        read.falls_behind(100).await;
+        assert_eq!(began.elapsed().as_secs(), 5);
+        let never = tokio::time::timeout(Duration::from_secs(1000), read.falls_behind(0)).await;
+        assert!(never.is_err(), "no floor");
     }
 }

@@ -26,10 +26,10 @@ use vestibule_plugin::{AnsweredBy, Ended, Facts, Flow, Hold, Problem, Response, 
 
 /// Reads the head, applies the edge rules, finds the client and the route, and attaches the plugins.
 pub fn enter(session: &mut Session, exchange: &mut Exchange) {
-    // The guard below the parser keeps time.
+    // The guard below the parser keeps time; it does not see the streams of HTTP/2.
     session.set_read_timeout(None);
-    let server = &exchange.pipeline.settings.server;
-    session.set_write_timeout(Some(server.idle_timeout));
+    let idle = exchange.pipeline.settings.server.idle_timeout;
+    session.set_write_timeout((session.req_header().version == Version::HTTP_2).then_some(idle));
 
     // RFC 9110 section 15.2: they came after HTTP/1.0.
     let is_http10 = session.req_header().version == Version::HTTP_10;

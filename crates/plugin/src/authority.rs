@@ -94,9 +94,9 @@ fn folded(name: &[u8]) -> Result<Cow<'_, str>, BadAuthority> {
     if name.is_empty() {
         return Err(BadAuthority::NoHost);
     }
-    // RFC 3986 section 3.2.2 without most sub-delims: `,` begins another member where fields are joined, `;` and `=`
-    // mean something in Forwarded, and no name has them.
-    let is_allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~%!".contains(byte);
+    // RFC 3986 section 3.2.2 without escapes, which would be a second spelling of a name, and most sub-delims: `,` begins
+    // another member where fields are joined, `;` and `=` mean something in Forwarded, and no name has them.
+    let is_allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~!".contains(byte);
     if name.len() > MAX_NAME || !name.iter().all(is_allowed) {
         return Err(BadAuthority::BadHost);
     }
@@ -167,6 +167,9 @@ mod tests {
             ("a..:80", BadAuthority::BadHost),
             ("a/b", BadAuthority::BadHost),
             ("a\\b", BadAuthority::BadHost),
+            ("%", BadAuthority::BadHost),
+            ("a%zz", BadAuthority::BadHost),
+            ("%61.test", BadAuthority::BadHost),
             ("[::1", BadAuthority::BadHost),
             ("[x]", BadAuthority::BadHost),
             ("[fe80::1%25eth0]", BadAuthority::BadHost),

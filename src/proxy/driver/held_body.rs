@@ -185,13 +185,14 @@ async fn read_body(session: &mut Session, exchange: &mut Exchange, wanted: usize
     exchange.connection.upload().begin();
     let mut whole = Gather::new(exchange.host.memory.nothing_yet(exchange.story.facts.address()));
     loop {
-        let read = session.read_request_body();
+        let client = exchange.split().1;
+        let read = client.in_time(session.read_request_body());
         let read = if has_floor { timeout(failure::MAX_SILENCE, read).await } else { Ok(read.await) };
         let Ok(read) = read else {
             exchange.connection.mark_slow_body();
             return Err(Error::explain(ErrorType::ReadTimedout, "a held request body stands still").into_down());
         };
-        let Some(chunk) = read.map_err(pingora::Error::into_down)? else { break };
+        let Some(chunk) = read? else { break };
         exchange.request_bytes += chunk.len() as u64;
         if exchange.request_bytes > limit {
             return Ok(Upload::TooLarge { limit });

@@ -52,7 +52,7 @@ async fn pass_piece(session: &mut Session, client: &mut ClientSide<'_>, intake: 
     // While nobody wants more of a body its leaving cannot be told from more of it; the next write will tell.
     poll_fn(|cx| intake.sender.poll_wanted(cx)).await;
     client.connection.upload().begin();
-    let Some(piece) = session.read_request_body().await.map_err(Error::into_down)? else {
+    let Some(piece) = client.in_time(session.read_request_body()).await? else {
         client.connection.expect(Expecting::Nothing);
         intake.sender.end();
         intake.state = State::Complete;
@@ -69,20 +69,41 @@ async fn pass_piece(session: &mut Session, client: &mut ClientSide<'_>, intake: 
 }
 
 impl ClientSide<'_> {
-    /// Refuses a body over HTTP/2 that comes too slowly; over HTTP/1 the guard below the parser does.
+    /// The next piece of the body. Refuses one over HTTP/2 that falls behind; over HTTP/1 the guard below the parser does.
+    ///
+    /// # Errors
+    ///
+    /// `ReadTimedout` of the client's side, and those of `read`.
+    pub async fn in_time<T>(&self, read: impl Future<Output = Result<T>>) -> Result<T> {
+        if !self.keeps_time() {
+            return read.await.map_err(Error::into_down);
+        }
+        tokio::select! {
+            biased;
+            piece = read => piece.map_err(Error::into_down),
+            () = self.connection.upload().falls_behind(self.floor) => Err(self.too_slow()),
+        }
+    }
+
+    /// The same of one that comes in drops.
     ///
     /// # Errors
     ///
     /// `ReadTimedout` of the client's side.
     pub fn keep_pace(&self, bytes: usize) -> Result<()> {
-        if self.request.version != Version::HTTP_2
-            || self.connection.expecting() != Expecting::Body
-            || self.connection.upload().came(bytes, self.floor)
-        {
+        if !self.keeps_time() || self.connection.upload().came(bytes, self.floor) {
             return Ok(());
         }
+        Err(self.too_slow())
+    }
+
+    fn keeps_time(&self) -> bool {
+        self.request.version == Version::HTTP_2 && self.connection.expecting() == Expecting::Body
+    }
+
+    fn too_slow(&self) -> Box<Error> {
         self.connection.mark_slow_body();
-        Err(Error::explain(ErrorType::ReadTimedout, "request body too slow").into_down())
+        Error::explain(ErrorType::ReadTimedout, "request body too slow").into_down()
     }
 }
 

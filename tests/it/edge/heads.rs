@@ -29,6 +29,8 @@ const REFUSED: &[Case] = &[
     ("`*` for HEAD", b"POST * HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\n\r\n", 400, "bad-target", "bad_target"),
     ("a Host with a list", b"GET / HTTP/1.1\r\nhost: a,b\r\n\r\n", 400, "bad-host", "bad_host"),
     ("two Hosts", b"GET / HTTP/1.1\r\nhost: a\r\nhost: a\r\n\r\n", 400, "bad-host", "bad_host"),
+    ("a Host with an escape", b"GET / HTTP/1.1\r\nhost: %61.test\r\n\r\n", 400, "bad-host", "bad_host"),
+    ("a Host with a sign that begins none", b"GET / HTTP/1.1\r\nhost: a%zz\r\n\r\n", 400, "bad-host", "bad_host"),
     ("a Host with userinfo", b"GET / HTTP/1.1\r\nhost: a@b\r\n\r\n", 400, "bad-host", "bad_host"),
     ("another authority", b"GET http://a/ HTTP/1.1\r\nhost: b\r\n\r\n", 400, "bad-target", "bad_target"),
     ("userinfo in the target", b"GET http://u@a/ HTTP/1.1\r\nhost: a\r\n\r\n", 400, "bad-target", "bad_target"),

@@ -207,9 +207,9 @@ async fn a_head_that_is_never_finished_ends_the_connection() {
     gate.open();
 }
 
-/// SEC-15: in drops a body is refused with an answer; one that does not come at all loses its stream.
+/// SEC-15: whether it comes in drops or not at all.
 #[tokio::test]
-async fn a_body_that_comes_too_slowly_is_cut() {
+async fn a_body_that_comes_too_slowly_is_refused() {
     let certs = Certs::new();
     let origin = Origin::returning(200, "ok");
     let proxy = proxy(&certs, &origin, "").await;
@@ -231,11 +231,10 @@ async fn a_body_that_comes_too_slowly_is_cut() {
         assert!(began.elapsed() < Duration::from_secs(12), "nobody minds: {ends:?}");
     }
     assert!(began.elapsed() > Duration::from_secs(5), "{:?}", began.elapsed());
-    assert!(ends[&1].is(Kind::Headers) && ends[&3].is(Kind::RstStream), "{ends:?}");
-    let mut lines = proxy.wait_access(2).await;
-    lines.sort_by_key(|line| line["status"].as_u64());
-    assert_eq!((&lines[0]["status"], &lines[0]["end"]), (&serde_json::Value::Null, &"timeout".into()));
-    assert_eq!((&lines[1]["status"], &lines[1]["problem"]), (&408.into(), &"request-timeout".into()));
+    assert!(ends[&1].is(Kind::Headers) && ends[&3].is(Kind::Headers), "{ends:?}");
+    for line in proxy.wait_access(2).await {
+        assert_eq!((&line["status"], &line["problem"]), (&408.into(), &"request-timeout".into()));
+    }
     assert_eq!(super::blocked(&proxy).await["slow_body"] - before["slow_body"], 2);
 }
 

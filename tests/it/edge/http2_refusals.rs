@@ -2,7 +2,7 @@
 
 use super::http2::{open, proxy};
 use vestibule_testkit::frames::{self, Kind};
-use vestibule_testkit::{Certs, Origin, Proxy};
+use vestibule_testkit::{Certs, Gate, Origin, Proxy, Reply};
 
 /// How a stream ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -207,4 +207,33 @@ async fn an_authority_or_a_target_that_is_none_is_refused() {
         end_of(&proxy, &certs, &head("GET", "/", "https", Some("A.test:443"), None), None).await,
         StreamEnd::Answered
     );
+}
+
+/// What one client of a load balancer sends costs the others on its connection nothing, however often it is sent.
+#[tokio::test]
+async fn refused_authorities_leave_other_streams_alone() {
+    let certs = Certs::new();
+    let gate = Gate::closed();
+    let open_gate = gate.clone();
+    let origin = Origin::replying(move |request| match request.target.as_str() {
+        "/slow" => Reply::ok("slow").once(&gate),
+        _ => Reply::ok("ok"),
+    });
+    let proxy = proxy(&certs, &origin, "").await;
+    let mut raw = open(&proxy, &certs).await;
+    let slow = [(":method", "GET"), (":path", "/slow"), (":scheme", "https"), (":authority", "a.test")];
+    raw.write(frames::headers(1, frames::END_STREAM, &slow)).await;
+    for number in 0..200 {
+        let id = 3 + 2 * number;
+        raw.write(frames::headers(id, frames::END_STREAM, &[&GET[..], &[("host", "b.test")]].concat())).await;
+        while !raw.frame().await.is_some_and(|frame| frame.stream == id && frame.is(Kind::Headers)) {}
+    }
+    open_gate.open();
+    loop {
+        let frame = raw.frame().await.expect("the connection lives");
+        if frame.stream == 1 && frame.is(Kind::Headers) {
+            assert_eq!(frame.payload[0], 0x88, "200");
+            return;
+        }
+    }
 }

@@ -147,11 +147,14 @@ async fn a_client_that_takes_nothing_is_closed() {
 async fn a_client_that_takes_its_response_slowly_gets_all_of_it() {
     const LENGTH: usize = 12 << 20;
     let origin = Origin::returning(200, vec![b'x'; LENGTH]);
-    for (what, toml) in [
+    // The second takes so little that the socket here, with all it has to send already, takes nothing for a minute.
+    let paces = [(128 * 1024, 64 * 1024), (8 * 1024, 1024)];
+    let ways = [
         ("streamed", ""),
         ("held", "[etag]\nmax_body = \"16MiB\"\n"),
         ("replayed", "[idempotency]\nprincipal = [\"none\"]\nmax_response_body = \"16MiB\"\n"),
-    ] {
+    ];
+    for ((what, toml), (window, each)) in ways.into_iter().flat_map(|way| paces.map(|pace| (way, pace))) {
         let proxy = proxy(&origin, &format!("[server]\nidle_timeout = \"1s\"\n{toml}")).await;
         let request = || match what {
             "replayed" => proxy.post("/").header("idempotency-key", "k").body("once"),
@@ -162,16 +165,16 @@ async fn a_client_that_takes_its_response_slowly_gets_all_of_it() {
             assert_eq!(request().await.body.len(), LENGTH);
         }
         let socket = tokio::net::TcpSocket::new_v4().expect("socket");
-        socket.set_recv_buffer_size(128 * 1024).expect("a small window");
+        socket.set_recv_buffer_size(window).expect("a small window");
         let mut stream = socket.connect(proxy.address()).await.expect("connect");
         stream.write_all(request().encoded().as_ref()).await.expect("request");
-        let (mut piece, mut taken, began) = (vec![0; 64 * 1024], 0, Instant::now());
+        let (mut piece, mut taken, began) = (vec![0; each], 0, Instant::now());
         let mut slowly = true;
         while let Ok(some @ 1..) = stream.read(&mut piece).await {
             taken += some;
             if slowly {
-                // The pauses are what is tested: 640 KiB a second, for three times idle_timeout.
-                tokio::time::sleep(Duration::from_millis(100)).await;
+                // The pauses are what is tested: 1.3 MiB or 20 KiB a second, for three times idle_timeout.
+                tokio::time::sleep(Duration::from_millis(50)).await;
                 slowly = began.elapsed() < Duration::from_secs(3);
                 piece.resize(if slowly { piece.len() } else { 256 * 1024 }, 0);
             }
@@ -179,7 +182,7 @@ async fn a_client_that_takes_its_response_slowly_gets_all_of_it() {
                 break;
             }
         }
-        assert!(taken > LENGTH, "{what}: cut after {taken} bytes and {:?}", began.elapsed());
+        assert!(taken > LENGTH, "{what}: cut after {taken} bytes in pieces of {each} and {:?}", began.elapsed());
         drop(stream);
         let line = proxy.wait_access(before + 1).await.remove(before);
         assert_eq!((&line["end"], &line["response_bytes"]), (&"ok".into(), &LENGTH.into()), "{what}");

@@ -40,6 +40,13 @@ level = \"trace\"
 [store]
 secret = \"hunter2n97-hunter2n97-hunter2n97-hunter2n97\"
 [etag]
+[audit]
+dir = \"audit\"
+sinks = [\"http://127.0.0.1:1/in?token=hunter2n95\"]
+[csp]
+policy = \"default-src 'self'\"
+reports = true
+sinks = [\"http://127.0.0.1:1/in?token=hunter2n93\"]
 [rate_limit.policies.p]
 limit = \"1/h\"
 key = \"header:x-tenant\"

@@ -98,18 +98,21 @@ async fn a_502_says_whether_the_connection_goes_on() {
 }
 
 #[tokio::test]
-async fn a_stream_that_an_http2_upstream_resets_is_never_taken_for_whole() {
+async fn a_stream_that_an_http2_upstream_resets_or_spoils_is_never_taken_for_whole() {
     use vestibule_testkit::h2::Reason;
     let certs = Certs::new();
     for lane in Lane::BOTH {
         let origin = H2Origin::replying(Over::Cleartext, |request| match request.target.as_str() {
             "/head" => H2Reply::resetting(Reason::INTERNAL_ERROR),
+            "/nonsense" => H2Reply::ok("part").field("content-length", "five"),
             _ => H2Reply::ok("part").then_reset(Reason::INTERNAL_ERROR),
         });
         let proxy = lane.before_tls(&origin.url(), &certs, "").await;
         for client in Client::BOTH {
             let answers = client.ask(&proxy, &certs, &[("GET", "/head")]).await;
-            assert_eq!(answers[0].status, 502, "{lane:?}, {client:?}");
+            assert_eq!(answers[0].problem(), "upstream-unreachable", "{lane:?}, {client:?}");
+            let answers = client.ask(&proxy, &certs, &[("GET", "/nonsense")]).await;
+            assert_eq!(answers[0].problem(), "upstream-invalid", "{lane:?}, {client:?}");
             let answers = client.ask(&proxy, &certs, &[("GET", "/body")]).await;
             match (lane, answers[0].status) {
                 (Lane::Stream, 200) => assert_eq!(answers[0].body_end, BodyEnd::CutOff, "{lane:?}, {client:?}"),
