@@ -154,7 +154,7 @@ impl RedisSentinels {
 
     /// The same, as far as the sentinels are ready for it.
     pub async fn try_depose(&self) -> bool {
-        self.sentinels[0].command(&["SENTINEL", "FAILOVER", MASTER]).await.text() == "OK"
+        self.sentinels[0].command(&["SENTINEL", "FAILOVER", MASTER]).await == Resp::Simple("OK".to_owned())
     }
 
     /// The server that a sentinel names, as far as it lives.
