@@ -1,8 +1,7 @@
 //! A cluster one of whose nodes is away, is cut off from the others, or gives slots to another.
 
 use super::ALONE;
-use super::sentinels::RECOVERY;
-use super::traffic::Traffic;
+use super::traffic::{RECOVERY, Traffic};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 use vestibule_testkit::{Redis, RedisCluster};

@@ -1,13 +1,10 @@
 //! A master that is deposed and lives on, one that dies, and sentinels that fall silent.
 
 use super::ALONE;
-use super::traffic::{Seen, Traffic};
+use super::traffic::{RECOVERY, Seen, Traffic};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 use vestibule_testkit::RedisSentinels;
-
-/// Longest time from the moment a sentinel names another master until all is as before.
-pub const RECOVERY: Duration = Duration::from_millis(1_500);
 
 pub fn toml(url: &str, replicas: u32) -> String {
     format!(

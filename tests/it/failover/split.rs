@@ -1,8 +1,8 @@
 //! A master that the sentinels have given up, and that does not know it.
 
 use super::ALONE;
-use super::sentinels::{RECOVERY, toml};
-use super::traffic::Traffic;
+use super::sentinels::toml;
+use super::traffic::{RECOVERY, Traffic};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 use vestibule_testkit::{Fault, RedisSentinels};

@@ -18,6 +18,9 @@ const REPEATS: [Duration; 3] = [Duration::from_millis(150), Duration::from_milli
 /// How long a request is repeated that is refused.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Longest time from the moment a sentinel names another master, or a node takes over, until all is as before.
+pub const RECOVERY: Duration = Duration::from_millis(1_500);
+
 /// Units at once, and a second, of the limit that all share.
 const LIMIT: u64 = 20;
 /// Between two questions at each proxy: all together ask for more than the limit allows.
@@ -207,7 +210,8 @@ impl Seen {
     }
 
     /// Tells what was seen of a change at `since`, and holds what is true of every change: nothing stays without an answer,
-    /// nobody is told that nobody knows what became of a request, the limit is kept, and questions under it are answered.
+    /// nobody is told that nobody knows what became of a request, the limit is kept, and questions under it are answered,
+    /// before long by the store.
     pub fn hold(&self, what: &str, since: Instant) {
         let at = |when: &Instant| match when.checked_duration_since(since) {
             Some(after) => format!("{} ms", after.as_millis()),
@@ -233,6 +237,9 @@ impl Seen {
         assert!(units <= most, "{units} of {most}");
         let other: Vec<_> = self.asked.iter().filter(|asked| !matches!(asked.status, 200 | 429)).collect();
         assert!(other.is_empty(), "{other:?}");
+        let alone = |asked: &&Asked| asked.limit.contains("vestibule-fallback");
+        let late: Vec<_> = self.asked.iter().filter(alone).filter(|asked| asked.at > since + RECOVERY).collect();
+        assert!(late.is_empty(), "decided alone: {late:?}");
     }
 
     /// How many refusals of each kind there were.

@@ -92,6 +92,10 @@ impl Chaos {
                 tokio::time::sleep(a_while).await;
                 sentinel.resume();
             }
+            (Store::Cluster(cluster), 2..=4) => {
+                cluster.try_swap(self.rng.usize(..3)).await;
+                tokio::time::sleep(a_while).await;
+            }
             (Store::Sentinels(_) | Store::Cluster(_), _) => {
                 for server in store.servers() {
                     server.command(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]).await;

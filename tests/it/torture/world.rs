@@ -49,7 +49,7 @@ impl Store {
         match on {
             On::One => Self::One(Redis::setup().appendonly(true).start().await),
             On::Sentinels => Self::Sentinels(RedisSentinels::of(2, 3, 2).await),
-            On::Cluster => Self::Cluster(RedisCluster::start().await),
+            On::Cluster => Self::Cluster(RedisCluster::with_replicas().await),
         }
     }
 

@@ -120,6 +120,14 @@ impl RedisCluster {
         }
     }
 
+    /// Has master and replica of a part change places in order, if they are ready for it.
+    pub async fn try_swap(&self, part: usize) {
+        for node in [part, RANGES.len() + part] {
+            // Whoever is the master refuses.
+            self.nodes[node].command(&["CLUSTER", "FAILOVER"]).await;
+        }
+    }
+
     /// Waits until the replica of this master has become one.
     pub async fn taken_over(&self, at: usize) {
         let replica = &self.nodes[RANGES.len() + at];
