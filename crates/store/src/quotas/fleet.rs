@@ -25,7 +25,7 @@ use super::{
     TopRefused, Tuning, hidden,
 };
 use crate::records::Breaker;
-use crate::redis::buckets::Buckets;
+use crate::redis::buckets::{Buckets, Site};
 use crate::redis::{Asks, Question, Settings};
 use crate::timings::{Came, Operation, Timings};
 use arc_swap::ArcSwapOption;
@@ -248,7 +248,7 @@ impl Quotas for FleetQuotas {
         } else {
             Breaker::Closed
         };
-        let answers: Vec<bool> = sites.iter().filter_map(|site| site.is_up()).collect();
+        let answers: Vec<bool> = sites.iter().filter_map(Site::is_up).collect();
         let up = !answers.is_empty() && answers.iter().all(|up| *up);
         let strangers = self.0.strangers.load(Ordering::Relaxed);
         Standing { up, breaker, proxies: self.0.proxies(), strangers }
