@@ -23,6 +23,6 @@ pub fn finish_head(mut head: ResponseHead<'_>, exchange: &mut Exchange) -> Resul
     exchange.story.status = Some(*head.status);
     exchange.story.head_at = Some(exchange.host.clock.now());
     exchange.open_ended = *head.status == StatusCode::SWITCHING_PROTOCOLS
-        || head.fields.map().get(header::CONTENT_TYPE).is_some_and(|v| media::is_event_stream(v.as_bytes()));
+        || head.fields.get(&header::CONTENT_TYPE).is_some_and(media::is_event_stream);
     Ok(())
 }

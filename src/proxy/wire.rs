@@ -6,14 +6,20 @@ use crate::exchange::Request;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{StatusCode, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
-use vestibule_plugin::{Fields, list};
+use vestibule_plugin::{AllLines, Fields, Lines, list};
 
 /// A request head of the engine as plugins edit it.
 pub struct RequestFields<'a>(pub &'a mut RequestHeader);
 
 impl Fields for RequestFields<'_> {
-    fn map(&self) -> &HeaderMap {
-        &self.0.headers
+    fn get(&self, name: &HeaderName) -> Option<&[u8]> {
+        Fields::get(&self.0.headers, name)
+    }
+    fn lines<'a>(&'a self, name: &HeaderName) -> Lines<'a> {
+        self.0.headers.lines(name)
+    }
+    fn all(&self) -> AllLines<'_> {
+        self.0.headers.all()
     }
     fn set(&mut self, name: HeaderName, value: HeaderValue) {
         // Name and value are valid by type; only a map of 32,768 entries could refuse them.
@@ -53,8 +59,14 @@ impl<'a> ResponseFields<'a> {
 }
 
 impl Fields for ResponseFields<'_> {
-    fn map(&self) -> &HeaderMap {
-        &self.headers
+    fn get(&self, name: &HeaderName) -> Option<&[u8]> {
+        Fields::get(&self.headers, name)
+    }
+    fn lines<'a>(&'a self, name: &HeaderName) -> Lines<'a> {
+        self.headers.lines(name)
+    }
+    fn all(&self) -> AllLines<'_> {
+        self.headers.all()
     }
     fn set(&mut self, name: HeaderName, value: HeaderValue) {
         self.headers.insert(name, value);

@@ -6,8 +6,6 @@ mod brotli;
 mod zstd;
 
 use flate2::bufread::MultiGzDecoder;
-use http::HeaderMap;
-use http::header::CONTENT_ENCODING;
 use std::io::Read;
 
 /// What a body is coded in.
@@ -43,11 +41,11 @@ pub enum Undecodable {
     Unwanted,
 }
 
-/// The coding that `Content-Encoding` names.
-pub fn coding_of(fields: &HeaderMap) -> Coding {
+/// The coding that the lines of `Content-Encoding` name.
+pub fn coding_of<'a>(lines: impl Iterator<Item = &'a [u8]>) -> Coding {
     let mut names = Vec::new();
-    for line in fields.get_all(CONTENT_ENCODING) {
-        for name in line.as_bytes().split(|&byte| byte == b',').map(<[u8]>::trim_ascii) {
+    for line in lines {
+        for name in line.split(|&byte| byte == b',').map(<[u8]>::trim_ascii) {
             if name.is_empty() || name.eq_ignore_ascii_case(b"identity") {
                 continue;
             }

@@ -1,6 +1,6 @@
 //! What a hook can decide.
 
-use crate::Response;
+use crate::{Fields, Response};
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use std::time::Duration;
@@ -83,7 +83,7 @@ pub struct Looked<'a> {
     /// Status of the reply.
     pub status: StatusCode,
     /// Its fields.
-    pub fields: &'a HeaderMap,
+    pub fields: &'a dyn Fields,
     /// Its body.
     pub body: Held<'a>,
 }

@@ -4,20 +4,21 @@
 //! Two readers, by the grammar of the members: of tokens, where every comma separates, and of members that may hold a
 //! quoted string, in which a comma does not. Entity-tags look like quoted strings and are none (section 8.8.3).
 
-use http::header::{HeaderMap, HeaderName, HeaderValue};
+use crate::fields::Fields;
+use http::header::HeaderName;
 
 /// Members of the list `name`, whose grammar is tokens.
-pub fn tokens<'a>(fields: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a [u8]> + use<'a> {
-    fields.get_all(name).iter().map(HeaderValue::as_bytes).flat_map(tokens_of_line)
+pub fn tokens<'a>(fields: &'a dyn Fields, name: &HeaderName) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+    fields.lines(name).flat_map(tokens_of_line)
 }
 
 /// Members of the list `name`, which may hold quoted strings (RFC 9110 section 5.6.4).
-pub fn members<'a>(fields: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a [u8]> + use<'a> {
-    fields.get_all(name).iter().map(HeaderValue::as_bytes).flat_map(members_of_line)
+pub fn members<'a>(fields: &'a dyn Fields, name: &HeaderName) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+    fields.lines(name).flat_map(members_of_line)
 }
 
 /// Whether the list `name` has the token `wanted`, whatever its case.
-pub fn has_token(fields: &HeaderMap, name: &HeaderName, wanted: &str) -> bool {
+pub fn has_token(fields: &dyn Fields, name: &HeaderName, wanted: &str) -> bool {
     tokens(fields, name).any(|token| token.eq_ignore_ascii_case(wanted.as_bytes()))
 }
 
@@ -76,7 +77,7 @@ impl<'a> Iterator for Pieces<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::header::{CACHE_CONTROL, CONNECTION};
+    use http::header::{CACHE_CONTROL, CONNECTION, HeaderMap, HeaderValue};
     use proptest::prelude::*;
 
     fn lines(name: &HeaderName, values: &[&str]) -> HeaderMap {

@@ -1,6 +1,8 @@
 //! Media types, compared without regard to case and parameters (RFC 9110 section 8.3.1).
 
+use crate::fields::Fields;
 use crate::list;
+use http::header::{CONTENT_TYPE, HeaderName};
 
 /// Type and subtype of a `content-type`, as they are spelt there.
 pub fn essence(content_type: &[u8]) -> &[u8] {
@@ -27,6 +29,14 @@ pub fn is_event_stream(content_type: &[u8]) -> bool {
 /// Whether its bytes are meant to be seen one after the other, and its end may never come.
 pub fn is_open_ended(content_type: &[u8]) -> bool {
     is_event_stream(content_type) || is(content_type, "multipart/x-mixed-replace") || is_grpc(content_type)
+}
+
+/// Whether the bytes of a reply are meant to be seen one after the other: by its media type, or as the application asks
+/// proxies not to keep it (`x-accel-buffering: no`).
+pub fn is_stream(fields: &dyn Fields) -> bool {
+    const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
+    fields.lines(&CONTENT_TYPE).any(is_open_ended)
+        || fields.lines(&X_ACCEL_BUFFERING).any(|line| line.eq_ignore_ascii_case(b"no"))
 }
 
 /// Whether it is JSON: `application/json`, `text/json`, or a type with the suffix `+json` (RFC 6839 section 3.1).

@@ -3,7 +3,8 @@
 use crate::metadata::Body;
 use crate::redact::{MOST_BODY_BYTES, Omitted, Redactor};
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, HeaderValue, header};
+use http::{HeaderValue, header};
+use vestibule_plugin::Fields;
 
 /// What of the body is kept.
 pub(crate) enum Capture {
@@ -16,14 +17,14 @@ pub(crate) enum Capture {
 }
 
 impl Capture {
-    pub(crate) fn new(is_on: bool, declared: Option<u64>, fields: &HeaderMap) -> Self {
+    pub(crate) fn new(is_on: bool, declared: Option<u64>, fields: &dyn Fields) -> Self {
         match declared {
             Some(0) => Self::Absent,
             _ if !is_on => Self::Omitted(Omitted::Off),
             Some(length) if length > MOST_BODY_BYTES as u64 => Self::Omitted(Omitted::TooLarge),
             _ => Self::Copying {
-                content_type: fields.get(header::CONTENT_TYPE).cloned(),
-                content_encoding: fields.get(header::CONTENT_ENCODING).cloned(),
+                content_type: fields.value(&header::CONTENT_TYPE),
+                content_encoding: fields.value(&header::CONTENT_ENCODING),
                 bytes: BytesMut::new(),
             },
         }

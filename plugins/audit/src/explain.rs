@@ -12,7 +12,7 @@ pub(crate) fn line(shared: &Shared, request: &RequestHead<'_>, route: RouteId) -
     let action = plan.action.fill(&plan.path, request.path, method, &shared.redactor);
     let resource = plan.resource.fill(&plan.path, request.path, method, &shared.redactor);
     let reads = matches!(*request.method, Method::GET | Method::HEAD | Method::OPTIONS);
-    let upgrades = request.fields.map().contains_key(header::UPGRADE);
+    let upgrades = request.fields.has(&header::UPGRADE);
     let (records, waits) = match shared.on_error {
         OnError::Closed => ("started + finished", "yes"),
         OnError::Open if reads && !upgrades => ("finished", "no"),

@@ -37,10 +37,10 @@ impl Exchange {
     pub(crate) fn new(shared: &Arc<Shared>, request: &RequestHead<'_>, route: RouteId) -> Option<Self> {
         let (plan, trail) = (shared.plan(route)?, shared.trail.get()?);
         let method = request.method.as_str();
-        let fields = request.fields.map();
+        let fields = &*request.fields;
         let redactor = &shared.redactor;
         let reads = matches!(*request.method, Method::GET | Method::HEAD | Method::OPTIONS);
-        let upgrades = fields.contains_key(header::UPGRADE);
+        let upgrades = fields.has(&header::UPGRADE);
         Some(Self {
             shared: Arc::clone(shared),
             trail: Arc::clone(trail),

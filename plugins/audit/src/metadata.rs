@@ -68,7 +68,7 @@ impl Asked {
     /// Of a request.
     pub(crate) fn new(redactor: &Redactor, request: &RequestHead<'_>) -> Self {
         let query = request.target.split_once('?').map(|(_, query)| redactor.query(query));
-        Self { method: request.method.clone(), query, headers: redactor.headers(request.fields.map()) }
+        Self { method: request.method.clone(), query, headers: redactor.headers(&*request.fields) }
     }
 
     /// With what came of it.

@@ -16,13 +16,12 @@ mod tests;
 
 pub use cut::cut;
 
-use http::HeaderMap;
 use names::{Name, Names};
 use scope::Budget;
 use serde_json::Value;
 use std::borrow::Cow;
 use std::fmt;
-use vestibule_plugin::media;
+use vestibule_plugin::{Fields, media};
 
 /// Most bytes of a JSON body that is read.
 pub const MOST_BODY_BYTES: usize = 64 << 10;
@@ -121,7 +120,7 @@ impl Redactor {
 
     /// `content-type`, `accept`, and the origins in `origin` and `referer`, as far as they are there. No other field is
     /// ever kept. A canonical JSON object.
-    pub fn headers(&self, headers: &HeaderMap) -> Vec<u8> {
+    pub fn headers(&self, headers: &dyn Fields) -> Vec<u8> {
         fields::redact(Budget::default().scope(self), headers)
     }
 }

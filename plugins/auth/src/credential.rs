@@ -1,8 +1,8 @@
 //! Where a credential may be: one `Authorization: Bearer`, one API key field, and nowhere else.
 
+use http::Method;
 use http::header::{ACCESS_CONTROL_REQUEST_METHOD, AUTHORIZATION, HeaderName, ORIGIN};
-use http::{HeaderMap, Method};
-use vestibule_plugin::RequestHead;
+use vestibule_plugin::{Fields, RequestHead};
 
 /// What a request brings along.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -26,14 +26,12 @@ pub(crate) struct Ours<'a> {
 
 /// A browser's question whether it may ask (Fetch standard, CORS-preflight fetch): it carries no credential by design.
 pub(crate) fn is_preflight(request: &RequestHead<'_>) -> bool {
-    let fields = request.fields.map();
-    *request.method == Method::OPTIONS
-        && fields.contains_key(ORIGIN)
-        && fields.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
+    let fields = &*request.fields;
+    *request.method == Method::OPTIONS && fields.has(&ORIGIN) && fields.has(&ACCESS_CONTROL_REQUEST_METHOD)
 }
 
 /// Finds what a request brings along.
-pub(crate) fn read<'a>(fields: &'a HeaderMap, ours: Ours<'_>) -> Result<Presented<'a>, Ambiguous> {
+pub(crate) fn read<'a>(fields: &'a dyn Fields, ours: Ours<'_>) -> Result<Presented<'a>, Ambiguous> {
     let mut presented = Presented::default();
     if ours.tokens {
         presented.token = match one(fields, &AUTHORIZATION)? {
@@ -47,12 +45,9 @@ pub(crate) fn read<'a>(fields: &'a HeaderMap, ours: Ours<'_>) -> Result<Presente
     Ok(presented)
 }
 
-fn one<'a>(fields: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a [u8]>, Ambiguous> {
-    let mut lines = fields.get_all(name).iter();
-    match (lines.next(), lines.next()) {
-        (_, Some(_)) => Err(Ambiguous),
-        (line, None) => Ok(line.map(|line| line.as_bytes().trim_ascii()).filter(|line| !line.is_empty())),
-    }
+fn one<'a>(fields: &'a dyn Fields, name: &HeaderName) -> Result<Option<&'a [u8]>, Ambiguous> {
+    let line = fields.only(name).map_err(|_repeated| Ambiguous)?;
+    Ok(line.map(<[u8]>::trim_ascii).filter(|line| !line.is_empty()))
 }
 
 /// The token of a line; `None` when it has another scheme.
@@ -79,7 +74,7 @@ fn bearer(line: &[u8]) -> Result<Option<&str>, Ambiguous> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::HeaderValue;
+    use http::{HeaderMap, HeaderValue};
 
     static KEY: HeaderName = HeaderName::from_static("x-api-key");
 

@@ -20,7 +20,7 @@ pub(crate) fn line(shared: &Shared, request: &RequestHead<'_>, route: RouteId, f
     if credential::is_preflight(request) {
         return format!("{mode}  CORS preflight, passes without a credential");
     }
-    let Ok(presented) = credential::read(request.fields.map(), shared.ours()) else {
+    let Ok(presented) = credential::read(&*request.fields, shared.ours()) else {
         return format!("{mode}  two credentials where one belongs, would answer 400");
     };
     let address = facts.address();

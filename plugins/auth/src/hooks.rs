@@ -111,7 +111,7 @@ impl Hooks for Exchange {
         if credential::is_preflight(request) {
             return Soon::Now(self.conclude(Outcome::Anonymous, None));
         }
-        let Ok(presented) = credential::read(request.fields.map(), shared.ours()) else {
+        let Ok(presented) = credential::read(&*request.fields, shared.ours()) else {
             let refusal = answers::ambiguous(&shared);
             return Soon::Now(self.conclude(Outcome::Malformed, Some(refusal)));
         };

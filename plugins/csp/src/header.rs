@@ -3,7 +3,7 @@
 use crate::config::Mode;
 use crate::policy;
 use http::header::{CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY_REPORT_ONLY, CONTENT_TYPE};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::{HeaderName, HeaderValue, StatusCode};
 use sfv::{Dictionary, Parser};
 use vestibule_plugin::{Fields, media};
 
@@ -116,11 +116,11 @@ impl Policy {
 
     /// Adds it to a response, if it is one that gets it.
     pub(crate) fn add(&self, status: StatusCode, fields: &mut dyn Fields, scheme: Scheme) {
-        if !is_page(status, fields.map()) || !self.is_missing(fields.map()) {
+        if !is_page(status, fields) || !self.is_missing(fields) {
             return;
         }
         let reporting = match self.reporting(scheme) {
-            Reporting::UriAndTo if !takes_endpoint(fields.map()) => Reporting::Uri,
+            Reporting::UriAndTo if !takes_endpoint(fields) => Reporting::Uri,
             reporting => reporting,
         };
         fields.append(self.field(), self.said(reporting).value.clone());
@@ -130,17 +130,15 @@ impl Policy {
     }
 
     /// Whether the application left room for it: it never gets beside a policy of the same kind or a stricter one.
-    fn is_missing(&self, fields: &HeaderMap) -> bool {
-        let enforces = fields.contains_key(CONTENT_SECURITY_POLICY);
-        let reports = fields.contains_key(CONTENT_SECURITY_POLICY_REPORT_ONLY);
+    fn is_missing(&self, fields: &dyn Fields) -> bool {
+        let enforces = fields.has(&CONTENT_SECURITY_POLICY);
+        let reports = fields.has(&CONTENT_SECURITY_POLICY_REPORT_ONLY);
         !enforces && (self.enforced || !reports)
     }
 }
 
-fn is_page(status: StatusCode, fields: &HeaderMap) -> bool {
-    !status.is_informational()
-        && status != StatusCode::NOT_MODIFIED
-        && fields.get_all(CONTENT_TYPE).iter().any(|value| is_html(value.as_bytes()))
+fn is_page(status: StatusCode, fields: &dyn Fields) -> bool {
+    !status.is_informational() && status != StatusCode::NOT_MODIFIED && fields.lines(&CONTENT_TYPE).any(is_html)
 }
 
 /// `text/html` or `application/xhtml+xml`, whatever their parameters.
@@ -150,18 +148,16 @@ fn is_html(media_type: &[u8]) -> bool {
 
 /// Whether one more endpoint can be declared: one bad line would void all of them, and a second one of a name replaces the
 /// first.
-fn takes_endpoint(fields: &HeaderMap) -> bool {
-    let lines: Vec<&[u8]> = fields.get_all(REPORTING_ENDPOINTS).iter().map(HeaderValue::as_bytes).collect();
-    if lines.is_empty() {
-        return true;
-    }
-    let endpoints = Parser::new(&lines.join(&b", "[..])).parse::<Dictionary>();
+fn takes_endpoint(fields: &dyn Fields) -> bool {
+    let Some(lines) = fields.joined(&REPORTING_ENDPOINTS) else { return true };
+    let endpoints = Parser::new(&lines).parse::<Dictionary>();
     endpoints.is_ok_and(|endpoints| !endpoints.contains_key(ENDPOINT))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use http::HeaderMap;
 
     const PATH: &str = "/_vestibule/reports";
 

@@ -3,11 +3,11 @@
 use crate::answers;
 use crate::header::{Policy, Scheme};
 use crate::intake::Intake;
+use http::Method;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
-use http::{HeaderMap, HeaderValue, Method};
 use std::sync::Arc;
 use vestibule_plugin::{
-    Detach, Facts, Flow, HeldRequest, Hold, Hooks, Keep, RequestHead, ResponseHead, Soon, list, media,
+    Detach, Facts, Fields, Flow, HeldRequest, Hold, Hooks, Keep, RequestHead, ResponseHead, Soon, list, media,
 };
 
 /// Media types that reports come as; what they are is decided by their shape.
@@ -54,7 +54,7 @@ impl Delivery {
             Method::OPTIONS => return Flow::respond(answers::preflight()),
             _ => return Flow::respond(answers::wrong_method()),
         }
-        if !is_report(request.fields.map()) {
+        if !is_report(&*request.fields) {
             return Flow::respond(answers::wrong_type());
         }
         let max_body = self.intake.max_body();
@@ -97,9 +97,8 @@ impl Hooks for Delivery {
 }
 
 /// Whether a request says that it brings reports as they are.
-fn is_report(fields: &HeaderMap) -> bool {
-    let mut types = fields.get_all(CONTENT_TYPE).iter();
-    let media_type = types.next().filter(|_| types.next().is_none()).map(HeaderValue::as_bytes);
+fn is_report(fields: &dyn Fields) -> bool {
+    let media_type = fields.only(&CONTENT_TYPE).ok().flatten();
     media_type.is_some_and(|media_type| TYPES.iter().any(|known| media::is(media_type, known)))
         && list::tokens(fields, &CONTENT_ENCODING).all(|coding| coding.eq_ignore_ascii_case(b"identity"))
 }

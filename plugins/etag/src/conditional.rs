@@ -2,9 +2,10 @@
 
 use crate::list::TagField;
 use crate::{date, reply};
+use http::StatusCode;
 use http::header::{IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED};
-use http::{HeaderMap, StatusCode};
 use std::time::SystemTime;
+use vestibule_plugin::Fields;
 
 /// What the client has, as it said before anything was edited.
 #[derive(Debug, PartialEq, Eq)]
@@ -19,7 +20,7 @@ pub(crate) enum Precondition {
 
 impl Precondition {
     /// The precondition of a request.
-    pub(crate) fn of(request: &HeaderMap) -> Self {
+    pub(crate) fn of(request: &dyn Fields) -> Self {
         match TagField::of(request, &IF_NONE_MATCH) {
             Some(none_match) => Self::NoneMatch(none_match),
             None => date::single(request, &IF_MODIFIED_SINCE).map_or(Self::None, Self::ModifiedSince),
@@ -27,7 +28,7 @@ impl Precondition {
     }
 
     /// Whether the client has what this reply would bring. `fields` hold the tag that was minted, if one was.
-    pub(crate) fn is_met(&self, status: StatusCode, fields: &HeaderMap) -> bool {
+    pub(crate) fn is_met(&self, status: StatusCode, fields: &dyn Fields) -> bool {
         match self {
             Self::None => false,
             Self::NoneMatch(none_match) => reply::may_become_304(status, fields) && matches(none_match, fields),
@@ -39,7 +40,7 @@ impl Precondition {
     }
 }
 
-fn matches(none_match: &TagField, fields: &HeaderMap) -> bool {
+fn matches(none_match: &TagField, fields: &dyn Fields) -> bool {
     let Some(tag) = reply::tag(fields) else { return false };
     match none_match {
         TagField::Any => true,

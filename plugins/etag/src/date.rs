@@ -1,23 +1,19 @@
 //! HTTP dates: IMF-fixdate, RFC 850 and asctime (RFC 9110 section 5.6.7).
 
-use http::HeaderMap;
 use http::header::HeaderName;
 use std::time::SystemTime;
+use vestibule_plugin::Fields;
 
 /// The date in `name`: exactly one line with one valid date, else none.
-pub(crate) fn single(fields: &HeaderMap, name: &HeaderName) -> Option<SystemTime> {
-    let mut lines = fields.get_all(name).iter();
-    let date = lines.next()?;
-    if lines.next().is_some() {
-        return None;
-    }
-    httpdate::parse_http_date(date.to_str().ok()?).ok()
+pub(crate) fn single(fields: &dyn Fields, name: &HeaderName) -> Option<SystemTime> {
+    let date = fields.only(name).ok().flatten()?;
+    httpdate::parse_http_date(std::str::from_utf8(date).ok()?).ok()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::header::{HeaderValue, IF_MODIFIED_SINCE};
+    use http::header::{HeaderMap, HeaderValue, IF_MODIFIED_SINCE};
     use proptest::prelude::*;
     use std::time::Duration;
 

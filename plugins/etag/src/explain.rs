@@ -12,11 +12,11 @@ use vestibule_plugin::units::{Size, Span};
 
 /// Says it.
 pub(crate) fn line(policy: &Policy, request: &RequestHead<'_>) -> String {
-    let fields = request.fields.map();
+    let fields = &*request.fields;
     if !matches!(*request.method, Method::GET | Method::HEAD) {
         return write(policy, request);
     }
-    if fields.contains_key(header::UPGRADE) {
+    if fields.has(&header::UPGRADE) {
         return "an upgrade passes".to_owned();
     }
     let strength = match policy.strength {
@@ -50,7 +50,7 @@ pub(crate) fn line(policy: &Policy, request: &RequestHead<'_>) -> String {
 /// Of a request that is no GET or HEAD.
 fn write(policy: &Policy, request: &RequestHead<'_>) -> String {
     let method = request.method;
-    let preconditions = Preconditions::of(request.fields.map());
+    let preconditions = Preconditions::of(&*request.fields);
     if must_say(policy, method, &preconditions) {
         return format!("answers 428: {method} without if-match");
     }
@@ -68,7 +68,7 @@ fn write(policy: &Policy, request: &RequestHead<'_>) -> String {
         };
         return format!("takes the lock on this URI, waits {wait} for it at most  {judged}{sent}");
     }
-    if rests_on_ours(&preconditions, request.fields.map()) {
+    if rests_on_ours(&preconditions, &*request.fields) {
         return "answers 412: the tags of if-match are ours, the application cannot judge them".to_owned();
     }
     match &preconditions.matches {

@@ -3,7 +3,6 @@
 use crate::conditional::Precondition;
 use crate::list::{Ours, TagField, Tags};
 use crate::tag::EntityTag;
-use http::HeaderMap;
 use http::header::{HeaderName, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, RANGE};
 use vestibule_plugin::Fields;
 
@@ -17,7 +16,7 @@ pub(crate) fn without_our_tags(fields: &mut dyn Fields, precondition: &Precondit
             fields.remove(&IF_MODIFIED_SINCE);
         }
     }
-    if if_range_is_ours(fields.map()) {
+    if if_range_is_ours(fields) {
         fields.remove(&IF_RANGE);
         fields.remove(&RANGE);
     }
@@ -38,8 +37,7 @@ pub(crate) fn take_ours_out(fields: &mut dyn Fields, name: HeaderName, tags: &Ta
     }
 }
 
-fn if_range_is_ours(request: &HeaderMap) -> bool {
-    let mut lines = request.get_all(IF_RANGE).iter();
-    let Some(line) = lines.next() else { return false };
-    lines.next().is_none() && EntityTag::parse(line.as_bytes()).is_some_and(|tag| tag.is_ours())
+fn if_range_is_ours(request: &dyn Fields) -> bool {
+    let line = request.only(&IF_RANGE).ok().flatten();
+    line.and_then(EntityTag::parse).is_some_and(|tag| tag.is_ours())
 }

@@ -5,7 +5,7 @@ use crate::config::{Concurrency, Policy};
 use crate::if_match::IfMatch;
 use crate::metrics::{Outcome, Responses};
 use crate::{answers, forward, reply, tag};
-use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::header::{self, HeaderName, HeaderValue};
 use http::{Method, StatusCode};
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -87,10 +87,10 @@ impl Conditional {
 
     /// Tags the reply if it can be, and says whose its tag is.
     fn tag(&self, response: &mut ResponseHead<'_>, body: Held<'_>) -> Outcome {
-        if response.fields.map().contains_key(header::ETAG) {
+        if response.fields.has(&header::ETAG) {
             return Outcome::UpstreamTag;
         }
-        match self.mint(&self.tag, response.fields.map(), body) {
+        match self.mint(&self.tag, &*response.fields, body) {
             Some(tag) => {
                 response.fields.set(header::ETAG, tag);
                 Outcome::Minted
@@ -99,7 +99,7 @@ impl Conditional {
         }
     }
 
-    fn mint(&self, may: &MayGetTag, fields: &HeaderMap, body: Held<'_>) -> Option<HeaderValue> {
+    fn mint(&self, may: &MayGetTag, fields: &dyn Fields, body: Held<'_>) -> Option<HeaderValue> {
         let Policy { strength, max_body, .. } = self.shared.policy;
         match (may, body) {
             // Another plugin may have asked for more than we do.
@@ -112,7 +112,7 @@ impl Conditional {
 
     /// Whether `If-Match` stands in the way of a reply with these fields, which hold the tag that was minted, if one was.
     /// Statuses other than success win over every precondition (RFC 9110 section 13.2.1).
-    fn fails(&self, status: StatusCode, fields: &HeaderMap) -> bool {
+    fn fails(&self, status: StatusCode, fields: &dyn Fields) -> bool {
         let Some(if_match) = &self.if_match else { return false };
         status.is_success() && !if_match.is_met(reply::tag(fields).as_ref())
     }
@@ -120,7 +120,7 @@ impl Conditional {
 
 impl Hooks for Conditional {
     fn on_request<'a>(&'a mut self, request: &'a mut RequestHead<'_>, _facts: &'a mut Facts) -> Soon<'a, Flow> {
-        self.if_match = IfMatch::of(request.fields.map());
+        self.if_match = IfMatch::of(&*request.fields);
         if self.body == RequestBody::Present {
             // Its reply streams, so nothing can be judged by it.
             if self.if_match.as_ref().is_some_and(IfMatch::is_ours_alone) {
@@ -129,7 +129,7 @@ impl Hooks for Conditional {
             }
             return Soon::Now(Flow::Continue);
         }
-        self.precondition = Precondition::of(request.fields.map());
+        self.precondition = Precondition::of(&*request.fields);
         // Only to be asked before a HEAD is sent, which itself shows nothing that has a tag of ours.
         let request_body = (self.if_match.is_some() && self.method == Method::HEAD).then_some(0);
         Soon::Now(Flow::Hold(Hold { request_body, response: self.keep(), detach: Detach::WithClient }))
@@ -143,7 +143,7 @@ impl Hooks for Conditional {
         let max_body = self.shared.policy.max_body;
         let may = reply::may_get_tag(&Method::GET, looked.status, looked.fields, max_body);
         let may = if may { MayGetTag::Yes } else { MayGetTag::No };
-        let mut fields = looked.fields.clone();
+        let mut fields = looked.fields.to_map();
         if let Some(tag) = self.mint(&may, looked.fields, looked.body) {
             fields.insert(header::ETAG, tag);
         }
@@ -172,7 +172,7 @@ impl Hooks for Conditional {
 
     fn on_held_head(&mut self, response: &ResponseHead<'_>, asked: Keep, _facts: &Facts) -> Keep {
         let max_body = self.shared.policy.max_body;
-        if reply::may_get_tag(&self.method, *response.status, response.fields.map(), max_body) {
+        if reply::may_get_tag(&self.method, *response.status, &*response.fields, max_body) {
             self.tag = MayGetTag::Yes;
             asked
         } else {
@@ -188,12 +188,12 @@ impl Hooks for Conditional {
         _facts: &'a Facts,
     ) -> Soon<'a, HeldFlow> {
         let outcome = self.tag(response, body);
-        if !self.judged && self.fails(*response.status, response.fields.map()) {
+        if !self.judged && self.fails(*response.status, &*response.fields) {
             self.outcome = Some(Outcome::PreconditionFailed);
-            let tag = response.fields.map().get(header::ETAG).cloned();
+            let tag = response.fields.value(&header::ETAG);
             return Soon::Now(HeldFlow::Respond(Box::new(answers::read_precondition_failed(tag).into())));
         }
-        if !self.precondition.is_met(*response.status, response.fields.map()) {
+        if !self.precondition.is_met(*response.status, &*response.fields) {
             self.outcome = Some(outcome);
             return Soon::Now(HeldFlow::Continue);
         }
@@ -207,7 +207,7 @@ impl Hooks for Conditional {
 
     fn on_response(&mut self, response: &mut ResponseHead<'_>, _facts: &Facts) {
         if self.body == RequestBody::Present && self.outcome.is_none() {
-            let tagged = response.fields.map().contains_key(header::ETAG);
+            let tagged = response.fields.has(&header::ETAG);
             self.outcome = Some(if tagged { Outcome::UpstreamTag } else { Outcome::Skipped });
         }
     }

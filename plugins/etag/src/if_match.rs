@@ -5,7 +5,6 @@
 
 use crate::list::{Ours, TagField, Tags};
 use crate::tag::{self, EntityTag};
-use http::HeaderMap;
 use http::header::{IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE};
 use vestibule_plugin::Fields;
 
@@ -20,7 +19,7 @@ pub(crate) enum IfMatch {
 
 impl IfMatch {
     /// That of a request; `None` where the application can judge it, or there is nothing to judge.
-    pub(crate) fn of(request: &HeaderMap) -> Option<Self> {
+    pub(crate) fn of(request: &dyn Fields) -> Option<Self> {
         match TagField::of(request, &IF_MATCH)? {
             TagField::Tags(tags) if tags.ours() != Ours::None => Some(Self::Tags(tags)),
             TagField::Malformed if holds_ours(request) => Some(Self::Malformed),
@@ -54,14 +53,14 @@ impl IfMatch {
     }
 }
 
-fn holds_ours(request: &HeaderMap) -> bool {
-    request.get_all(IF_MATCH).iter().any(|line| tag::is_within(line.as_bytes()))
+fn holds_ours(request: &dyn Fields) -> bool {
+    request.lines(&IF_MATCH).any(tag::is_within)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::header::HeaderValue;
+    use http::header::{HeaderMap, HeaderValue};
 
     const OURS: &str = "W/\"vst1-AAAAAAAAAAAAAAAAAAAAAA\"";
     const STRONG: &str = "\"vst1-AAAAAAAAAAAAAAAAAAAAAA\"";

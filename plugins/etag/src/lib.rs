@@ -84,7 +84,7 @@ impl Plugin for ETag {
             _ => return self.attach_to_write(request, shared),
         }
         // A request that may become a tunnel cannot be held.
-        if request.fields.map().contains_key(header::UPGRADE) {
+        if request.fields.has(&header::UPGRADE) {
             return None;
         }
         let body = if request.body_length == Some(0) { RequestBody::Absent } else { RequestBody::Present };
@@ -99,7 +99,7 @@ impl Plugin for ETag {
 
 impl ETag {
     fn attach_to_write(&self, request: &RequestHead<'_>, shared: &Arc<Shared>) -> Option<Box<dyn Hooks>> {
-        let preconditions = Preconditions::of(request.fields.map());
+        let preconditions = Preconditions::of(&*request.fields);
         let policy = &shared.policy;
         match (policy.concurrency, &self.locks) {
             (Concurrency::Serialize, Some(locks)) if write::is_change(request.method) => {

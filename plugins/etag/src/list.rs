@@ -4,9 +4,9 @@
 //! pass over the field, whatever stands in it.
 
 use crate::tag::EntityTag;
-use http::HeaderMap;
-use http::header::{HeaderName, HeaderValue};
+use http::header::HeaderName;
 use std::borrow::Cow;
+use vestibule_plugin::Fields;
 
 /// Most bytes of the field, its lines joined.
 const MOST_BYTES: usize = 8 << 10;
@@ -45,8 +45,8 @@ pub(crate) enum Ours {
 
 impl TagField {
     /// What `name` says among these fields; `None` when it is not there.
-    pub(crate) fn of(fields: &HeaderMap, name: &HeaderName) -> Option<Self> {
-        let mut lines = fields.get_all(name).iter().map(HeaderValue::as_bytes);
+    pub(crate) fn of(fields: &dyn Fields, name: &HeaderName) -> Option<Self> {
+        let mut lines = fields.lines(name);
         let first = lines.next()?;
         Some(join(first, lines).map_or(Self::Malformed, |text| Self::parse(&text)))
     }

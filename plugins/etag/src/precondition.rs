@@ -3,9 +3,9 @@
 use crate::date;
 use crate::list::{Ours, TagField};
 use crate::tag::EntityTag;
-use http::HeaderMap;
 use http::header::{IF_MATCH, IF_NONE_MATCH, IF_UNMODIFIED_SINCE};
 use std::time::SystemTime;
+use vestibule_plugin::Fields;
 
 /// What a write says that it rests on.
 #[derive(Debug, PartialEq, Eq)]
@@ -46,7 +46,7 @@ pub(crate) enum Verdict {
 
 impl Preconditions {
     /// Those of a request.
-    pub(crate) fn of(fields: &HeaderMap) -> Self {
+    pub(crate) fn of(fields: &dyn Fields) -> Self {
         Self {
             matches: TagField::of(fields, &IF_MATCH),
             unmodified_since: date::single(fields, &IF_UNMODIFIED_SINCE),

@@ -8,13 +8,13 @@ use crate::precondition::{Preconditions, Target, Verdict};
 use crate::write::{missing, tell_refused};
 use crate::{date, reply, tag};
 use bytes::Bytes;
-use http::header::{ETAG, HeaderMap, HeaderValue, IF_MATCH, IF_NONE_MATCH, IF_UNMODIFIED_SINCE, LAST_MODIFIED};
+use http::header::{ETAG, HeaderValue, IF_MATCH, IF_NONE_MATCH, IF_UNMODIFIED_SINCE, LAST_MODIFIED};
 use http::{Method, StatusCode};
 use std::sync::Arc;
 use std::time::Duration;
 use vestibule_plugin::{
     AccessLine, Detach, End, Ended, Facts, Failure, Fields, Flow, FullResponse, Held, HeldFlow, HeldRequest, Hold,
-    Hooks, Keep, Looked, Problem, RequestHead, ResponseHead, Sent, Soon,
+    Hooks, Keep, Looked, Problem, RequestHead, ResponseHead, Sent, Soon, media,
 };
 use vestibule_store::Locks;
 use vestibule_store::locks::Lock;
@@ -66,7 +66,7 @@ impl Serialized {
         if is_for_the_client(looked.status) {
             return Flow::respond(as_it_is(looked));
         }
-        if looked.status == StatusCode::OK && looked.fields.contains_key(ETAG) {
+        if looked.status == StatusCode::OK && looked.fields.has(&ETAG) {
             // It has versions of its own, and judges by them.
             return Flow::Continue;
         }
@@ -98,8 +98,8 @@ fn as_it_is(looked: &Looked<'_>) -> FullResponse {
         Held::Whole { body, .. } => body.clone(),
         Held::Flowing(_) => Bytes::new(),
     };
-    let mut fields: HeaderMap = looked.fields.clone();
-    HeaderMap::remove(&mut fields, http::header::CONTENT_LENGTH);
+    let mut fields = looked.fields.to_map();
+    fields.remove(http::header::CONTENT_LENGTH);
     FullResponse { status: looked.status, fields, body }
 }
 
@@ -162,7 +162,7 @@ impl Hooks for Serialized {
     }
 
     fn on_held_head(&mut self, response: &ResponseHead<'_>, asked: Keep, _: &Facts) -> Keep {
-        if reply::is_stream(response.fields.map()) { Keep::Nothing } else { asked }
+        if media::is_stream(&*response.fields) { Keep::Nothing } else { asked }
     }
 
     fn on_held<'a>(&'a mut self, _: &'a mut ResponseHead<'_>, body: Held<'a>, _: &'a Facts) -> Soon<'a, HeldFlow> {

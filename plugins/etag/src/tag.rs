@@ -4,10 +4,10 @@
 //! changes the 1 in `vst1`.
 
 use crate::config::Strength;
-use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue};
 use sha2::{Digest, Sha256};
 use vestibule_coding::{self as coding, Coding};
+use vestibule_plugin::Fields;
 use xxhash_rust::xxh3::Xxh3;
 
 /// What marks a tag as minted here.
@@ -34,7 +34,7 @@ pub(crate) fn is_within(bytes: &[u8]) -> bool {
 ///
 /// Several lines of one field are joined with a comma; an absent field is empty. `max_body` is the bound in bytes that
 /// the coded body was held to.
-pub(crate) fn mint(strength: Strength, fields: &HeaderMap, body: &[u8], max_body: usize) -> HeaderValue {
+pub(crate) fn mint(strength: Strength, fields: &dyn Fields, body: &[u8], max_body: usize) -> HeaderValue {
     let mut text = *b"W/\"vst1-0000000000000000000000\"";
     let start = "W/\"".len() + MARK.len();
     let (digest, from) = match strength {
@@ -45,11 +45,11 @@ pub(crate) fn mint(strength: Strength, fields: &HeaderMap, body: &[u8], max_body
     HeaderValue::from_bytes(&text[from..]).expect("a tag is visible ASCII")
 }
 
-fn weak_digest(fields: &HeaderMap, body: &[u8], max_body: usize) -> u128 {
+fn weak_digest(fields: &dyn Fields, body: &[u8], max_body: usize) -> u128 {
     let mut hash = Xxh3::new();
     each_part(fields, &CONTENT_TYPE, |part| hash.update(part));
     hash.update(&SEPARATOR);
-    let name = match coding::coding_of(fields) {
+    let name = match coding::coding_of(fields.lines(&CONTENT_ENCODING)) {
         Coding::Identity => {
             hash.update(&SEPARATOR);
             hash.update(body);
@@ -72,7 +72,7 @@ fn weak_digest(fields: &HeaderMap, body: &[u8], max_body: usize) -> u128 {
     hash.digest128()
 }
 
-fn strong_digest(fields: &HeaderMap, body: &[u8]) -> u128 {
+fn strong_digest(fields: &dyn Fields, body: &[u8]) -> u128 {
     let mut hash = Sha256::new();
     each_part(fields, &CONTENT_TYPE, |part| hash.update(part));
     hash.update(SEPARATOR);
@@ -84,12 +84,12 @@ fn strong_digest(fields: &HeaderMap, body: &[u8]) -> u128 {
 }
 
 /// The lines of `name` with commas between them.
-fn each_part(fields: &HeaderMap, name: &HeaderName, mut sink: impl FnMut(&[u8])) {
-    for (i, line) in fields.get_all(name).iter().enumerate() {
+fn each_part(fields: &dyn Fields, name: &HeaderName, mut sink: impl FnMut(&[u8])) {
+    for (i, line) in fields.lines(name).enumerate() {
         if i > 0 {
             sink(b",");
         }
-        sink(line.as_bytes());
+        sink(line);
     }
 }
 

@@ -8,8 +8,8 @@ use crate::list::TagField;
 use crate::metrics::Outcome;
 use crate::precondition::Preconditions;
 use crate::tag;
+use http::Method;
 use http::header::IF_MATCH;
-use http::{HeaderMap, Method};
 use std::borrow::Cow;
 use std::sync::Arc;
 use vestibule_plugin::{AccessLine, End, Facts, Field, Fields, Flow, Hooks, Problem, RequestHead, Soon};
@@ -29,9 +29,9 @@ impl Write {
 
 /// Whether a write rests on our tags alone, or on a field that holds one and that nobody can read: an application that
 /// ignores what it cannot read would write over a version that the client never saw.
-pub(crate) fn rests_on_ours(preconditions: &Preconditions, fields: &HeaderMap) -> bool {
+pub(crate) fn rests_on_ours(preconditions: &Preconditions, fields: &dyn Fields) -> bool {
     let is_malformed = preconditions.matches == Some(TagField::Malformed);
-    let holds_ours = || fields.get_all(IF_MATCH).iter().any(|value| tag::is_within(value.as_bytes()));
+    let holds_ours = || fields.lines(&IF_MATCH).any(tag::is_within);
     preconditions.rests_on_ours_alone() || is_malformed && holds_ours()
 }
 
@@ -60,7 +60,7 @@ pub(crate) fn tell_refused(shared: &Shared, line: &mut AccessLine) {
 impl Hooks for Write {
     fn on_request<'a>(&'a mut self, request: &'a mut RequestHead<'_>, _: &'a mut Facts) -> Soon<'a, Flow> {
         let problem = missing(&self.shared, request.method, &self.preconditions)
-            .or_else(|| rests_on_ours(&self.preconditions, request.fields.map()).then(answers::if_match_unsupported));
+            .or_else(|| rests_on_ours(&self.preconditions, &*request.fields).then(answers::if_match_unsupported));
         Soon::Now(match problem {
             Some(problem) => {
                 self.refused = true;

@@ -36,8 +36,8 @@ fn steps(shared: &Shared, policy: &Policy, request: &RequestHead<'_>, facts: &Fa
     if !policy.methods.contains(request.method) {
         return format!("{} is not protected, passes", request.method);
     }
-    let fields = request.fields.map();
-    let key = Key::read(fields.get_all(&policy.header).iter(), policy.syntax);
+    let fields = &*request.fields;
+    let key = Key::read(fields.only(&policy.header), policy.syntax);
     if request.is_grpc() {
         return match policy.mode {
             Mode::Required => "gRPC, 400 idempotency-unsupported".to_owned(),

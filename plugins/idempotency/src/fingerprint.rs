@@ -5,9 +5,8 @@ mod multipart;
 
 use crate::config::FingerprintKind;
 use crate::names::Mac;
-use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
-use vestibule_plugin::{Authority, media};
+use vestibule_plugin::{Authority, Fields, media};
 use vestibule_store::records::Fingerprint;
 
 /// What of a request's head goes into its fingerprint.
@@ -26,15 +25,14 @@ pub(crate) struct Head {
 
 impl Head {
     /// `target` is path and query as sent.
-    pub(crate) fn new(method: &str, scheme: &str, authority: &str, target: &str, fields: &HeaderMap) -> Self {
-        let joined =
-            |name| fields.get_all(name).iter().map(http::HeaderValue::as_bytes).collect::<Vec<_>>().join(&b", "[..]);
+    pub(crate) fn new(method: &str, scheme: &str, authority: &str, target: &str, fields: &dyn Fields) -> Self {
+        let joined = |name| fields.joined(name).unwrap_or_default();
         Self {
             method: method.to_owned(),
             authority: plain_authority(scheme, authority),
             target: target.to_owned(),
-            content_type: joined(CONTENT_TYPE),
-            content_encoding: joined(CONTENT_ENCODING),
+            content_type: joined(&CONTENT_TYPE),
+            content_encoding: joined(&CONTENT_ENCODING),
         }
     }
 }

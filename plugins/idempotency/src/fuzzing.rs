@@ -7,8 +7,8 @@ use crate::names::Names;
 use crate::stored;
 use crate::stored::ClearRecords;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, StatusCode};
-use vestibule_plugin::{FullResponse, Secret};
+use http::{HeaderValue, StatusCode};
+use vestibule_plugin::{Fields, FullResponse, Secret};
 use vestibule_store::records::{Fingerprint, Hold, Name, Owner, Payer};
 
 const HOLD: Hold = Hold {
@@ -21,11 +21,11 @@ const HOLD: Hold = Hold {
 
 pub fn key(line: &HeaderValue, is_strict: bool) -> Option<(String, bool)> {
     let syntax = if is_strict { Syntax::Strict } else { Syntax::Lenient };
-    let key = Key::read(std::iter::once(line), syntax).ok()??;
+    let key = Key::read(Ok(Some(line.as_bytes())), syntax).ok()??;
     Some((key.text, key.form == Form::Quoted))
 }
 
-pub fn fingerprint(target: &str, fields: &HeaderMap, body: &[u8]) -> [u8; 32] {
+pub fn fingerprint(target: &str, fields: &dyn Fields, body: &[u8]) -> [u8; 32] {
     let names = Names::new(&Secret::new([7; 32]), "fuzzing");
     let head = Head::new("POST", "http", "origin.test", target, fields);
     fingerprint::of(names.fingerprint(), FingerprintKind::Json, &head, body).0
@@ -35,6 +35,6 @@ pub fn decode(stored: &[u8]) -> Option<FullResponse> {
     stored::decode_with(&Bytes::copy_from_slice(stored), None, ClearRecords::Accepted, &HOLD).ok()
 }
 
-pub fn encode(status: StatusCode, fields: &HeaderMap, body: &[u8]) -> Option<Bytes> {
+pub fn encode(status: StatusCode, fields: &dyn Fields, body: &[u8]) -> Option<Bytes> {
     stored::encode_within(status, fields, body, None, &HOLD).ok()
 }

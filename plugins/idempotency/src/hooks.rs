@@ -19,14 +19,14 @@ use crate::stored;
 use crate::undo::Undo;
 use crate::word::Word;
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use http::header::{HeaderName, HeaderValue};
 use http::{Method, StatusCode};
 use std::borrow::Cow;
 use std::mem;
 use std::sync::Arc;
 use vestibule_plugin::{
-    AccessLine, Detach, End, Facts, Failure, Field, Flow, Held, HeldFlow, HeldRequest, Hold, Hooks, Keep, Problem,
-    RequestHead, ResponseHead, Room, RouteId, Soon, WhyFailed, WhyFlowing, media,
+    AccessLine, Detach, End, Facts, Failure, Field, Fields, Flow, Held, HeldFlow, HeldRequest, Hold, Hooks, Keep,
+    Problem, RequestHead, ResponseHead, Room, RouteId, Soon, WhyFailed, WhyFlowing, media,
 };
 use vestibule_store::records::{self, Abandoned, Begun, Name, NotKept, Outage, Owner, Payer};
 
@@ -85,8 +85,8 @@ impl Exchange {
             return self.refuse(Outcome::Refused, answers::unsupported());
         }
 
-        let fields = request.fields.map();
-        let key = match Key::read(fields.get_all(&policy.header).iter(), policy.syntax) {
+        let fields = &*request.fields;
+        let key = match Key::read(fields.only(&policy.header), policy.syntax) {
             Ok(Some(key)) => key,
             Ok(None) => return self.refuse(Outcome::MissingKey, answers::key_missing(&policy.header, policy.syntax)),
             Err(why) => return self.refuse(Outcome::InvalidKey, answers::key_invalid(&policy.header, why)),
@@ -292,7 +292,7 @@ impl Exchange {
         }
     }
 
-    async fn keep(&mut self, status: StatusCode, fields: &HeaderMap, body: Held<'_>) {
+    async fn keep(&mut self, status: StatusCode, fields: &dyn Fields, body: Held<'_>) {
         let Stage::Claimed(claim) = &mut self.stage else { return };
         if let Held::Whole { body, .. } = body {
             claim.keep_counted(body);
@@ -380,18 +380,12 @@ impl Exchange {
     }
 }
 
-/// Replies without an end that could be waited for.
-fn is_stream(fields: &HeaderMap) -> bool {
-    let unbuffered = fields.get("x-accel-buffering").is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"no"));
-    unbuffered || fields.get_all(CONTENT_TYPE).iter().any(|value| media::is_open_ended(value.as_bytes()))
-}
-
 /// Whether the plugin takes part in a request at all.
 pub(crate) fn concerns(policy: &Policy, method: &Method, request: &RequestHead<'_>) -> bool {
     if policy.mode == Mode::Off || !policy.methods.contains(method) {
         return false;
     }
-    policy.mode == Mode::Required || (request.fields.map().contains_key(&policy.header) && !request.is_grpc())
+    policy.mode == Mode::Required || (request.fields.has(&policy.header) && !request.is_grpc())
 }
 
 impl Hooks for Exchange {
@@ -415,9 +409,9 @@ impl Hooks for Exchange {
     }
 
     fn on_held_head(&mut self, response: &ResponseHead<'_>, asked: Keep, _: &Facts) -> Keep {
-        self.word = Word::read(response.fields.map());
+        self.word = Word::read(&*response.fields);
         match &self.stage {
-            Stage::Claimed(_) if !is_stream(response.fields.map()) => asked,
+            Stage::Claimed(_) if !media::is_stream(&*response.fields) => asked,
             _ => Keep::Nothing,
         }
     }
@@ -434,7 +428,7 @@ impl Hooks for Exchange {
                 response.fields.remove(&REPLAYED);
                 response.fields.remove(&STATUS);
             }
-            self.keep(*response.status, response.fields.map(), body).await;
+            self.keep(*response.status, &*response.fields, body).await;
             HeldFlow::Continue
         })
     }

@@ -1,8 +1,8 @@
 //! The key a client chose: one RFC 8941 String, or in lenient syntax a bare value (draft-ietf-httpapi-idempotency-key-header).
 
 use crate::config::Syntax;
-use http::HeaderValue;
 use sfv::{BareItem, Item, Parser};
+use vestibule_plugin::Repeated;
 
 /// Most characters of a key.
 const MAX_LENGTH: usize = 255;
@@ -30,16 +30,10 @@ pub(crate) enum Form {
 pub(crate) struct Invalid(pub(crate) &'static str);
 
 impl Key {
-    /// Reads the lines of the field; `None` when there is none.
-    pub(crate) fn read<'a>(
-        mut lines: impl Iterator<Item = &'a HeaderValue>,
-        syntax: Syntax,
-    ) -> Result<Option<Self>, Invalid> {
-        let Some(line) = lines.next() else { return Ok(None) };
-        if lines.next().is_some() {
-            return Err(Invalid("send it once"));
-        }
-        let bytes = line.as_bytes().trim_ascii();
+    /// Reads the line of the field; `None` when there is none.
+    pub(crate) fn read(line: Result<Option<&[u8]>, Repeated>, syntax: Syntax) -> Result<Option<Self>, Invalid> {
+        let Some(line) = line.map_err(|Repeated| Invalid("send it once"))? else { return Ok(None) };
+        let bytes = line.trim_ascii();
         if syntax == Syntax::Lenient && is_bare(bytes) {
             let text = String::from_utf8_lossy(bytes).into_owned();
             return Ok(Some(Self { text, form: Form::Bare }));
@@ -73,11 +67,12 @@ fn is_bare(bytes: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use http::HeaderValue;
     use proptest::prelude::*;
 
     fn read(lines: &[&[u8]], syntax: Syntax) -> Result<Option<Key>, Invalid> {
-        let values: Vec<_> = lines.iter().map(|line| HeaderValue::from_bytes(line).expect("a value")).collect();
-        Key::read(values.iter(), syntax)
+        let line = if lines.len() > 1 { Err(Repeated) } else { Ok(lines.first().copied()) };
+        Key::read(line, syntax)
     }
 
     fn text(line: &str, syntax: Syntax) -> Option<String> {
@@ -145,7 +140,7 @@ mod tests {
         #[test]
         fn what_is_read_fits(line in prop::collection::vec(0x20_u8..=0xff, 0..300)) {
             if let Ok(value) = HeaderValue::from_bytes(&line)
-                && let Ok(Some(key)) = Key::read([value].iter(), Syntax::Lenient)
+                && let Ok(Some(key)) = Key::read(Ok(Some(value.as_bytes())), Syntax::Lenient)
             {
                 prop_assert!(Key::fits(&key.text));
             }

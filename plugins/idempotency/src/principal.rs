@@ -1,10 +1,9 @@
 //! Who sent a request, as far as keys are concerned: the first of the configured kinds that is present.
 
 use crate::names::{Names, PrincipalId};
-use http::HeaderMap;
 use http::header::{AUTHORIZATION, COOKIE, HeaderName};
 use std::borrow::Cow;
-use vestibule_plugin::{Facts, Principal};
+use vestibule_plugin::{Facts, Fields, Principal};
 
 /// The kind that all callers without a principal share.
 pub(crate) const ANONYMOUS: &str = "anonymous";
@@ -89,7 +88,7 @@ impl Kind {
     }
 
     /// The caller's value of this kind, if there is one.
-    fn value<'a>(&self, fields: &'a HeaderMap, facts: &'a Facts) -> Option<Cow<'a, [u8]>> {
+    fn value<'a>(&self, fields: &'a dyn Fields, facts: &'a Facts) -> Option<Cow<'a, [u8]>> {
         match self {
             Self::Subject => subject(facts.principal()?).map(|text| text.into_bytes().into()),
             Self::ApiKey => facts.principal()?.api_key.as_deref().map(|id| id.as_bytes().into()),
@@ -112,7 +111,7 @@ pub(crate) struct Found {
 }
 
 /// The first of `kinds` that is present.
-pub(crate) fn find(kinds: &[Kind], names: &Names, fields: &HeaderMap, facts: &Facts) -> Option<Found> {
+pub(crate) fn find(kinds: &[Kind], names: &Names, fields: &dyn Fields, facts: &Facts) -> Option<Found> {
     kinds.iter().enumerate().find_map(|(at, kind)| {
         let value = kind.value(fields, facts)?;
         Some(Found { at, id: names.principal(&kind.name(), &value) })
@@ -127,8 +126,8 @@ fn subject(principal: &Principal) -> Option<String> {
 }
 
 /// All lines of a field, joined as they may be (RFC 9110 section 5.3); `None` when they say nothing.
-fn lines<'a>(fields: &'a HeaderMap, name: &HeaderName) -> Option<Cow<'a, [u8]>> {
-    let mut lines = fields.get_all(name).iter().map(|line| line.as_bytes().trim_ascii());
+fn lines<'a>(fields: &'a dyn Fields, name: &HeaderName) -> Option<Cow<'a, [u8]>> {
+    let mut lines = fields.lines(name).map(<[u8]>::trim_ascii);
     let first = lines.next()?;
     let rest: Vec<&[u8]> = lines.collect();
     if first.is_empty() && rest.iter().all(|line| line.is_empty()) {
@@ -141,8 +140,8 @@ fn lines<'a>(fields: &'a HeaderMap, name: &HeaderName) -> Option<Cow<'a, [u8]>> 
 }
 
 /// The first cookie of this name (RFC 6265 section 5.4).
-fn cookie<'a>(fields: &'a HeaderMap, name: &[u8]) -> Option<&'a [u8]> {
-    let pairs = fields.get_all(COOKIE).iter().flat_map(|line| line.as_bytes().split(|&byte| byte == b';'));
+fn cookie<'a>(fields: &'a dyn Fields, name: &[u8]) -> Option<&'a [u8]> {
+    let pairs = fields.lines(&COOKIE).flat_map(|line| line.split(|&byte| byte == b';'));
     let mut values = pairs.filter_map(|pair| {
         let pair = pair.trim_ascii();
         let at = pair.iter().position(|&byte| byte == b'=')?;
@@ -159,6 +158,7 @@ fn is_token(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use http::HeaderMap;
     use std::sync::Arc;
     use vestibule_plugin::{Claims, ClientAddress, RouteId, Secret, TraceContext};
 

@@ -2,13 +2,13 @@
 
 use crate::decoder::{Decoders, Failed};
 use bytes::Bytes;
+use http::StatusCode;
 use http::header::{
     ACCEPT_ENCODING, ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, CONTENT_ENCODING, CONTENT_RANGE, ETAG,
     HeaderName, HeaderValue,
 };
-use http::{HeaderMap, StatusCode};
 use vestibule_coding::{Codec, Coding, coding_of};
-use vestibule_plugin::{FullResponse, Room};
+use vestibule_plugin::{Fields, FullResponse, Room};
 
 /// Marks a reply as a stored one.
 pub(crate) const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
@@ -31,8 +31,8 @@ pub(crate) struct Accepts(Option<Vec<u8>>);
 
 impl Accepts {
     /// Of a request.
-    pub(crate) fn of(fields: &HeaderMap) -> Self {
-        let lines: Vec<&[u8]> = fields.get_all(ACCEPT_ENCODING).iter().map(HeaderValue::as_bytes).collect();
+    pub(crate) fn of(fields: &dyn Fields) -> Self {
+        let lines: Vec<&[u8]> = fields.lines(&ACCEPT_ENCODING).collect();
         Self((!lines.is_empty()).then(|| lines.join(&b","[..])))
     }
 
@@ -89,7 +89,7 @@ pub(crate) async fn prepare(
 
 /// The coding of a reply that the client does not take, where it can be undone.
 fn coding_to_undo(reply: &FullResponse, accepts: &Accepts) -> Option<Codec> {
-    let Coding::Known(codec) = coding_of(&reply.fields) else { return None };
+    let Coding::Known(codec) = coding_of(Fields::lines(&reply.fields, &CONTENT_ENCODING)) else { return None };
     // A range is of the coded bytes: without the others it cannot be decoded.
     let is_part = reply.status == StatusCode::PARTIAL_CONTENT || reply.fields.contains_key(CONTENT_RANGE);
     let is_taken = accepts.takes(codec.name()) || reply.body.is_empty() || is_part;
@@ -115,6 +115,7 @@ fn without_coding(reply: &mut FullResponse, content: Bytes) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use http::HeaderMap;
 
     /// `content` in gzip, as zlib writes it.
     const GZIP: &[u8] =

@@ -17,7 +17,7 @@ use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{HeaderName as Name, StatusCode};
 use std::ops::RangeInclusive;
-use vestibule_plugin::FullResponse;
+use vestibule_plugin::{Fields, FullResponse};
 use vestibule_store::records::{Hold, stored_bound};
 
 /// Of this format. Another number is another format, which this version cannot read.
@@ -103,7 +103,7 @@ fn is_bodiless(status: StatusCode) -> bool {
 /// Puts a reply into the form in which it is stored. One that could not be read back is not.
 pub(crate) fn encode(
     status: StatusCode,
-    fields: &HeaderMap,
+    fields: &dyn Fields,
     body: &[u8],
     policy: &Policy,
     hold: &Hold,
@@ -118,7 +118,7 @@ pub(crate) fn encode(
 
 pub(crate) fn encode_within(
     status: StatusCode,
-    fields: &HeaderMap,
+    fields: &dyn Fields,
     body: &[u8],
     keys: Option<&Keyring>,
     hold: &Hold,
@@ -127,7 +127,8 @@ pub(crate) fn encode_within(
         return Err(Unstorable("its status is of no class"));
     }
     let body: &[u8] = if is_bodiless(status) { &[] } else { body };
-    let lines: Vec<(&HeaderName, &HeaderValue)> = fields.iter().filter(|(name, _)| is_kept(name)).collect();
+    let named = fields.all().filter_map(|(name, value)| Some((HeaderName::from_bytes(name).ok()?, value)));
+    let lines: Vec<(HeaderName, &[u8])> = named.filter(|(name, _)| is_kept(name)).collect();
     let size: usize = lines.iter().map(|(name, value)| 6 + name.as_str().len() + value.len()).sum();
     let mut out = Vec::with_capacity(10 + size + body.len());
     out.extend_from_slice(&[VERSION, PLAIN]);
@@ -139,7 +140,7 @@ pub(crate) fn encode_within(
         out.extend_from_slice(&u16::try_from(name.as_str().len()).map_err(too_long)?.to_be_bytes());
         out.extend_from_slice(name.as_str().as_bytes());
         out.extend_from_slice(&u32::try_from(value.len()).map_err(too_long)?.to_be_bytes());
-        out.extend_from_slice(value.as_bytes());
+        out.extend_from_slice(value);
     }
     let length = u32::try_from(body.len()).map_err(|_| Unstorable("its body is too long"))?;
     out.extend_from_slice(&length.to_be_bytes());

@@ -1,7 +1,8 @@
 //! The application's word on its own reply, in a field that never leaves the proxy.
 
-use http::{HeaderMap, HeaderName};
+use http::HeaderName;
 use std::time::Duration;
+use vestibule_plugin::{Fields, Repeated};
 
 /// The field.
 pub(crate) const FIELD: HeaderName = HeaderName::from_static("vestibule-idempotency");
@@ -24,12 +25,11 @@ pub(crate) enum Word {
 
 impl Word {
     /// Reads it off a reply.
-    pub(crate) fn read(fields: &HeaderMap) -> Self {
-        let mut lines = fields.get_all(&FIELD).iter();
-        match (lines.next(), lines.next()) {
-            (None, _) => Self::None,
-            (Some(line), None) => Self::parse(line.as_bytes().trim_ascii()).unwrap_or(Self::Malformed),
-            (Some(_), Some(_)) => Self::Malformed,
+    pub(crate) fn read(fields: &dyn Fields) -> Self {
+        match fields.only(&FIELD) {
+            Ok(None) => Self::None,
+            Ok(Some(line)) => Self::parse(line.trim_ascii()).unwrap_or(Self::Malformed),
+            Err(Repeated) => Self::Malformed,
         }
     }
 
@@ -49,6 +49,7 @@ impl Word {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use http::HeaderMap;
 
     fn word(lines: &[&str]) -> Word {
         let mut fields = HeaderMap::new();

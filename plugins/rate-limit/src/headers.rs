@@ -127,8 +127,7 @@ pub(crate) fn limit<'a>(standings: impl IntoIterator<Item = Standing<'a>>) -> Op
 /// Writes the `X-RateLimit-*` set, unless the upstream sent one with less left: the tighter one is kept, whole.
 /// `epoch_s` is the wall clock's seconds since 1970. Says whether it did.
 pub(crate) fn github(fields: &mut dyn Fields, standing: Standing<'_>, epoch_s: u64) -> bool {
-    let theirs: Option<u64> =
-        fields.map().get(&GITHUB_REMAINING).and_then(|value| value.to_str().ok()?.trim().parse().ok());
+    let theirs: Option<u64> = fields.text(&GITHUB_REMAINING).and_then(|value| value.trim().parse().ok());
     if theirs.is_some_and(|remaining| remaining < standing.remaining) {
         return false;
     }
@@ -146,12 +145,11 @@ pub(crate) fn github(fields: &mut dyn Fields, standing: Standing<'_>, epoch_s: u
 /// Adds `names` to the fields that scripts of other origins may read, where the response lets them read any.
 pub(crate) fn expose(fields: &mut dyn Fields, names: &[&'static HeaderName]) {
     const EXPOSE: HeaderName = header::ACCESS_CONTROL_EXPOSE_HEADERS;
-    // Looked for in a row: a response has few fields, and comparing them costs less than one hash.
-    if !fields.map().keys().any(|name| *name == header::ACCESS_CONTROL_ALLOW_ORIGIN) {
+    if !fields.has(&header::ACCESS_CONTROL_ALLOW_ORIGIN) {
         return;
     }
-    let lines: Vec<&str> = fields.map().get_all(EXPOSE).iter().filter_map(|line| line.to_str().ok()).collect();
-    let listed = |name: &HeaderName| list::has_token(fields.map(), &EXPOSE, name.as_str());
+    let lines: Vec<&str> = fields.lines(&EXPOSE).filter_map(|line| std::str::from_utf8(line).ok()).collect();
+    let listed = |name: &HeaderName| list::has_token(fields, &EXPOSE, name.as_str());
     let mut merged: Vec<&str> = lines.iter().map(|line| line.trim()).filter(|line| !line.is_empty()).collect();
     merged.extend(names.iter().filter(|name| !listed(name)).map(|name| name.as_str()));
     if let Some(value) = value(&merged.join(", ")) {

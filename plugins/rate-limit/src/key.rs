@@ -174,16 +174,16 @@ impl Part {
             (Self::Header(name), _) => {
                 text.push_str("header:");
                 text.push_str(name.as_str());
-                let mut lines = request.fields.map().get_all(name).iter();
+                let mut lines = request.fields.lines(name);
                 let Some(first) = lines.next() else {
                     text.push_str(",addr=");
                     return facts.address().append_to(text);
                 };
                 text.push('=');
-                encode(text, first.as_bytes().trim_ascii());
+                encode(text, first.trim_ascii());
                 for line in lines {
                     encode(text, b", ");
-                    encode(text, line.as_bytes().trim_ascii());
+                    encode(text, line.trim_ascii());
                 }
             }
         }

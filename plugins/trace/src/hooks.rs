@@ -10,7 +10,7 @@ use crate::sampling::Share;
 use crate::traceparent::TraceParent;
 use crate::{b3, baggage, hex, ids, names, tracestate};
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue};
 use std::sync::Arc;
 use vestibule_plugin::{Facts, Fields, Flow, Hooks, RequestHead, ResponseHead, Soon, TraceContext};
 
@@ -43,7 +43,7 @@ impl Exchange {
     }
 
     /// What would become of the caller's trace.
-    pub(crate) fn explain(&mut self, fields: &HeaderMap, drawn: TraceContext) -> &'static str {
+    pub(crate) fn explain(&mut self, fields: &dyn Fields, drawn: TraceContext) -> &'static str {
         match self.place(fields, drawn).1 {
             Outcome::Continued => "continues the caller's trace",
             Outcome::Started => "starts a trace",
@@ -53,7 +53,7 @@ impl Exchange {
     }
 
     /// The trace this exchange belongs to, and what became of the caller's. `drawn` is the host's own.
-    fn place(&mut self, fields: &HeaderMap, drawn: TraceContext) -> (TraceContext, Outcome) {
+    fn place(&mut self, fields: &dyn Fields, drawn: TraceContext) -> (TraceContext, Outcome) {
         let sampled = |trace_id| sampled_flag(self.shared.share.takes(trace_id));
         let started = TraceContext { flags: TraceContext::RANDOM | sampled(drawn.trace_id), ..drawn };
         if self.shared.trust == Trust::Nobody {
@@ -72,7 +72,7 @@ impl Exchange {
                     Decision::Open => sampled(trace_id),
                 };
                 if w3c {
-                    self.tracestate = tracestate::join(lines(fields, &names::TRACESTATE)).and_then(value);
+                    self.tracestate = tracestate::join(fields.lines(&names::TRACESTATE)).and_then(value);
                 }
                 (TraceContext { trace_id, flags, ..drawn }, Outcome::Continued)
             }
@@ -103,10 +103,10 @@ impl Exchange {
 
 impl Hooks for Exchange {
     fn on_request<'a>(&'a mut self, request: &'a mut RequestHead<'_>, facts: &'a mut Facts) -> Soon<'a, Flow> {
-        let fields = request.fields.map();
+        let fields = &*request.fields;
         let (context, outcome) = self.place(fields, *facts.trace());
         if self.shared.trust == Trust::Callers && self.shared.formats.contains(&Format::Baggage) {
-            self.baggage = baggage::join(lines(fields, &names::BAGGAGE)).and_then(value);
+            self.baggage = baggage::join(fields.lines(&names::BAGGAGE)).and_then(value);
         }
         facts.set_trace(context);
         self.shared.contexts.count(outcome);
@@ -133,10 +133,6 @@ impl Hooks for Exchange {
             response.fields.set(name.clone(), digits(&trace_id));
         }
     }
-}
-
-fn lines<'a>(fields: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a [u8]> {
-    fields.get_all(name).into_iter().map(HeaderValue::as_bytes)
 }
 
 /// A joined line as a value. The parsers let printable ASCII and tabs through, so it always is one.

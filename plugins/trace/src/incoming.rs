@@ -4,8 +4,8 @@ use crate::b3::{B3, Multi};
 use crate::config::Format;
 use crate::names;
 use crate::traceparent::TraceParent;
-use http::{HeaderMap, HeaderName};
-use vestibule_plugin::{TraceContext, list};
+use http::HeaderName;
+use vestibule_plugin::{Fields, Repeated, TraceContext, list};
 
 /// The caller's context, in whichever format it came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +36,7 @@ pub(crate) enum Decision {
 
 impl Incoming {
     /// The first format in the order of the list that holds a valid context.
-    pub(crate) fn read(formats: &[Format], fields: &HeaderMap) -> Self {
+    pub(crate) fn read(formats: &[Format], fields: &dyn Fields) -> Self {
         let mut sent = false;
         for format in formats {
             match read_one(*format, fields) {
@@ -50,11 +50,11 @@ impl Incoming {
 }
 
 /// Whether any field that carries trace context is there, in whatever format.
-pub(crate) fn anything(fields: &HeaderMap) -> bool {
-    names::ALL.iter().any(|name| fields.contains_key(name))
+pub(crate) fn anything(fields: &dyn Fields) -> bool {
+    names::ALL.iter().any(|name| fields.has(name))
 }
 
-fn read_one(format: Format, fields: &HeaderMap) -> Incoming {
+fn read_one(format: Format, fields: &dyn Fields) -> Incoming {
     let found = match format {
         Format::TraceContext => only(fields, &names::TRACEPARENT).map(|value| value.and_then(traceparent)),
         Format::B3 => only(fields, &names::B3).map(|value| value.and_then(B3::parse_single).map(Incoming::from)),
@@ -90,14 +90,15 @@ pub(crate) fn sampled_flag(sampled: bool) -> u8 {
 }
 
 /// The only line of a field: `None` when there is none, `Some(None)` when there are several.
-fn only<'a>(fields: &'a HeaderMap, name: &HeaderName) -> Option<Option<&'a [u8]>> {
-    let mut lines = fields.get_all(name).iter();
-    let first = lines.next()?;
-    Some(lines.next().is_none().then(|| list::trim(first.as_bytes())))
+fn only<'a>(fields: &'a dyn Fields, name: &HeaderName) -> Option<Option<&'a [u8]>> {
+    match fields.only(name) {
+        Ok(line) => line.map(|line| Some(list::trim(line))),
+        Err(Repeated) => Some(None),
+    }
 }
 
 /// The `x-b3-*` fields: `None` when there are none of those read, `Some(None)` when one has several lines.
-fn multi(fields: &HeaderMap) -> Option<Option<Multi<'_>>> {
+fn multi(fields: &dyn Fields) -> Option<Option<Multi<'_>>> {
     let [trace_id, span_id, sampled, flags] =
         [&names::B3_TRACE_ID, &names::B3_SPAN_ID, &names::B3_SAMPLED, &names::B3_FLAGS].map(|name| only(fields, name));
     let lines = [trace_id, span_id, sampled, flags];

@@ -39,7 +39,7 @@ impl Plugin for Trace {
 
     fn explain(&self, request: &RequestHead<'_>, _: RouteId, facts: &mut Facts) -> Option<String> {
         let mut exchange = Exchange::new(Arc::clone(self.shared.as_ref()?));
-        Some(exchange.explain(request.fields.map(), *facts.trace()).to_owned())
+        Some(exchange.explain(&*request.fields, *facts.trace()).to_owned())
     }
 }
 

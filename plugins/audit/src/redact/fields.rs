@@ -3,12 +3,11 @@
 use super::REDACTED;
 use super::scope::Scope;
 use crate::members::Members;
-use http::HeaderValue;
-use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, ORIGIN, REFERER};
+use http::header::{ACCEPT, CONTENT_TYPE, HeaderName, ORIGIN, REFERER};
 use http::uri::Uri;
 use std::borrow::Cow;
 use vestibule_chain::canonical;
-use vestibule_plugin::list;
+use vestibule_plugin::{Fields, list};
 
 /// How many fields are kept.
 pub(super) const COUNT: usize = 4;
@@ -16,11 +15,11 @@ pub(super) const COUNT: usize = 4;
 pub(super) static KEPT: [HeaderName; COUNT] = [ACCEPT, CONTENT_TYPE, ORIGIN, REFERER];
 
 /// An object of the fields that are kept; of repeated fields the first.
-pub(super) fn redact(scope: Scope<'_>, headers: &HeaderMap) -> Vec<u8> {
+pub(super) fn redact(scope: Scope<'_>, headers: &dyn Fields) -> Vec<u8> {
     let mut kept = Vec::new();
     let mut members = Members::new(&mut kept);
     for (name, hidden) in KEPT.iter().zip(scope.redactor.fields) {
-        let Some(value) = headers.get(name).map(HeaderValue::as_bytes) else { continue };
+        let Some(value) = headers.get(name) else { continue };
         let value = match *name {
             ORIGIN | REFERER => origin(value).map(Cow::Owned),
             _ => Some(String::from_utf8_lossy(value)),
@@ -53,7 +52,7 @@ pub(super) fn is_coded(content_encoding: &[u8]) -> bool {
 mod tests {
     use super::*;
     use crate::redact::Redactor;
-    use http::HeaderValue;
+    use http::{HeaderMap, HeaderValue};
     use serde_json::{Value, json};
     use vestibule_plugin::media;
 

@@ -1,5 +1,6 @@
 use super::*;
 use http::header::IF_NONE_MATCH;
+use http::header::{HeaderMap, HeaderValue};
 use proptest::prelude::*;
 
 const OURS: &str = "\"vst1-Tf02EDqsCve23Mow6uXldw\"";

@@ -1,4 +1,5 @@
 use super::*;
+use http::HeaderMap;
 use http::header::{HeaderName, HeaderValue};
 
 const OURS: &str = "\"vst1-Tf02EDqsCve23Mow6uXldw\"";

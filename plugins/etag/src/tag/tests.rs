@@ -1,4 +1,5 @@
 use super::*;
+use http::HeaderMap;
 use http::header::{HeaderName, HeaderValue};
 use proptest::prelude::*;
 

@@ -1,5 +1,6 @@
 use super::*;
 use crate::names::Names;
+use http::HeaderMap;
 use vestibule_plugin::Secret;
 
 fn of_parts(method: &str, authority: &str, target: &str, fields: &[(&str, &str)], body: &[u8]) -> Fingerprint {
