@@ -48,8 +48,7 @@ async fn a_planned_failover_executes_nothing_twice_that_waits_for_replicas() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_planned_failover_loses_at_most_what_was_claimed_around_it() {
     let (seen, named) = deposed(0).await;
-    let around = |at: Instant| at + RECOVERY > named && at < named + RECOVERY;
-    assert!(seen.twice().iter().all(|story| around(story.sent)), "only those around it");
+    assert!(seen.twice_around(named), "only those around it");
     assert!(seen.recovered_after(named) < RECOVERY, "{:?}", seen.recovered_after(named));
 }
 

@@ -24,7 +24,7 @@ async fn a_master_that_is_cut_off_and_answers_is_left() {
         };
         let (seen, named) = tokio::join!(traffic.run(Duration::from_secs(10)), cutting);
         seen.hold(&format!("cut off, wait_replicas {replicas}"), named);
-        assert_eq!(seen.twice().len(), 0);
+        assert!(seen.twice().is_empty() || replicas == 0 && seen.twice_around(named), "{:?}", seen.twice());
         assert!(replicas > 0 || seen.recovered_after(named) < RECOVERY, "{:?}", seen.recovered_after(named));
     }
 }
@@ -46,7 +46,7 @@ async fn a_master_that_stood_still_is_not_written_to_when_it_goes_on() {
         };
         let (seen, named) = tokio::join!(traffic.run(Duration::from_secs(8)), freezing);
         seen.hold(&format!("frozen, wait_replicas {replicas}"), named);
-        assert_eq!(seen.twice().len(), 0);
+        assert!(seen.twice().is_empty() || replicas == 0 && seen.twice_around(named), "{:?}", seen.twice());
         assert!(replicas > 0 || seen.recovered_after(named) < RECOVERY, "{:?}", seen.recovered_after(named));
     }
 }

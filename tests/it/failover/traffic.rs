@@ -185,6 +185,11 @@ impl Seen {
         self.stories.iter().filter(|story| self.executed(story).len() > 1).collect()
     }
 
+    /// Whether what was executed twice was all sent around this moment, when a master that acknowledges alone changes.
+    pub fn twice_around(&self, change: Instant) -> bool {
+        self.twice().iter().all(|story| story.sent + RECOVERY > change && story.sent < change + RECOVERY)
+    }
+
     /// Keys of which somebody was told that nobody knows.
     pub fn unknown(&self) -> Vec<&Story> {
         let unknown = |(_, why): &(Instant, String)| why.contains("unknown");
