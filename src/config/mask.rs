@@ -171,7 +171,9 @@ fn credentials(text: &str, authority: Authority) -> Vec<Range<usize>> {
         let rest = &text[end..];
         let word = end + rest.find(ends_word).unwrap_or(rest.len());
         let query = marks.last().map_or(start, |mark| mark.end.max(start));
-        if let Some(at) = text[query..word].find('?') {
+        if let Some(at) = text[query..word].find('?')
+            && query + at + 1 < word
+        {
             marks.push(query + at + 1..word);
         }
         from = word;
