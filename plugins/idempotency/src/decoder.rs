@@ -2,8 +2,8 @@
 
 use bytes::{Bytes, BytesMut};
 use std::sync::Arc;
-use tokio::sync::{Semaphore, mpsc};
-use tokio::task::spawn_blocking;
+use std::thread;
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use vestibule_coding::{Codec, Undecodable};
 use vestibule_plugin::Room;
 
@@ -67,10 +67,16 @@ impl Decoders {
         let turn = Arc::clone(&self.0).acquire_owned().await.ok();
         let (pieces, mut decoded) = mpsc::channel(PIECES_AHEAD);
         let input = coded.clone();
-        let work = spawn_blocking(move || {
+        let (tell, told) = oneshot::channel();
+        let work = move || {
             let _turn = turn;
-            in_pieces(codec, &input, most as u64, &mut |piece| pieces.blocking_send(piece).is_ok())
-        });
+            // Whoever waits no longer is not told.
+            let _ = tell.send(in_pieces(codec, &input, most as u64, &mut |piece| pieces.blocking_send(piece).is_ok()));
+        };
+        // A thread of its own: where none can be made, that is for want of memory, and is no reason to wait for ever.
+        if thread::Builder::new().name("decoder".to_owned()).spawn(work).is_err() {
+            return Err(Failed::NoRoom);
+        }
 
         let (mut content, mut length) = (Vec::new(), 0);
         while let Some(piece) = decoded.recv().await {
@@ -81,7 +87,7 @@ impl Decoders {
             }
             content.push(piece);
         }
-        match work.await {
+        match told.await {
             Ok(Ok(())) => Ok(join(content, length)),
             Ok(Err(Undecodable::TooLarge)) => Err(Failed::TooLarge),
             Ok(Err(Undecodable::Corrupt | Undecodable::Unwanted)) | Err(_) => Err(Failed::Corrupt),
