@@ -4,25 +4,20 @@ mod gate;
 mod pages;
 
 use crate::config::settings::SecretText;
+use crate::downstream::connection::Expecting;
+use crate::downstream::{App, Downstream, Head, Served};
 use crate::host::Host;
-use crate::listener::CURRENT;
-use crate::listener::connection::Expecting;
 use crate::proxy::refused_head;
 use crate::reload::Reloader;
-use async_trait::async_trait;
 use bytes::Bytes;
 use gate::Gate;
-use http::header::{self, HeaderName, HeaderValue};
+use http::header::{self, HeaderValue};
 use http::{Method, StatusCode};
 use pages::Page;
 use pingora::Result;
-use pingora::apps::{HttpPersistentSettings, HttpServerApp, ReusedHttpStream};
-use pingora::http::ResponseHeader;
-use pingora::protocols::http::ServerSession;
-use pingora::server::ShutdownWatch;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use vestibule_plugin::{AdminAct, Event};
 
 /// Connections to the admin listener at once.
@@ -35,45 +30,38 @@ pub struct Admin {
     host: Arc<Host>,
     reloader: Arc<Reloader>,
     gate: Gate,
-    draining: Arc<AtomicBool>,
 }
 
 impl Admin {
     /// On `address`, with a token or without.
-    pub fn new(
-        host: Arc<Host>,
-        reloader: Arc<Reloader>,
-        address: SocketAddr,
-        token: Option<SecretText>,
-        draining: Arc<AtomicBool>,
-    ) -> Self {
-        Self { host, reloader, gate: Gate::new(address, token), draining }
+    pub fn new(host: Arc<Host>, reloader: Arc<Reloader>, address: SocketAddr, token: Option<SecretText>) -> Self {
+        Self { host, reloader, gate: Gate::new(address, token) }
     }
 
     fn is_draining(&self) -> bool {
-        self.draining.load(Ordering::Relaxed)
+        self.host.is_draining.load(Ordering::Relaxed)
     }
 
-    async fn respond(&self, session: &mut ServerSession) -> Page {
+    async fn respond(&self, downstream: &mut Downstream) -> Page {
         let mut body = 0;
         loop {
-            let chunk = match session.read_request_body().await {
+            let chunk = match downstream.read_body().await {
                 Ok(Some(chunk)) => chunk,
                 Ok(None) => break,
                 // What was asked may not be what was meant, and where the next request begins is unknown.
                 Err(_) => {
-                    session.set_keepalive(None);
+                    downstream.close_after();
                     return Page::refusal(StatusCode::BAD_REQUEST, "the body is malformed or incomplete");
                 }
             };
             body += chunk.len();
             if body > MAX_BODY {
-                session.set_keepalive(None);
+                downstream.close_after();
                 return Page::refusal(StatusCode::PAYLOAD_TOO_LARGE, "a body is at most 64 KiB");
             }
         }
-        let head = session.req_header();
-        let path = head.uri.path().to_owned();
+        let head = downstream.head();
+        let (path, query) = target_of(head);
         let pipeline = self.host.pipeline();
         let method = head.method.clone();
         if let Some(refusal) = self.gate.judge(&path, head, pipeline.settings.server.admin_token.as_ref()) {
@@ -81,7 +69,6 @@ impl Admin {
             return refusal;
         }
         let accept = head.headers.get(header::ACCEPT).and_then(|v| v.to_str().ok()).map(str::to_owned);
-        let query = head.uri.query().unwrap_or("").to_owned();
         let page = pages::serve(self, &method, &path, &query, accept.as_deref()).await;
         self.account_for(&method, &path, &page);
         page
@@ -98,62 +85,52 @@ impl Admin {
     }
 }
 
-#[async_trait]
-impl HttpServerApp for Admin {
-    async fn process_new_http(
-        self: &Arc<Self>,
-        mut session: ServerSession,
-        _shutdown: &ShutdownWatch,
-    ) -> Option<ReusedHttpStream> {
-        match session.read_request().await {
-            Ok(true) => {}
-            Ok(false) => return None,
-            Err(_) => {
-                let _ = write(&mut session, Page::refusal(StatusCode::BAD_REQUEST, "malformed request"), false).await;
-                session.shutdown().await;
-                return None;
+impl App for Admin {
+    async fn serve(&self, downstream: &mut Downstream) -> Served {
+        let connection = Arc::clone(downstream.connection());
+        connection.expect(if downstream.has_no_body() { Expecting::Nothing } else { Expecting::Body });
+        let page = match connection.take_refused_head() {
+            Some(refused) => {
+                self.host.refuse_head(refused.why.threat(), connection.peer);
+                downstream.close_after();
+                let problem = refused_head::problem(refused.why);
+                Page::refusal(problem.status, &problem.detail)
             }
+            None => self.respond(downstream).await,
+        };
+        let bodiless = downstream.head().method == Method::HEAD;
+        match write(downstream, page, bodiless).await {
+            Ok(()) => Served::Whole,
+            Err(_) => Served::Failed,
         }
-        let (refused, peer) = CURRENT.with(|(connection, _)| {
-            connection.take_head();
-            connection.expect(if session.is_body_empty() { Expecting::Nothing } else { Expecting::Body });
-            (connection.take_refused_head(), connection.peer)
-        });
-        if let Some(refused) = refused {
-            self.host.refuse_head(refused.why.threat(), peer);
-            session.set_keepalive(None);
-            let problem = refused_head::problem(refused.why);
-            let _ = write(&mut session, Page::refusal(problem.status, &problem.detail), false).await;
-            session.shutdown().await;
-            return None;
-        }
-        session.set_read_timeout(None);
-        let page = self.respond(&mut session).await;
-        let bodiless = session.req_header().method == Method::HEAD;
-        write(&mut session, page, bodiless).await.ok()?;
-        let settings = HttpPersistentSettings::for_session(&session);
-        let stream = session.finish().await.ok().flatten()?;
-        Some(ReusedHttpStream::from_reusable_stream(stream, settings))
     }
 }
 
-async fn write(session: &mut ServerSession, page: Page, bodiless: bool) -> Result<()> {
-    let mut head = ResponseHeader::build(page.status, Some(5))?;
+/// The path and the query.
+fn target_of(head: &Head) -> (String, String) {
+    let target = String::from_utf8_lossy(&head.target);
+    let (path, query) = target.split_once('?').unwrap_or((&target, ""));
+    (path.to_owned(), query.to_owned())
+}
+
+async fn write(downstream: &mut Downstream, page: Page, bodiless: bool) -> Result<()> {
+    let (mut head, ()) = http::Response::new(()).into_parts();
+    head.status = page.status;
     // RFC 9110 section 8.6: a 204 has none.
     if page.status != StatusCode::NO_CONTENT {
-        head.insert_header(header::CONTENT_LENGTH, HeaderValue::from(page.body.len()))?;
+        head.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(page.body.len()));
     }
-    head.insert_header(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))?;
-    head.insert_header(HeaderName::from_static("x-content-type-options"), HeaderValue::from_static("nosniff"))?;
+    head.headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    head.headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     if let Some(content_type) = page.content_type {
-        head.insert_header(header::CONTENT_TYPE, HeaderValue::from_static(content_type))?;
+        head.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     }
     for (name, value) in page.fields {
-        head.insert_header(name, value)?;
+        head.headers.insert(name, value);
     }
-    session.write_response_header(Box::new(head)).await?;
+    downstream.write_head(head).await?;
     if !bodiless && !page.body.is_empty() {
-        session.write_response_body(Bytes::from(page.body), true).await?;
+        downstream.write_body(Bytes::from(page.body), true).await?;
     }
-    session.finish_body().await
+    downstream.finish().await
 }

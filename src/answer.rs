@@ -2,18 +2,17 @@
 
 mod form;
 
+use crate::downstream::Downstream;
 use crate::exchange::Exchange;
 use crate::proxy::failure;
-use crate::proxy::wire::ResponseFields;
 use bytes::Bytes;
 use form::Form;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use http::header::{self, HeaderValue};
+use http::response::Parts;
 use http::{Method, StatusCode, Version};
 use pingora::Result;
-use pingora::http::ResponseHeader;
-use pingora::protocols::http::ServerSession as Session;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -23,8 +22,6 @@ use vestibule_plugin::{AnsweredBy, Ended, FullResponse, Problem, Response, Respo
 const DRAIN_BYTES: u64 = 64 * 1024;
 /// Bytes of an upload over HTTP/2 that are read when its answer is out; with its windows full a client reads answers.
 const UPLOAD_BYTES: usize = 1024 * 1024;
-/// Bytes of a body that one frame of HTTP/2 carries (RFC 9113 section 6.5.2).
-const FRAME: usize = 16 * 1024;
 /// Bytes of a body written at once.
 const PIECE: usize = 64 * 1024;
 /// The longest such a drain takes.
@@ -33,23 +30,23 @@ const DRAIN_TIME: Duration = Duration::from_secs(5);
 /// Writes `response` in the form this client understands, after every hook entered so far has seen it. Boxed: most
 /// requests are answered by the upstream, and need not carry the room for this.
 pub fn answer<'a>(
-    session: &'a mut Session,
+    downstream: &'a mut Downstream,
     exchange: &'a mut Exchange,
     by: AnsweredBy,
     response: Response,
 ) -> BoxFuture<'a, Result<()>> {
     let full = match response {
         Response::Full(full) => full,
-        Response::Problem(problem) => render(session, exchange, &problem),
+        Response::Problem(problem) => render(downstream, exchange, &problem),
     };
-    Box::pin(write(session, exchange, by, full))
+    Box::pin(write(downstream, exchange, by, full))
 }
 
 /// Of requests that are refused for want of a store, of which an outage makes thousands.
 const WITHOUT_STORE: &str = "store-unavailable";
 
 /// The problem in the form this client understands; named in the access line, and its cause in the log.
-fn render(session: &Session, exchange: &mut Exchange, problem: &Problem) -> FullResponse {
+fn render(downstream: &Downstream, exchange: &mut Exchange, problem: &Problem) -> FullResponse {
     exchange.story.problem = Some(problem.slug);
     exchange.story.reason.clone_from(&problem.reason);
     if let Some(cause) = &problem.cause
@@ -74,63 +71,68 @@ fn render(session: &Session, exchange: &mut Exchange, problem: &Problem) -> Full
             "answered with a problem"
         );
     }
-    let form = Form::of(&exchange.request, session.req_header());
+    let form = Form::of(&exchange.request, downstream.head());
     form.render(problem, exchange.story.facts.trace().trace_id)
 }
 
-fn head_of(full: &FullResponse) -> Result<ResponseHeader> {
-    let mut head = ResponseHeader::build(full.status, Some(full.fields.len() + 4))?;
-    for (name, value) in &full.fields {
-        head.append_header(name, value)?;
-    }
+fn head_of(full: &FullResponse) -> Parts {
+    let (mut head, ()) = http::Response::new(()).into_parts();
+    head.status = full.status;
+    head.headers.clone_from(&full.fields);
     if may_have_body(full.status) {
-        head.insert_header(header::CONTENT_LENGTH, HeaderValue::from(full.body.len()))?;
+        head.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(full.body.len()));
     }
-    Ok(head)
+    head
 }
 
 fn may_have_body(status: StatusCode) -> bool {
     !matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
 }
 
-async fn write(session: &mut Session, exchange: &mut Exchange, by: AnsweredBy, mut full: FullResponse) -> Result<()> {
+async fn write(
+    downstream: &mut Downstream,
+    exchange: &mut Exchange,
+    by: AnsweredBy,
+    mut full: FullResponse,
+) -> Result<()> {
     exchange.story.answered_by = by;
-    let mut head = head_of(&full)?;
+    let mut head = head_of(&full);
     // Ends: each time round, one hook more is not asked again.
-    while let Err(Panicked) = respond_hooks_to(exchange, &mut head) {
-        full = render(session, exchange, &failure::internal());
+    while let Err(Panicked) =
+        respond_hooks(exchange, &mut ResponseHead { status: &mut head.status, fields: &mut head.headers })
+    {
+        full = render(downstream, exchange, &failure::internal());
         exchange.story.answered_by = AnsweredBy::Edge;
         exchange.story.ended = Some(Ended::UpstreamError);
-        head = head_of(&full)?;
+        head = head_of(&full);
     }
     let body_allowed = may_have_body(full.status);
     let send_body = body_allowed && exchange.request.method != Method::HEAD && !full.body.is_empty();
     exchange.story.status = Some(head.status);
     exchange.story.head_at = Some(exchange.host.clock.now());
-    plan_unread_body(session, exchange).await;
-    close_when_done(session, exchange);
-    if exchange.request.version == Version::HTTP_2 && !send_body {
-        // One HEADERS frame with END_STREAM: what a gRPC client calls trailers-only.
-        if let Session::H2(h2) = session {
-            return h2.write_response_header(Box::new(head), true).map_err(pingora::Error::into_down);
-        }
+    plan_unread_body(downstream, exchange).await;
+    close_when_done(downstream, exchange);
+    if !send_body {
+        // Over HTTP/2 one HEADERS frame with END_STREAM: what a gRPC client calls trailers-only.
+        downstream.write_last_head(head).await?;
+        return downstream.finish().await;
     }
-    session.write_response_header(Box::new(head)).await.map_err(pingora::Error::into_down)?;
-    if send_body {
-        write_body(session, exchange, full.body, true).await?;
-    } else {
-        session.finish_body().await.map_err(pingora::Error::into_down)?;
-    }
-    Ok(())
+    downstream.write_head(head).await?;
+    write_body(downstream, exchange, full.body, true).await
 }
 
-/// Writes a body that is here, piece by piece: the deadline is for one write, and a client that takes a large body slowly
-/// still takes it. With `ends` nothing follows it.
-pub async fn write_body(session: &mut Session, exchange: &mut Exchange, mut body: Bytes, ends: bool) -> Result<()> {
+/// Writes a body that is here, piece by piece: a client that takes a large body slowly still takes it. With `ends` nothing
+/// follows it.
+pub async fn write_body(
+    downstream: &mut Downstream,
+    exchange: &mut Exchange,
+    mut body: Bytes,
+    ends: bool,
+) -> Result<()> {
     loop {
         let piece = body.split_to(body.len().min(PIECE));
         let is_last = body.is_empty();
-        write_piece(session, exchange, piece, ends && is_last).await?;
+        write_piece(downstream, exchange, piece, ends && is_last).await?;
         if is_last {
             return Ok(());
         }
@@ -138,25 +140,9 @@ pub async fn write_body(session: &mut Session, exchange: &mut Exchange, mut body
 }
 
 /// Writes a piece of a body, and counts it once it is written.
-pub async fn write_piece(session: &mut Session, exchange: &mut Exchange, piece: Bytes, ends: bool) -> Result<()> {
-    if exchange.request.version != Version::HTTP_2 {
-        return write_at_once(session, exchange, piece, ends).await;
-    }
-    // The deadline is for one write: it has to be one that a client takes in one.
-    let mut rest = piece;
-    loop {
-        let part = rest.split_to(rest.len().min(FRAME));
-        let is_last = rest.is_empty();
-        write_at_once(session, exchange, part, ends && is_last).await?;
-        if is_last {
-            return Ok(());
-        }
-    }
-}
-
-async fn write_at_once(session: &mut Session, exchange: &mut Exchange, piece: Bytes, ends: bool) -> Result<()> {
+pub async fn write_piece(downstream: &mut Downstream, exchange: &mut Exchange, piece: Bytes, ends: bool) -> Result<()> {
     let length = piece.len() as u64;
-    session.write_response_body(piece, ends).await.map_err(pingora::Error::into_down)?;
+    downstream.write_body(piece, ends).await?;
     exchange.response_bytes += length;
     Ok(())
 }
@@ -177,23 +163,16 @@ pub fn respond_hooks(exchange: &mut Exchange, head: &mut ResponseHead<'_>) -> Re
     Ok(())
 }
 
-/// The same for a head of the engine's.
-fn respond_hooks_to(exchange: &mut Exchange, head: &mut ResponseHeader) -> Result<(), Panicked> {
-    let mut status = head.status;
-    let mut fields = ResponseFields::of(head);
-    respond_hooks(exchange, &mut ResponseHead { status: &mut status, fields: &mut fields })
-}
-
 /// Says that no further request will be served on this connection, once the drain has begun.
-pub fn close_when_done(session: &mut Session, exchange: &Exchange) {
+pub fn close_when_done(downstream: &mut Downstream, exchange: &Exchange) {
     if exchange.host.is_draining.load(Ordering::Acquire) {
-        session.set_keepalive(None);
+        downstream.close_after();
     }
 }
 
 /// A small body that nobody read is thrown away so that the connection can go on; a large one ends it. Of one that did
 /// not say how large it is only what is here already is known to be small.
-async fn plan_unread_body(session: &mut Session, exchange: &mut Exchange) {
+async fn plan_unread_body(downstream: &mut Downstream, exchange: &mut Exchange) {
     if exchange.request.expects_continue
         || exchange.connection.had_slow_body()
         || exchange.request.version == Version::HTTP_2
@@ -205,31 +184,30 @@ async fn plan_unread_body(session: &mut Session, exchange: &mut Exchange) {
         None => {
             let mut thrown = 0;
             while thrown <= DRAIN_BYTES
-                && let Some(Ok(Some(chunk))) = tokio::task::unconstrained(session.read_request_body()).now_or_never()
+                && let Some(Ok(Some(chunk))) = tokio::task::unconstrained(downstream.read_body()).now_or_never()
             {
                 thrown += chunk.len() as u64;
             }
             exchange.request_bytes += thrown;
-            session.is_body_done()
+            downstream.body_is_done()
         }
     };
     if small {
-        session.set_close_on_response_before_downstream_finish(false);
-        session.set_total_drain_timeout(Some(DRAIN_TIME));
+        downstream.discard_body();
     }
 }
 
 /// Lets an HTTP/2 client that has its answer finish a short upload, or notice: when a reset comes right behind the answer,
 /// the client may never see it. curl 7.88 drops it.
-pub async fn let_upload_end(session: &mut Session) {
-    let Session::H2(h2) = session else { return };
-    if h2.is_body_done() || h2.response_written().is_none() {
+pub async fn let_upload_end(downstream: &mut Downstream) {
+    let Downstream::Http2(http2) = downstream else { return };
+    if !http2.is_answered_early() {
         return;
     }
 
     let read = async {
         let mut left = UPLOAD_BYTES;
-        while let Ok(Some(chunk)) = h2.read_body_bytes().await
+        while let Ok(Some(chunk)) = http2.read_body().await
             && chunk.len() < left
         {
             left -= chunk.len();

@@ -8,9 +8,9 @@ pub use closing::{Closing, Returning};
 pub use request::{Provenance, Request};
 pub use story::{Attached, Story};
 
+use crate::downstream::connection::Connection;
 use crate::edge::threats::Threat;
 use crate::host::Host;
-use crate::listener::connection::Connection;
 use crate::memory_budget::Holder;
 use crate::pipeline::Pipeline;
 use crate::proxy::Refusal;
@@ -20,7 +20,7 @@ use std::sync::atomic::Ordering;
 use vestibule_plugin::meter::Exemplar;
 use vestibule_plugin::{ClientAddress, Ended, Event, Facts, Monotonic, RouteId, TraceContext};
 
-/// The state of one exchange: the engine's per-request context.
+/// The state of one exchange.
 pub struct Exchange {
     /// The process.
     pub host: Arc<Host>,

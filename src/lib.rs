@@ -6,6 +6,7 @@ pub mod build;
 pub mod cli;
 pub mod config;
 pub mod connections;
+pub mod downstream;
 pub mod edge;
 pub mod exchange;
 pub mod host;

@@ -3,39 +3,30 @@
 //! The engine's own listener is not used: it binds late and panics when it cannot, has no bound on connections, no
 //! deadline that spans a head, and no wrapper below its parser.
 
-pub mod connection;
 mod crowd;
 pub mod descriptors;
 mod frames;
-mod guard;
-mod handover;
 mod head_clock;
 mod http1;
 mod http2;
-mod lingering;
 mod live;
 mod open_streams;
-mod outbox;
-mod pace;
 mod preface;
-pub mod refused;
 mod residents;
 mod socket;
 pub mod tls;
-mod untaken;
 mod untold;
-mod upload;
 
 use crate::config::settings::Server;
+use crate::downstream::App;
+use crate::downstream::connection::Connection;
+use crate::downstream::http1::{Bounds, First, Http1};
 use crate::host::Host;
 use crate::serve::worker;
-use connection::Connection;
 use crowd::{Crowd, Full, Limits};
-use guard::{Bounds, First, Guard};
 use head_clock::HeadClock;
 use live::Live;
 use open_streams::OpenStreams;
-use pingora::apps::HttpServerApp;
 use pingora::listeners::tls::Acceptor;
 use pingora::protocols::{ALPN, IO, Ssl};
 use preface::Spoken;
@@ -49,12 +40,6 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tokio::time::Instant;
-use vestibule_plugin::Monotonic;
-
-tokio::task_local! {
-    /// The connection that the running task serves, and when the current request began.
-    pub static CURRENT: (Arc<Connection>, Monotonic);
-}
 
 /// Connections the kernel keeps for us while we are busy accepting others.
 const BACKLOG: u32 = 1024;
@@ -103,7 +88,7 @@ pub struct Listener<A> {
     draining: watch::Receiver<bool>,
 }
 
-impl<A: HttpServerApp + Send + Sync + 'static> Listener<A> {
+impl<A: App> Listener<A> {
     /// Serves `apps`: each worker its own, or all the same.
     pub fn new(
         host: Arc<Host>,
@@ -126,13 +111,6 @@ impl<A: HttpServerApp + Send + Sync + 'static> Listener<A> {
             live: Live::default(),
             draining,
         })
-    }
-
-    /// Ends connections on which no request is under way, now that the drain has begun.
-    pub async fn end_idle(&self) {
-        for app in &self.apps {
-            app.http_cleanup().await;
-        }
     }
 
     /// The one of this worker.
@@ -243,8 +221,8 @@ impl<A: HttpServerApp + Send + Sync + 'static> Listener<A> {
     }
 
     async fn serve_http1<S: IO + 'static>(&self, stream: S, first: First, connection: Arc<Connection>, bounds: Bounds) {
-        let guard = Guard::new(stream, first, Arc::clone(&connection), bounds, Arc::clone(&self.host));
-        http1::serve(self, Box::new(guard), connection).await;
+        let http1 = Http1::new(Box::new(stream), first, connection, bounds, Arc::clone(&self.host));
+        http1::serve(self, http1).await;
     }
 
     /// The rest of the preface is due a `header_timeout` after `since`.

@@ -2,17 +2,17 @@
 
 use crate::config::settings::{self, Settings};
 use crate::config::{Built, Generation};
+use crate::downstream::Head;
 use crate::edge::connection_options::Protected;
 use crate::edge::forwarded::Trust;
 use crate::edge::guarded::Guarded;
 use crate::exchange::{Attached, Request, Story};
-use crate::proxy::wire::{RequestFields, Via};
+use crate::proxy::wire::Via;
 use crate::routes::Routes;
 use crate::stores::Stores;
 use crate::upstream::Upstream;
 use futures::future::join_all;
-use http::HeaderName;
-use pingora::http::RequestHeader;
+use http::{HeaderMap, HeaderName};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use vestibule_plugin::{Event, RequestHead, RouteId, Running};
@@ -205,9 +205,8 @@ impl Pipeline {
     }
 
     /// Asks every plugin whether it takes part in this exchange.
-    pub fn attach(&self, request: &Request, head: &mut RequestHeader, story: &mut Story) {
-        let mut fields = RequestFields(head);
-        let head = request.head(&mut fields);
+    pub fn attach(&self, request: &Request, head: &mut Head, story: &mut Story) {
+        let head = request.head(&mut head.headers);
         let route = story.facts.route();
         for built in self.plugins.iter().filter(|built| self.concerns(built, route)) {
             if let Some(hooks) = built.plugin.attach(&head, route) {
@@ -219,7 +218,7 @@ impl Pipeline {
 
 impl Request {
     /// The head as plugins see it; `fields` are those of the message this request was read from.
-    pub fn head<'a>(&'a self, fields: &'a mut RequestFields<'_>) -> RequestHead<'a> {
+    pub fn head<'a>(&'a self, fields: &'a mut HeaderMap) -> RequestHead<'a> {
         RequestHead {
             method: &self.method,
             target: &self.target,

@@ -15,7 +15,7 @@ use crate::telemetry::Log;
 use crate::upstream;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -37,7 +37,6 @@ pub struct Server {
     host: Arc<Host>,
     proxy: Arc<Listener<Proxy>>,
     reloader: Arc<Reloader>,
-    draining: Arc<AtomicBool>,
     drain: channel::Sender<bool>,
     addresses: Vec<SocketAddr>,
     admin_address: Option<SocketAddr>,
@@ -77,15 +76,7 @@ impl Server {
         let proxy = Listener::new(Arc::clone(&host), vec![app], Room::AsConfigured, tls, draining);
         let reloader = Arc::new(Reloader::new(Arc::clone(&host), deps, source.clone(), started));
         reloader.watch();
-        let mut server = Self {
-            proxy,
-            reloader,
-            draining: Arc::new(AtomicBool::new(false)),
-            drain,
-            addresses: Vec::new(),
-            admin_address: None,
-            host,
-        };
+        let mut server = Self { proxy, reloader, drain, addresses: Vec::new(), admin_address: None, host };
         if let Some(Bound { socket, address }) = admin_socket {
             let socket = TcpListener::from_std(socket).map_err(|error| format!("cannot serve {address}: {error}"))?;
             server.serve_admin(socket, address, &settings.server);
@@ -102,7 +93,7 @@ impl Server {
     fn serve_admin(&mut self, socket: TcpListener, address: SocketAddr, settings: &config::settings::Server) {
         let token = settings.admin_token.clone();
         let reloader = Arc::clone(&self.reloader);
-        let app = Admin::new(Arc::clone(&self.host), reloader, address, token, Arc::clone(&self.draining));
+        let app = Admin::new(Arc::clone(&self.host), reloader, address, token);
         // The admin listener answers to the very end, so it never learns of the drain.
         let (keep, never) = channel::channel(false);
         let room = Room::Fixed(admin::MAX_CONNECTIONS);
@@ -163,13 +154,12 @@ impl Server {
     /// Accepts nothing more and lets what is under way end, at most `drain_timeout` or until `interrupted`; the
     /// exchanges and outcomes that were left.
     pub async fn drain(self, interrupted: impl Future<Output = ()>) -> usize {
-        self.draining.store(true, Ordering::Relaxed);
+        self.host.is_draining.store(true, Ordering::Release);
         let in_flight = || self.host.in_flight.load(Ordering::Relaxed);
         let owed = || self.host.pipeline().stores.owed();
         tracing::info!(target: "listener", in_flight = in_flight(), "draining");
         // The listeners hold receivers, so somebody hears it.
         let _ = self.drain.send(true);
-        self.proxy.end_idle().await;
         let patience = self.host.pipeline().settings.server.drain_timeout;
         let ended = async {
             tokio::time::sleep(DRAIN_NOTICE).await;

@@ -2,9 +2,9 @@
 
 use super::pages::Page;
 use crate::config::settings::SecretText;
+use crate::downstream::Head;
 use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, Method, StatusCode};
-use pingora::http::RequestHeader;
 use std::net::{IpAddr, SocketAddr};
 use subtle::ConstantTimeEq;
 use vestibule_plugin::Authority;
@@ -25,7 +25,7 @@ impl Gate {
     }
 
     /// Refuses a request, or lets it through with `None`. `token` is that of the configuration that serves.
-    pub fn judge(&self, path: &str, head: &RequestHeader, token: Option<&SecretText>) -> Option<Page> {
+    pub fn judge(&self, path: &str, head: &Head, token: Option<&SecretText>) -> Option<Page> {
         if comes_from_a_page(&head.headers) && !matches!(head.method, Method::GET | Method::HEAD) {
             return Some(Page::refusal(StatusCode::FORBIDDEN, "a web page may not do this"));
         }
@@ -85,9 +85,9 @@ mod tests {
     use super::*;
 
     fn judge(token: Option<&str>, method: &str, path: &str, fields: &[(&'static str, &str)]) -> Option<u16> {
-        let mut head = RequestHeader::build(method, path.as_bytes(), None).expect("head");
+        let mut head = Head::new(method.parse().expect("a method"), path.to_owned());
         for (name, value) in fields {
-            head.append_header(*name, *value).expect("field");
+            head.headers.append(*name, value.parse().expect("a value"));
         }
         let token = token.map(|t| SecretText(t.to_owned()));
         let gate = Gate::new("127.0.0.1:9901".parse().expect("address"), None);
@@ -96,7 +96,7 @@ mod tests {
 
     #[test]
     fn a_listener_that_others_reach_never_goes_without_a_token() {
-        let head = RequestHeader::build("GET", b"/status", None).expect("head");
+        let head = Head::new(Method::GET, "/status");
         let judge = |address: &str, first: Option<&str>| {
             let first = first.map(|t| SecretText(t.to_owned()));
             Gate::new(address.parse().expect("address"), first).judge("/status", &head, None).map(|p| p.status.as_u16())

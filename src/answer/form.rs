@@ -1,10 +1,10 @@
 //! The form an error takes: problem+json, a small page for browsers, trailers for gRPC. Pure.
 
+use crate::downstream::Head;
 use crate::exchange::Request;
 use bytes::Bytes;
 use http::StatusCode;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use pingora::http::RequestHeader;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use vestibule_plugin::{FullResponse, Problem};
 
@@ -24,7 +24,7 @@ pub enum Form {
 
 impl Form {
     /// What this request's sender can read.
-    pub fn of(request: &Request, head: &RequestHeader) -> Self {
+    pub fn of(request: &Request, head: &Head) -> Self {
         if request.is_grpc {
             return Self::Grpc;
         }

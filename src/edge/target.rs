@@ -1,16 +1,15 @@
 //! Which authority a request line and its Host fields name, and the target in origin-form (RFC 9112 section 3.2). Pure.
 //!
-//! The engine compares an absolute-form authority with Host byte by byte and refuses spellings of it, so this is asked
-//! before the engine sees a head.
+//! Spellings of one authority are one: an absolute-form target goes with any of them in Host.
 
 use http::{Method, Version};
 use std::borrow::Cow;
 use vestibule_plugin::Authority;
 
-/// Longest target the engine's type for it holds.
+/// Longest target that `http::Uri` holds, which HTTP/2 needs.
 pub const MAX_TARGET: usize = u16::MAX as usize - 1;
 
-/// The target with the bytes percent-encoded that the engine cannot carry; `None` when there are none. Applications
+/// The target with the bytes percent-encoded that HTTP/2 cannot carry; `None` when there are none. Applications
 /// decode them, and encoded is how browsers send most of them.
 pub fn encoded(target: &[u8]) -> Option<Vec<u8>> {
     // No early exit, so that it runs sixteen bytes at a time.
@@ -51,7 +50,7 @@ pub enum BadTarget {
 }
 
 /// Checks the Host fields of a head of HTTP/1 and brings its target into origin-form, bytes from 0x80 percent-encoded, since
-/// the engine refuses those that are not UTF-8; borrowed where it stays as it is. `tls` is that of the connection.
+/// HTTP/2 cannot carry those that are not UTF-8; borrowed where it stays as it is. `tls` is that of the connection.
 ///
 /// # Errors
 ///

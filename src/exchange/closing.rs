@@ -1,8 +1,8 @@
 //! The end of a story: every plugin that took part learns it, once, and the access line is written.
 
 use super::{InFlight, Request, Story};
+use crate::downstream::connection::Connection;
 use crate::host::Host;
-use crate::listener::connection::Connection;
 use crate::pipeline::Pipeline;
 use crate::telemetry::access::{Access, Sender};
 use futures::FutureExt;

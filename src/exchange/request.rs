@@ -1,6 +1,6 @@
 //! What was asked, as the edge read it.
 
-use crate::listener::refused::Unread;
+use crate::downstream::refused::Unread;
 use http::{HeaderValue, Method, Version};
 
 /// The request head as the edge read it.
@@ -26,6 +26,8 @@ pub struct Request {
     pub upgrade: bool,
     /// `Expect: 100-continue`
     pub expects_continue: bool,
+    /// The client can be given trailers: over HTTP/2, or as it says (RFC 9110 section 10.1.4).
+    pub takes_trailers: bool,
     /// For the access line.
     pub user_agent: Option<HeaderValue>,
     /// The head was refused before it became a request; what of it could not be read.
@@ -47,6 +49,7 @@ impl Default for Request {
             is_grpc: false,
             upgrade: false,
             expects_continue: false,
+            takes_trailers: false,
             user_agent: None,
             unread: None,
             provenance: None,

@@ -4,9 +4,9 @@
 //! it does.
 
 use super::frames::FrameScan;
-use super::lingering::{LINGER, Lingering};
 use super::open_streams::OpenStreams;
 use super::untold::untold;
+use crate::downstream::lingering::{LINGER, Lingering};
 use crate::edge::threats::Threat;
 use crate::host::Host;
 use async_trait::async_trait;

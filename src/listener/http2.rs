@@ -1,17 +1,20 @@
 //! HTTP/2 on one connection: streams side by side, each its own exchange.
 
-use super::connection::{Connection, Expecting};
-use super::guard::Bounds;
-use super::lingering::LINGER;
+use super::Listener;
 use super::open_streams::OpenStreams;
-use super::{CURRENT, Listener};
+use crate::downstream::connection::{Connection, Expecting};
+use crate::downstream::http1::Bounds;
+use crate::downstream::http2::{Http2, refuse};
+use crate::downstream::lingering::LINGER;
+use crate::downstream::{App, Downstream, Served};
 use crate::edge::threats::Threat;
 use crate::memory_budget::ConnectionReplies;
-use h2::Reason;
-use pingora::apps::HttpServerApp;
-use pingora::protocols::http::ServerSession;
-use pingora::protocols::http::v2::server::{self, H2Accept, H2Options, HttpSession};
-use pingora::protocols::{Digest, Stream};
+use bytes::Bytes;
+use h2::server::Builder;
+use h2::{Reason, RecvStream};
+use http::Request;
+use http::header;
+use pingora::protocols::Stream;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -33,8 +36,8 @@ const MAX_ERROR_RESETS: usize = 1024;
 /// How long a connection that has been told to go, and on which nothing is served, may stay.
 const FAREWELL: Duration = Duration::from_secs(1);
 
-fn options(max_header_bytes: usize) -> H2Options {
-    let mut options = server::default_h2_options();
+fn options(max_header_bytes: usize) -> Builder {
+    let mut options = Builder::new();
     options
         .max_concurrent_streams(MAX_STREAMS)
         .max_header_list_size(u32::try_from(max_header_bytes).unwrap_or(u32::MAX))
@@ -47,7 +50,7 @@ fn options(max_header_bytes: usize) -> H2Options {
 
 /// Serves until the client is done, idle for too long, or the drain has ended its streams. The client's preface is due
 /// a `header_timeout` after `began`: the TLS handshake, or its own first byte, has begun the deadline.
-pub async fn serve<A: HttpServerApp + Send + Sync + 'static>(
+pub async fn serve<A: App>(
     listener: &Listener<A>,
     stream: Stream,
     open: Arc<OpenStreams>,
@@ -55,13 +58,8 @@ pub async fn serve<A: HttpServerApp + Send + Sync + 'static>(
     began: Instant,
     bounds: Bounds,
 ) {
-    let digest = Arc::new(Digest {
-        ssl_digest: stream.get_ssl_digest(),
-        timing_digest: Vec::new(),
-        proxy_digest: None,
-        socket_digest: None,
-    });
-    let handshake = server::handshake(stream, Some(options(bounds.max_header_bytes)));
+    let options = options(bounds.max_header_bytes);
+    let handshake = options.handshake::<_, Bytes>(stream);
     let preface_due = began + bounds.header_timeout;
     let Ok(Ok(mut wire)) = tokio::time::timeout_at(preface_due, handshake).await else { return };
     let streams = Arc::new(Streams::new(open));
@@ -76,7 +74,7 @@ pub async fn serve<A: HttpServerApp + Send + Sync + 'static>(
                 leaving = true;
                 continue;
             }
-            accepted = HttpSession::from_h2_conn(&mut wire, Arc::clone(&digest)) => accepted,
+            accepted = wire.accept() => accepted,
             () = streams.idle_for(bounds.idle_timeout, bounds.idle_timeout), if !leaving => {
                 // Says so; a request that is on its way already is still served.
                 wire.graceful_shutdown();
@@ -87,40 +85,61 @@ pub async fn serve<A: HttpServerApp + Send + Sync + 'static>(
             () = streams.idle_for(FAREWELL, bounds.idle_timeout), if leaving => break,
         };
         match accepted {
-            Ok(Some(H2Accept::Session(session))) => {
-                let busy = Busy::new(&streams);
-                let own = Arc::new(connection.stream(&replies));
-                let app = Arc::clone(listener.app());
-                let shutdown = listener.draining.clone();
-                let current = (Arc::clone(&own), listener.host.clock.now());
-                let floor = bounds.min_body_rate;
-                listener.live.spawn(CURRENT.scope(current, async move {
-                    let _busy = busy;
-                    let overdue = async {
-                        own.upload().overdue(floor, || own.expecting() == Expecting::Body).await;
-                        own.mark_slow_body();
-                    };
-                    tokio::select! {
-                        biased;
-                        _ = app.process_new_http(ServerSession::new_http2(session), &shutdown) => {}
-                        // The exchange is dropped where it stands, and its stream reset.
-                        () = overdue => {}
-                    }
-                }));
-            }
-            Ok(Some(H2Accept::Rejected)) => {
-                // The engine refuses three things here: no authority or two that differ, which it answers with 400, and
-                // targets and lengths that the protocol below has refused already.
-                // Others may have streams on this connection: it stays, however many there are.
-                listener.host.refuse_head(Threat::BadHost, connection.peer);
-            }
-            Ok(None) | Err(_) => return,
+            Some(Ok((request, respond))) => match fault_of(&request) {
+                None => {
+                    let own = Arc::new(connection.stream(&replies));
+                    let began = listener.host.clock.now();
+                    let http2 = Http2::new(request, respond, bounds.idle_timeout, Arc::clone(&own), began);
+                    spawn(listener, &streams, http2, own, bounds.min_body_rate);
+                }
+                Some(threat) => {
+                    refuse(respond);
+                    // Others may have streams on this connection: it stays, however many there are.
+                    listener.host.refuse_head(threat, connection.peer);
+                }
+            },
+            Some(Err(_)) | None => return,
         }
     }
 
     // Nothing is left to be served: what is written leaves, and the client can take it.
     wire.abrupt_shutdown(Reason::NO_ERROR);
     let _ = tokio::time::timeout(LINGER + FAREWELL, poll_fn(|cx| wire.poll_closed(cx))).await;
+}
+
+/// Serves one stream in a task of its own.
+fn spawn<A: App>(listener: &Listener<A>, streams: &Arc<Streams>, http2: Http2, own: Arc<Connection>, floor: u64) {
+    let busy = Busy::new(streams);
+    let app = Arc::clone(listener.app());
+    listener.live.spawn(async move {
+        let _busy = busy;
+        let mut downstream = Downstream::Http2(Box::new(http2));
+        let overdue = async {
+            own.upload().overdue(floor, || own.expecting() == Expecting::Body).await;
+            own.mark_slow_body();
+        };
+        let served = tokio::select! {
+            biased;
+            served = app.serve(&mut downstream) => served,
+            // The exchange is dropped where it stands, and its stream reset.
+            () = overdue => Served::Failed,
+        };
+        if served == Served::Whole {
+            // Whoever cannot be told has gone.
+            let _ = downstream.finish().await;
+        }
+    });
+}
+
+/// What no exchange can be made of: lengths that two readers could read differently, and a path with bytes that end a
+/// request line.
+fn fault_of(request: &Request<RecvStream>) -> Option<Threat> {
+    let mut lengths = request.headers().get_all(header::CONTENT_LENGTH).iter();
+    if let (Some(_), Some(_)) = (lengths.next(), lengths.next()) {
+        return Some(Threat::Smuggling);
+    }
+    let target = request.uri().path_and_query().map_or("", |target| target.as_str());
+    target.bytes().any(|byte| byte <= b' ' || byte == 0x7f).then_some(Threat::BadTarget)
 }
 
 /// The streams being served, and since when there have been none.

@@ -1,7 +1,7 @@
 //! The connections of a listener that refuses nobody: one more than it has room for takes the place of the one that has
 //! been idle longest.
 
-use super::connection::Connection;
+use crate::downstream::connection::Connection;
 use parking_lot::Mutex;
 use std::sync::Arc;
 use tokio::sync::Notify;

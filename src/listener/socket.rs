@@ -1,10 +1,10 @@
 //! An accepted TCP connection in the shape the proxy engine asks for.
 //!
 //! The engine's own wrapper is buffered only when its own listener makes it, and asks the kernel for addresses and
-//! times that nobody here reads. [`Guard`](super::guard::Guard) buffers instead.
+//! times that nobody here reads. [`Http1`](crate::downstream::http1::Http1) buffers instead.
 
-use super::connection::Connection;
 use super::untold::untold;
+use crate::downstream::connection::Connection;
 use async_trait::async_trait;
 use pingora::protocols::{Shutdown, Ssl, UniqueID, UniqueIDType};
 use socket2::SockRef;

@@ -24,6 +24,7 @@ mod upstream_head;
 use super::request;
 use crate::answer::answer;
 use crate::connections::upload;
+use crate::downstream::Downstream;
 use crate::exchange::{Exchange, Returning};
 use crate::proxy::failure;
 use bytes::Bytes;
@@ -33,7 +34,6 @@ use held_body::{count_unread, take_body};
 use http::{Version, header};
 use intake::Intake;
 use interim::InterimResponses;
-use pingora::protocols::http::ServerSession as Session;
 use pingora::{Error, ErrorType, Result};
 use reply::write_interim;
 use std::panic::AssertUnwindSafe;
@@ -66,26 +66,26 @@ struct Called {
 
 /// Serves the request, holding what the plugins asked for. A call is boxed, so that nothing of it is kept while its reply
 /// waits for a client.
-pub async fn run(session: &mut Session, exchange: &mut Exchange, hold: Option<Hold>) -> Result<()> {
-    match Box::pin(call(session, exchange, hold.unwrap_or(NO_HOLD))).await? {
-        Some(called) => Box::pin(finish(session, exchange, called)).await,
+pub async fn run(downstream: &mut Downstream, exchange: &mut Exchange, hold: Option<Hold>) -> Result<()> {
+    match Box::pin(call(downstream, exchange, hold.unwrap_or(NO_HOLD))).await? {
+        Some(called) => Box::pin(finish(downstream, exchange, called)).await,
         None => Ok(()),
     }
 }
 
 /// Takes the body, as far as it is held, and makes the call; `None` when a hook has answered instead. What is rare is boxed,
 /// so that what is usual has little to move.
-async fn call(session: &mut Session, exchange: &mut Exchange, hold: Hold) -> Result<Option<Called>> {
+async fn call(downstream: &mut Downstream, exchange: &mut Exchange, hold: Hold) -> Result<Option<Called>> {
     let (mut room, mut intake) = (None, None);
     let body = match hold.request_body {
-        Some(wanted) => match Box::pin(take_body(session, exchange, wanted, hold.detach)).await? {
+        Some(wanted) => match Box::pin(take_body(downstream, exchange, wanted, hold.detach)).await? {
             Some((body, reserved)) => {
                 room = reserved;
-                whole(exchange, session, body)
+                whole(exchange, downstream, body)
             }
             None => return Ok(None),
         },
-        None if exchange.request.body_length == Some(0) => whole(exchange, session, Bytes::new()),
+        None if exchange.request.body_length == Some(0) => whole(exchange, downstream, Bytes::new()),
         None => {
             let room = exchange.host.memory.nothing_yet(exchange.story.facts.address());
             let (sender, upload) = upload(room);
@@ -93,18 +93,18 @@ async fn call(session: &mut Session, exchange: &mut Exchange, hold: Hold) -> Res
             CallBody::Streamed(upload)
         }
     };
-    if !request::forward(session, exchange).await? {
+    if !request::forward(downstream, exchange).await? {
         return Ok(None);
     }
 
-    let call = Call::new(session.req_header().as_owned_parts(), body, hold, room, exchange);
+    let call = Call::new(downstream.head().clone(), body, hold, room, exchange);
     match hold.detach {
         Detach::WithClient => {
-            let outcome = run_attached(session, exchange, call, intake.as_deref_mut()).await?;
+            let outcome = run_attached(downstream, exchange, call, intake.as_deref_mut()).await?;
             Ok(Some(Called { outcome, intake, _unread: None }))
         }
         Detach::Survives { .. } => {
-            let outcome = Box::pin(run_detached(session, exchange, call)).await?;
+            let outcome = Box::pin(run_detached(downstream, exchange, call)).await?;
             let length = if let Outcome::Reply(reply) = &outcome { reply.body.len() } else { 0 };
             let unread = count_unread(exchange, length);
             Ok(Some(Called { outcome, intake: None, _unread: unread }))
@@ -113,33 +113,25 @@ async fn call(session: &mut Session, exchange: &mut Exchange, hold: Hold) -> Res
 }
 
 /// A body that is here. One that was declared, and empty, is still one (RFC 9110 section 8.6).
-fn whole(exchange: &Exchange, session: &Session, body: Bytes) -> CallBody {
-    let fields = &session.req_header().headers;
+fn whole(exchange: &Exchange, downstream: &Downstream, body: Bytes) -> CallBody {
+    let fields = &downstream.head().headers;
     let is_declared = exchange.request.version != Version::HTTP_2 && fields.contains_key(header::TRANSFER_ENCODING)
         || fields.contains_key(header::CONTENT_LENGTH);
     if body.is_empty() && !is_declared { CallBody::None } else { CallBody::Whole(body) }
 }
 
 /// Tells the client what came of the call.
-async fn finish(session: &mut Session, exchange: &mut Exchange, called: Called) -> Result<()> {
+async fn finish(downstream: &mut Downstream, exchange: &mut Exchange, called: Called) -> Result<()> {
     match called.outcome {
-        Outcome::Reply(reply) => reply::write(session, exchange, reply, called.intake).await,
-        Outcome::Answer(by, response) => Box::pin(answer(session, exchange, by, *response)).await,
-        Outcome::Failed(problem) => Box::pin(answer(session, exchange, AnsweredBy::Edge, (*problem).into())).await,
-    }
-}
-
-/// Resolves when nobody waits for the answer any more.
-pub(super) async fn client_leaves(session: &mut Session) -> Box<Error> {
-    match session.read_body_or_idle(true).await {
-        Err(error) => error.into_down(),
-        Ok(_) => Error::explain(ErrorType::ConnectionClosed, "the client left").into_down(),
+        Outcome::Reply(reply) => reply::write(downstream, exchange, reply, called.intake).await,
+        Outcome::Answer(by, response) => Box::pin(answer(downstream, exchange, by, *response)).await,
+        Outcome::Failed(problem) => Box::pin(answer(downstream, exchange, AnsweredBy::Edge, (*problem).into())).await,
     }
 }
 
 /// Runs the call as long as the client waits for it, and passes the client's body on meanwhile.
 async fn run_attached(
-    session: &mut Session,
+    downstream: &mut Downstream,
     exchange: &mut Exchange,
     call: Call,
     mut intake: Option<&mut Intake>,
@@ -152,17 +144,17 @@ async fn run_attached(
             tokio::select! {
                 biased;
                 outcome = &mut executed => break outcome,
-                heads = interim.received() => write_interim(session, heads).await?,
-                gone = intake::attend(session, &mut client, intake.as_deref_mut()) => return Err(gone),
+                heads = interim.received() => write_interim(downstream, heads).await?,
+                gone = intake::attend(downstream, &mut client, intake.as_deref_mut()) => return Err(gone),
             }
         }
     };
-    write_interim(session, interim.take()).await?;
+    write_interim(downstream, interim.take()).await?;
     Ok(outcome)
 }
 
 /// Runs the call in a task of its own, which ends the exchange itself when the client leaves.
-async fn run_detached(session: &mut Session, exchange: &mut Exchange, call: Call) -> Result<Outcome> {
+async fn run_detached(downstream: &mut Downstream, exchange: &mut Exchange, call: Call) -> Result<Outcome> {
     let (mut story, closing) = exchange.lend();
     let (tell, told) = tokio::sync::oneshot::channel();
     tokio::spawn(async move {
@@ -183,6 +175,6 @@ async fn run_detached(session: &mut Session, exchange: &mut Exchange, call: Call
             exchange.take_back(story, closing);
             Ok(outcome)
         }
-        gone = client_leaves(session) => Err(gone),
+        gone = downstream.leaves() => Err(gone),
     }
 }

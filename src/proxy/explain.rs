@@ -3,11 +3,11 @@
 use super::judge::judge;
 use super::provenance;
 use super::request;
-use super::wire::{self, RequestFields};
+use super::wire;
+use crate::downstream::Head;
 use crate::pipeline::Pipeline;
 use http::Method;
 use http::header::{self, HeaderName, HeaderValue};
-use pingora::http::RequestHeader;
 use std::net::{IpAddr, Ipv4Addr};
 use vestibule_plugin::{Facts, RouteId, TraceContext};
 
@@ -26,13 +26,12 @@ pub fn explain(
     target: &str,
     fields: Vec<(HeaderName, HeaderValue)>,
 ) -> Result<String, String> {
-    let mut head = RequestHeader::build(method.clone(), target.as_bytes(), Some(fields.len() + 1))
-        .map_err(|error| format!("`{target}` is no target: {error}"))?;
+    let mut head = Head::new(method.clone(), target.to_owned());
     if !fields.iter().any(|(name, _)| name == header::HOST) {
-        head.insert_header(header::HOST, "localhost").map_err(|error| error.to_string())?;
+        head.headers.insert(header::HOST, HeaderValue::from_static("localhost"));
     }
     for (name, value) in fields {
-        head.append_header(name, value).map_err(|error| error.to_string())?;
+        head.headers.append(name, value);
     }
     let tls = pipeline.settings.server.tls.is_some();
     request::settle_target(&mut head, tls);
@@ -69,8 +68,7 @@ pub fn explain(
     if forged {
         said.push_str(&row("edge", "removes fields that only the proxy says"));
     }
-    let mut fields = RequestFields(&mut head);
-    let request = request.head(&mut fields);
+    let request = request.head(&mut head.headers);
     for built in pipeline.plugins.iter().filter(|built| pipeline.concerns(built, route)) {
         let text = built.plugin.explain(&request, route, &mut facts);
         said.push_str(&row(built.name, text.as_deref().unwrap_or("takes no part")));

@@ -2,10 +2,10 @@
 
 use crate::answer::answer;
 use crate::connections::BROKEN_HEAD;
+use crate::downstream::Downstream;
 use crate::edge::threats::Threat;
 use crate::exchange::Exchange;
 use http::StatusCode;
-use pingora::protocols::http::ServerSession as Session;
 use pingora::{Error, ErrorSource, ErrorType, Result};
 use std::time::Duration;
 use vestibule_plugin::{AnsweredBy, Ended, Problem};
@@ -186,35 +186,34 @@ pub fn upstream_problem(error: &Error, answer: Answer) -> (Ended, Problem) {
 }
 
 /// The exchange failed for good: tells the client, if a response has not begun and somebody is there.
-pub async fn give_up(session: &mut Session, exchange: &mut Exchange, error: &Error) {
+pub async fn give_up(downstream: &mut Downstream, exchange: &mut Exchange, error: &Error) {
     let (ended, problem) = verdict(error, exchange);
     exchange.story.ended.get_or_insert(ended);
     // Behind a 101 bytes belong to another protocol.
-    let begun = session
-        .response_written()
-        .is_some_and(|head| !head.status.is_informational() || head.status == StatusCode::SWITCHING_PROTOCOLS);
+    let is_final = |status: StatusCode| !status.is_informational() || status == StatusCode::SWITCHING_PROTOCOLS;
+    let begun = downstream.written().is_some_and(is_final);
     if let Some(problem) = problem
         && !begun
     {
         // The connection of an exchange that failed closes; the answer says so.
-        session.set_keepalive(None);
-        if answer(session, exchange, AnsweredBy::Edge, problem.into()).await.is_err() {
+        downstream.close_after();
+        if answer(downstream, exchange, AnsweredBy::Edge, problem.into()).await.is_err() {
             exchange.story.ended = Some(Ended::ClientGone);
         }
     }
 }
 
-/// What the engine is told when a plugin panicked inside one of its callbacks.
+/// A plugin panicked.
 pub fn panic_error() -> Box<Error> {
     Error::explain(ErrorType::InternalError, "a plugin panicked").into_in()
 }
 
 /// A plugin panicked: those around it, not it, have a word on the answer.
-pub async fn panicked(session: &mut Session, exchange: &mut Exchange) -> Result<()> {
+pub async fn panicked(downstream: &mut Downstream, exchange: &mut Exchange) -> Result<()> {
     exchange.story.ended = Some(Ended::UpstreamError);
-    session.set_keepalive(None);
-    if session.response_written().is_some() {
+    downstream.close_after();
+    if downstream.written().is_some() {
         return Err(panic_error());
     }
-    answer(session, exchange, AnsweredBy::Edge, internal().into()).await
+    answer(downstream, exchange, AnsweredBy::Edge, internal().into()).await
 }

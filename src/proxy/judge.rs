@@ -1,16 +1,17 @@
 //! The edge's verdict on a request head, and the route it finds on the way.
 
 use super::refused_head;
+use crate::downstream::Head;
+use crate::downstream::refused::Why;
 use crate::edge::connection_options::{self, BadOption};
 use crate::edge::target::{self, BadTarget};
 use crate::edge::threats::Threat;
 use crate::edge::{methods, path, rules};
 use crate::exchange::Request;
-use crate::listener::refused::Why;
 use crate::pipeline::Pipeline;
 use http::header::{self, HeaderName, HeaderValue};
+use http::uri::Scheme;
 use http::{StatusCode, Version};
-use pingora::http::RequestHeader;
 use std::borrow::Cow;
 use vestibule_http1::RequestFault;
 use vestibule_plugin::{Problem, RouteId, list};
@@ -24,13 +25,8 @@ pub struct Refusal {
 }
 
 /// The edge rules, in the order in which they count. `tls` is that of the connection.
-pub fn judge(
-    pipeline: &Pipeline,
-    request: &mut Request,
-    head: &mut RequestHeader,
-    tls: bool,
-) -> Result<RouteId, Box<Refusal>> {
-    // The guard counts those of HTTP/1, the protocol itself the bytes of HTTP/2.
+pub fn judge(pipeline: &Pipeline, request: &mut Request, head: &mut Head, tls: bool) -> Result<RouteId, Box<Refusal>> {
+    // The reader counts those of HTTP/1, the protocol itself the bytes of HTTP/2.
     if head.headers.len() > rules::MAX_FIELDS {
         let too_large = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
         let problem = Problem::new("header-too-large", too_large, "Request header fields too large")
@@ -72,22 +68,19 @@ fn is_framing_twin(name: &HeaderName) -> bool {
 }
 
 /// The target of HTTP/1 in origin-form, and whether it and Host go together.
-pub(super) fn settled_target(head: &RequestHeader, tls: bool) -> Result<Cow<'_, [u8]>, BadTarget> {
+pub(super) fn settled_target(head: &Head, tls: bool) -> Result<Cow<'_, [u8]>, BadTarget> {
     let hosts = head.headers.get_all(header::HOST).iter().map(HeaderValue::as_bytes);
-    target::settle(head.method.as_str().as_bytes(), head.raw_path(), head.version, tls, hosts)
+    target::settle(head.method.as_str().as_bytes(), &head.target, head.version, tls, hosts)
 }
 
 /// The same for HTTP/2, where authority and path come apart (RFC 9113 section 8.3.1).
-fn http2_target(request: &Request, head: &RequestHeader) -> Result<(), BadTarget> {
+fn http2_target(request: &Request, head: &Head) -> Result<(), BadTarget> {
     let fields = head.headers.get_all(header::HOST).iter().map(HeaderValue::as_bytes);
-    if head
-        .uri
-        .scheme_str()
-        .is_some_and(|scheme| !["http", "https"].iter().any(|known| known.eq_ignore_ascii_case(scheme)))
-    {
+    let is_known = |scheme: &Scheme| [Scheme::HTTP, Scheme::HTTPS].contains(scheme);
+    if !head.scheme.as_ref().is_none_or(is_known) {
         return Err(BadTarget::Form);
     }
-    let pseudo = head.uri.authority().map(|authority| authority.as_str().as_bytes());
+    let pseudo = head.authority.as_ref().map(|authority| authority.as_str().as_bytes());
     target::settle_http2(&request.method, &request.target, request.scheme, pseudo, fields)
 }
 
@@ -117,7 +110,7 @@ fn check_method(pipeline: &Pipeline, request: &Request) -> Result<(), Box<Refusa
     Err(refuse(Some(Threat::Method), problem))
 }
 
-fn check_expectation(request: &Request, head: &RequestHeader) -> Result<(), Box<Refusal>> {
+fn check_expectation(request: &Request, head: &Head) -> Result<(), Box<Refusal>> {
     // An empty line is no expectation that can be met either: some servers refuse it, others do not look.
     let is_known = |line: &HeaderValue| {
         let mut members = list::members_of_line(line.as_bytes()).peekable();
@@ -132,7 +125,7 @@ fn check_expectation(request: &Request, head: &RequestHeader) -> Result<(), Box<
 }
 
 /// Removes the fields that Connection names.
-fn remove_nominated(pipeline: &Pipeline, head: &mut RequestHeader) -> Result<(), Box<Refusal>> {
+fn remove_nominated(pipeline: &Pipeline, head: &mut Head) -> Result<(), Box<Refusal>> {
     if !head.headers.contains_key(header::CONNECTION) {
         return Ok(());
     }
@@ -146,7 +139,7 @@ fn remove_nominated(pipeline: &Pipeline, head: &mut RequestHeader) -> Result<(),
         ),
     })?;
     for name in named {
-        head.remove_header(&name);
+        head.headers.remove(&name);
     }
     Ok(())
 }

@@ -1,15 +1,15 @@
 //! Where a request came from: which client it is, what only others may say about that, what the application is told.
 
+use crate::downstream::Head;
+use crate::downstream::connection::Connection;
 use crate::edge::forwarded::{Origin, X_FORWARDED_FOR, X_FORWARDED_PROTO};
 use crate::edge::forwarding_fields::Forwarding;
 use crate::edge::guarded::Guarded;
 use crate::edge::rules;
 use crate::exchange::{Provenance, Request};
-use crate::listener::connection::Connection;
 use crate::pipeline::Pipeline;
 use http::header::{self, HeaderName, HeaderValue};
 use ipnet::IpNet;
-use pingora::http::RequestHeader;
 use std::net::IpAddr;
 use vestibule_plugin::{ClientAddress, is_authority};
 
@@ -62,12 +62,7 @@ impl Unheard {
 }
 
 /// Finds the client, removes what only others may say about it, and prepares what the application is told.
-pub fn locate(
-    pipeline: &Pipeline,
-    connection: &Connection,
-    request: &mut Request,
-    head: &mut RequestHeader,
-) -> Located {
+pub fn locate(pipeline: &Pipeline, connection: &Connection, request: &mut Request, head: &mut Head) -> Located {
     let peer = connection.peer;
     let trusted = pipeline.trust.holds(peer);
     let origin = pipeline.trust.origin(peer, &head.headers);
@@ -125,7 +120,7 @@ pub(super) struct Found {
 
 /// Removes forwarding fields, fields that only the proxy says, and names that spell one of them or a credential with
 /// `_`. `trusted` is what a trusted peer's fields must not contradict; `None` for a stranger.
-pub(super) fn remove_forwarding(head: &mut RequestHeader, trusted: Option<Found>, guarded: &Guarded) -> Removed {
+pub(super) fn remove_forwarding(head: &mut Head, trusted: Option<Found>, guarded: &Guarded) -> Removed {
     let mut doomed: Vec<HeaderName> = Vec::new();
     let mut removed = Removed::default();
     for name in head.headers.keys() {
@@ -153,7 +148,7 @@ pub(super) fn remove_forwarding(head: &mut RequestHeader, trusted: Option<Found>
         }
     }
     for name in &doomed {
-        head.remove_header(name);
+        head.headers.remove(name);
     }
     removed
 }

@@ -1,11 +1,11 @@
 //! The answer to a head that was refused below the parser.
 
 use super::judge::{Refusal, judge};
+use crate::downstream::Head;
+use crate::downstream::refused::{RefusedHead, Unread, Why};
 use crate::exchange::Request;
-use crate::listener::refused::{RefusedHead, Unread, Why};
 use crate::pipeline::Pipeline;
 use http::{Method, StatusCode};
-use pingora::http::RequestHeader;
 use vestibule_http1::RequestFault;
 use vestibule_plugin::{Problem, RouteId};
 
@@ -14,7 +14,7 @@ pub fn refusal(
     refused: RefusedHead,
     pipeline: &Pipeline,
     request: &mut Request,
-    head: &mut RequestHeader,
+    head: &mut Head,
     tls: bool,
 ) -> Result<RouteId, Box<Refusal>> {
     request.unread = Some(refused.unread);

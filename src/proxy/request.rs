@@ -5,41 +5,27 @@ use super::failure;
 use super::judge::{judge, settled_target};
 use super::provenance::{self, locate};
 use super::refused_head;
-use super::wire::{self, RequestFields};
+use super::wire;
 use crate::answer::answer;
+use crate::downstream::connection::Expecting;
+use crate::downstream::{Downstream, Head};
 use crate::edge::threats::Threat;
 use crate::edge::{path, rules, target};
 use crate::exchange::{Exchange, Request};
-use crate::listener::connection::Expecting;
 use crate::pipeline::Pipeline;
+use bytes::Bytes;
 use http::header::{self, HeaderValue};
-use http::uri::PathAndQuery;
-use http::{Method, StatusCode, Uri, Version};
+use http::{Method, StatusCode, Version};
 use pingora::Result;
-use pingora::http::RequestHeader;
-use pingora::protocols::http::ServerSession as Session;
 use std::borrow::Cow;
-use std::sync::LazyLock;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use vestibule_plugin::{AnsweredBy, Ended, Facts, Flow, Hold, Problem, Response, RouteId, Soon, list, media};
 
 /// Reads the head, applies the edge rules, finds the client and the route, and attaches the plugins.
-pub fn enter(session: &mut Session, exchange: &mut Exchange) {
-    // The guard below the parser keeps time; it does not see the streams of HTTP/2.
-    session.set_read_timeout(None);
-    let idle = exchange.pipeline.settings.server.idle_timeout;
-    session.set_write_timeout((session.req_header().version == Version::HTTP_2).then_some(idle));
-
-    // RFC 9110 section 15.2: they came after HTTP/1.0.
-    let is_http10 = session.req_header().version == Version::HTTP_10;
-    session.set_ignore_info_resp(is_http10);
-    let empty = session.is_body_empty();
-    // The engine reads the first line alone (RFC 9110 section 5.3: a list may go on over several).
-    if list::has_token(&session.req_header().headers, &header::CONNECTION, "close") {
-        session.set_keepalive(None);
-    }
-    let head = session.req_header_mut();
+pub fn enter(downstream: &mut Downstream, exchange: &mut Exchange) {
+    let empty = downstream.has_no_body();
+    let head = downstream.head_mut();
     settle_target(head, exchange.connection.tls);
     wire::join_cookies(head);
     let mut request = read(head, exchange.connection.tls, empty);
@@ -85,51 +71,31 @@ pub fn enter(session: &mut Session, exchange: &mut Exchange) {
 }
 
 /// Brings an absolute-form target of HTTP/1 into origin-form, so that routes and the application see its path, and
-/// percent-encodes bytes that are not ASCII, which HTTP/2 and the engine's text cannot carry. A target for which that
-/// cannot be done is left for the edge to refuse.
-pub(super) fn settle_target(head: &mut RequestHeader, tls: bool) {
-    let encoded = target::encoded(head.raw_path());
-    if head.version == Version::HTTP_2 {
-        if let Some(uri) = encoded.and_then(|encoded| with_target(&head.uri, &encoded)) {
-            head.set_uri(uri);
-        }
-        return;
+/// percent-encodes bytes that are not ASCII. A target for which that cannot be done is left for the edge to refuse.
+pub(super) fn settle_target(head: &mut Head, tls: bool) {
+    if let Some(encoded) = target::encoded(&head.target) {
+        head.target = encoded.into();
     }
-    if let Some(encoded) = encoded {
-        let _ = head.set_raw_path(&encoded);
-    }
-    if head.raw_path().starts_with(b"/") {
-        return;
-    }
-    if let Ok(settled) = settled_target(head, tls).map(Cow::into_owned) {
-        // One that the engine cannot hold stays as it is, and is refused.
-        let _ = head.set_raw_path(&settled);
+    if head.version != Version::HTTP_2
+        && !head.target.starts_with(b"/")
+        && let Ok(settled) = settled_target(head, tls).map(Cow::into_owned)
+    {
+        head.target = settled.into();
     }
 }
 
-/// The same scheme and authority with another target.
-fn with_target(uri: &Uri, target: &[u8]) -> Option<Uri> {
-    let mut parts = uri.clone().into_parts();
-    parts.path_and_query = Some(PathAndQuery::try_from(target).ok()?);
-    Uri::from_parts(parts).ok()
-}
-
-/// `empty`: the engine knows that no body follows, also where HTTP/2 declares no length.
-pub(super) fn read(head: &RequestHeader, tls: bool, empty: bool) -> Request {
+/// `empty`: it is known that no body follows, also where HTTP/2 declares no length.
+pub(super) fn read(head: &Head, tls: bool, empty: bool) -> Request {
     let headers = &head.headers;
-    let target = match head.uri.path_and_query() {
-        Some(target) => target.as_str().to_owned(),
-        None => String::from_utf8_lossy(head.raw_path()).into_owned(),
-    };
     let authority = headers
         .get(header::HOST)
         .cloned()
-        .or_else(|| head.uri.authority().and_then(|authority| HeaderValue::from_str(authority.as_str()).ok()));
+        .or_else(|| head.authority.as_ref().and_then(|authority| HeaderValue::from_str(authority.as_str()).ok()));
     let declared = headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.trim().parse().ok());
     let chunked = headers.contains_key(header::TRANSFER_ENCODING);
     Request {
         method: head.method.clone(),
-        target,
+        target: String::from_utf8_lossy(&head.target).into_owned(),
         normal_path: None,
         authority,
         scheme: if tls { "https" } else { "http" },
@@ -138,6 +104,11 @@ pub(super) fn read(head: &RequestHeader, tls: bool, empty: bool) -> Request {
         is_grpc: headers.get(header::CONTENT_TYPE).is_some_and(|v| media::is_grpc(v.as_bytes())),
         upgrade: false,
         expects_continue: headers.contains_key(header::EXPECT),
+        takes_trailers: match head.version {
+            Version::HTTP_2 => true,
+            Version::HTTP_11 => list::has_token(headers, &header::TE, "trailers"),
+            _ => false,
+        },
         user_agent: headers.get(header::USER_AGENT).cloned(),
         unread: None,
         provenance: None,
@@ -145,7 +116,7 @@ pub(super) fn read(head: &RequestHeader, tls: bool, empty: bool) -> Request {
 }
 
 /// Lets a complete WebSocket handshake through where the route says so; elsewhere the request is an ordinary one.
-fn settle_upgrade(pipeline: &Pipeline, route: RouteId, request: &mut Request, head: &mut RequestHeader) {
+fn settle_upgrade(pipeline: &Pipeline, route: RouteId, request: &mut Request, head: &mut Head) {
     if !head.headers.contains_key(header::UPGRADE) {
         return;
     }
@@ -154,15 +125,15 @@ fn settle_upgrade(pipeline: &Pipeline, route: RouteId, request: &mut Request, he
         && request.version == Version::HTTP_11
         && rules::is_websocket_handshake(&head.headers);
     if !request.upgrade {
-        head.remove_header(&header::UPGRADE);
+        head.headers.remove(header::UPGRADE);
     }
 }
 
 /// Asks the plugins, outermost first, and serves what they let through.
-pub async fn admit(session: &mut Session, exchange: &mut Exchange) -> Result<()> {
+pub async fn admit(downstream: &mut Downstream, exchange: &mut Exchange) -> Result<()> {
     // Those that watch see the request before anything refuses it.
     let watching = exchange.story.hooks.iter().take_while(|attached| attached.stage.observes()).count();
-    let answered = ask(session, exchange, watching).await?;
+    let answered = ask(downstream, exchange, watching).await?;
     if let Some(threat) = exchange.threat.take() {
         exchange.blocked(threat);
     }
@@ -171,62 +142,62 @@ pub async fn admit(session: &mut Session, exchange: &mut Exchange) -> Result<()>
     }
 
     if let Some(refusal) = exchange.refusal.take() {
-        session.set_keepalive(None);
+        downstream.close_after();
         exchange.story.ended = Some(Ended::Refused);
-        answer(session, exchange, AnsweredBy::Edge, refusal.problem.into()).await?;
+        answer(downstream, exchange, AnsweredBy::Edge, refusal.problem.into()).await?;
         return Ok(());
     }
     if let Some(problem) = overload(exchange) {
-        answer(session, exchange, AnsweredBy::Edge, problem.into()).await?;
+        answer(downstream, exchange, AnsweredBy::Edge, problem.into()).await?;
         return Ok(());
     }
 
     let all = exchange.story.hooks.len();
-    if ask(session, exchange, all).await? {
+    if ask(downstream, exchange, all).await? {
         return Ok(());
     }
     if let Some(limit) = exchange.pipeline.settings.server.max_body_bytes
         && exchange.request.body_length.is_some_and(|length| length > limit)
     {
-        session.set_keepalive(None);
-        answer(session, exchange, AnsweredBy::Edge, failure::too_large(limit).into()).await?;
+        downstream.close_after();
+        answer(downstream, exchange, AnsweredBy::Edge, failure::too_large(limit).into()).await?;
         return Ok(());
     }
 
-    end_empty_body(session, exchange).await?;
+    end_empty_body(downstream, exchange).await?;
     if exchange.request.upgrade {
-        return Box::pin(driver::tunnel::run(session, exchange)).await;
+        return Box::pin(driver::tunnel::run(downstream, exchange)).await;
     }
     let hold = wanted_hold(exchange);
-    Box::pin(driver::run(session, exchange, hold)).await
+    Box::pin(driver::run(downstream, exchange, hold)).await
 }
 
 /// Waits for the end of a body over HTTP/2 that is declared empty, before anything goes on: a DATA frame with bytes is an
-/// error of its stream (RFC 9113 section 8.1.1), and the engine takes the declaration for the end.
-async fn end_empty_body(session: &mut Session, exchange: &Exchange) -> Result<()> {
+/// error of its stream (RFC 9113 section 8.1.1), which is told only to who reads the body.
+async fn end_empty_body(downstream: &mut Downstream, exchange: &Exchange) -> Result<()> {
     if exchange.request.version != Version::HTTP_2
         || exchange.request.body_length != Some(0)
-        || !session.req_header().headers.contains_key(header::CONTENT_LENGTH)
+        || !downstream.head().headers.contains_key(header::CONTENT_LENGTH)
     {
         return Ok(());
     }
     let connection = &exchange.connection;
     connection.expect(Expecting::Body);
     connection.upload().begin();
-    while session.read_request_body().await.map_err(pingora::Error::into_down)?.is_some() {}
+    while downstream.read_body().await?.is_some() {}
     connection.expect(Expecting::Nothing);
     Ok(())
 }
 
 /// Runs `on_request` of the hooks up to `until`; whether one of them answered.
-async fn ask(session: &mut Session, exchange: &mut Exchange, until: usize) -> Result<bool> {
-    let Some((by, response)) = first_answer(session, exchange, until).await? else { return Ok(false) };
-    answer(session, exchange, by, *response).await?;
+async fn ask(downstream: &mut Downstream, exchange: &mut Exchange, until: usize) -> Result<bool> {
+    let Some((by, response)) = first_answer(downstream, exchange, until).await? else { return Ok(false) };
+    answer(downstream, exchange, by, *response).await?;
     Ok(true)
 }
 
 async fn first_answer(
-    session: &mut Session,
+    downstream: &mut Downstream,
     exchange: &mut Exchange,
     until: usize,
 ) -> Result<Option<(AnsweredBy, Box<Response>)>> {
@@ -237,21 +208,20 @@ async fn first_answer(
     // What a client sends behind a complete request is kept back below the parser, so that only its leaving is read. A
     // body that is still to come would be read instead: such a client is not watched.
     let is_complete = exchange.connection.expecting() == Expecting::Nothing;
-    let mut lent = Lent::of(session);
+    let mut lent = Lent::of(downstream);
     while exchange.story.entered < until {
         let at = exchange.story.entered;
         exchange.story.entered += 1;
         let story = &mut exchange.story;
         let attached = &mut story.hooks[at];
 
-        let mut fields = RequestFields(&mut lent.head);
-        let mut head = exchange.request.head(&mut fields);
+        let mut head = exchange.request.head(&mut lent.head.headers);
         let flow = match attached.enter().on_request(&mut head, &mut story.facts) {
             Soon::Now(flow) => Ok(flow),
             Soon::Later(decided) if is_complete => tokio::select! {
                 biased;
                 flow = decided => Ok(flow),
-                gone = driver::client_leaves(lent.session) => Err(gone),
+                gone = lent.downstream.leaves() => Err(gone),
             },
             Soon::Later(decided) => Ok(decided.await),
         };
@@ -267,26 +237,23 @@ async fn first_answer(
     Ok(None)
 }
 
-/// A session whose head a plugin has, so that its client can be watched meanwhile. It has the head back when this is
+/// A downstream whose head a plugin has, so that its client can be watched meanwhile. It has the head back when this is
 /// dropped, however that comes.
 struct Lent<'s> {
-    session: &'s mut Session,
-    head: RequestHeader,
+    downstream: &'s mut Downstream,
+    head: Head,
 }
 
 impl<'s> Lent<'s> {
-    fn of(session: &'s mut Session) -> Self {
-        static NONE: LazyLock<RequestHeader> = LazyLock::new(|| {
-            RequestHeader::build_no_case(Method::GET, b"/", None).unwrap_or_else(|_| unreachable!("it is a target"))
-        });
-        let head = std::mem::replace(session.req_header_mut(), NONE.clone());
-        Self { session, head }
+    fn of(downstream: &'s mut Downstream) -> Self {
+        let head = std::mem::replace(downstream.head_mut(), Head::new(Method::GET, Bytes::new()));
+        Self { downstream, head }
     }
 }
 
 impl Drop for Lent<'_> {
     fn drop(&mut self) {
-        std::mem::swap(self.session.req_header_mut(), &mut self.head);
+        std::mem::swap(self.downstream.head_mut(), &mut self.head);
     }
 }
 
@@ -321,7 +288,7 @@ fn wanted_hold(exchange: &mut Exchange) -> Option<Hold> {
 }
 
 /// The last word before the first attempt; whether the request goes on to the upstream.
-pub async fn forward(session: &mut Session, exchange: &mut Exchange) -> Result<bool> {
+pub async fn forward(downstream: &mut Downstream, exchange: &mut Exchange) -> Result<bool> {
     for at in 0..exchange.story.hooks.len() {
         let story = &mut exchange.story;
         let attached = &mut story.hooks[at];
@@ -334,7 +301,7 @@ pub async fn forward(session: &mut Session, exchange: &mut Exchange) -> Result<b
             Flow::Continue | Flow::Hold(_) | Flow::Look(_) => {}
             Flow::Respond(response) => {
                 let by = AnsweredBy::Plugin(attached.name);
-                answer(session, exchange, by, *response).await?;
+                answer(downstream, exchange, by, *response).await?;
                 return Ok(false);
             }
         }

@@ -1,99 +1,11 @@
-//! Between the proxy engine's header types and the contract's, and what is added to a request on its way up.
-//! Both lanes use it.
+//! What of a message is for one hop only, and what is added to a request on its way up.
 
+use crate::downstream::Head;
 use crate::edge::forwarded::{X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO, X_REAL_IP};
 use crate::exchange::Request;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{StatusCode, Version};
-use pingora::http::{RequestHeader, ResponseHeader};
-use vestibule_plugin::{AllLines, Fields, Lines, list};
-
-/// A request head of the engine as plugins edit it.
-pub struct RequestFields<'a>(pub &'a mut RequestHeader);
-
-impl Fields for RequestFields<'_> {
-    fn get(&self, name: &HeaderName) -> Option<&[u8]> {
-        Fields::get(&self.0.headers, name)
-    }
-    fn lines<'a>(&'a self, name: &HeaderName) -> Lines<'a> {
-        self.0.headers.lines(name)
-    }
-    fn all(&self) -> AllLines<'_> {
-        self.0.headers.all()
-    }
-    fn set(&mut self, name: HeaderName, value: HeaderValue) {
-        // Name and value are valid by type; only a map of 32,768 entries could refuse them.
-        let _ = self.0.insert_header(name, value);
-    }
-    fn append(&mut self, name: HeaderName, value: HeaderValue) {
-        let _ = self.0.append_header(name, value);
-    }
-    fn remove(&mut self, name: &HeaderName) -> bool {
-        self.0.remove_header(name).is_some()
-    }
-}
-
-/// A response head of the engine as it is edited: a plain map, since the engine keeps the spelling of names in a second
-/// map, which costs more than all the edits, and which nobody may depend on (RFC 9110 section 5.1).
-pub struct ResponseFields<'a> {
-    head: &'a mut ResponseHeader,
-    headers: HeaderMap,
-    /// A reason phrase of the upstream's own.
-    reason: Option<String>,
-}
-
-impl<'a> ResponseFields<'a> {
-    /// Takes the fields out of `head` until it is dropped.
-    pub fn of(head: &'a mut ResponseHeader) -> Self {
-        let reason = head.get_reason_phrase().filter(|r| head.status.canonical_reason() != Some(r)).map(str::to_owned);
-        let (mut blank, ()) = http::Response::new(()).into_parts();
-        (blank.status, blank.version) = (head.status, head.version);
-        let parts: http::response::Parts = std::mem::replace(head, ResponseHeader::from(blank)).into();
-        Self { head, headers: parts.headers, reason }
-    }
-
-    /// The fields.
-    pub fn headers(&mut self) -> &mut HeaderMap {
-        &mut self.headers
-    }
-}
-
-impl Fields for ResponseFields<'_> {
-    fn get(&self, name: &HeaderName) -> Option<&[u8]> {
-        Fields::get(&self.headers, name)
-    }
-    fn lines<'a>(&'a self, name: &HeaderName) -> Lines<'a> {
-        self.headers.lines(name)
-    }
-    fn all(&self) -> AllLines<'_> {
-        self.headers.all()
-    }
-    fn set(&mut self, name: HeaderName, value: HeaderValue) {
-        self.headers.insert(name, value);
-    }
-    fn append(&mut self, name: HeaderName, value: HeaderValue) {
-        self.headers.append(name, value);
-    }
-    fn remove(&mut self, name: &HeaderName) -> bool {
-        self.headers.remove(name).is_some()
-    }
-    fn reserve(&mut self, lines: usize) {
-        self.headers.reserve(lines);
-    }
-}
-
-impl Drop for ResponseFields<'_> {
-    fn drop(&mut self) {
-        let (mut parts, ()) = http::Response::new(()).into_parts();
-        (parts.status, parts.version) = (self.head.status, self.head.version);
-        parts.headers = std::mem::take(&mut self.headers);
-        *self.head = ResponseHeader::from(parts);
-        if let Some(reason) = self.reason.take() {
-            // It was valid when it came.
-            let _ = self.head.set_reason_phrase(Some(&reason));
-        }
-    }
-}
+use vestibule_plugin::{Fields, list};
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
@@ -169,13 +81,13 @@ pub fn strip_request_hops(headers: &mut HeaderMap) {
 }
 
 /// HTTP/2 may send a cookie string in pieces; everybody else reads one line (RFC 9113 section 8.2.3).
-pub fn join_cookies(head: &mut RequestHeader) {
+pub fn join_cookies(head: &mut Head) {
     if head.version != Version::HTTP_2 || head.headers.get_all(header::COOKIE).iter().nth(1).is_none() {
         return;
     }
     let pieces: Vec<&[u8]> = head.headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes).collect();
     if let Ok(joined) = HeaderValue::from_bytes(&pieces.join(&b"; "[..])) {
-        RequestFields(head).set(header::COOKIE, joined);
+        head.headers.insert(header::COOKIE, joined);
     }
 }
 
@@ -238,7 +150,7 @@ mod tests {
 
     #[test]
     fn a_response_loses_what_was_meant_for_this_hop() {
-        let mut head = ResponseHeader::build(200, None).expect("status");
+        let mut headers = HeaderMap::new();
         for (name, value) in [
             ("connection", "x-hop, content-type"),
             ("x-hop", "1"),
@@ -247,21 +159,12 @@ mod tests {
             ("trailer", "x-sum"),
             ("x-kept", "1"),
         ] {
-            head.append_header(name, value).expect("field");
+            headers.append(HeaderName::from_static(name), HeaderValue::from_static(value));
         }
-        strip_response_hops(StatusCode::OK, ResponseFields::of(&mut head).headers());
-        let mut left: Vec<&str> = head.headers.keys().map(HeaderName::as_str).collect();
+        strip_response_hops(StatusCode::OK, &mut headers);
+        let mut left: Vec<&str> = headers.keys().map(HeaderName::as_str).collect();
         left.sort_unstable();
         assert_eq!(left, ["content-type", "x-kept"]);
-    }
-
-    #[test]
-    fn a_reason_phrase_survives_the_editing_of_fields() {
-        let mut head = ResponseHeader::build(404, None).expect("status");
-        head.set_reason_phrase(Some("Gone fishing")).expect("a phrase");
-        ResponseFields::of(&mut head).set(header::ETAG, HeaderValue::from_static("\"1\""));
-        assert_eq!((head.status.as_u16(), head.get_reason_phrase()), (404, Some("Gone fishing")));
-        assert_eq!(head.headers.len(), 1);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::line::Line;
 use crate::config::settings::LogClient;
-use crate::listener::refused::Unread;
+use crate::downstream::refused::Unread;
 use http::{HeaderValue, Version};
 use std::borrow::Cow;
 use std::time::Duration;

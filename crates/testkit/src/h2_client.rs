@@ -156,6 +156,13 @@ impl H2Stream {
         self.send.send_trailers(header_map(&trailers))
     }
 
+    /// The next interim head, before the final one: its status and fields.
+    pub async fn interim(&mut self) -> Option<(u16, Fields)> {
+        let next = std::future::poll_fn(|cx| self.response.poll_informational(cx));
+        let head = within("an interim head", next).await?.ok()?;
+        Some((head.status().as_u16(), Fields::from(head.headers())))
+    }
+
     /// Resets the stream.
     pub fn reset(mut self, reason: Reason) {
         self.send.send_reset(reason);

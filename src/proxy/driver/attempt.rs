@@ -9,8 +9,8 @@ use crate::edge::rules;
 use crate::exchange::Story;
 use crate::proxy::wire;
 use crate::upstream::Reuse;
+use http::response::Parts;
 use http::{StatusCode, header};
-use pingora::http::ResponseHeader;
 use pingora::{Error, ErrorType};
 use std::sync::Arc;
 use vestibule_plugin::{AnsweredBy, Flow, Keep, Response, ResponseHead};
@@ -19,7 +19,7 @@ use vestibule_plugin::{AnsweredBy, Flow, Keep, Response, ResponseHead};
 const MAX_INTERIM: usize = 16;
 
 /// A connection on which the final head has come: it, the interim heads before it, and the head.
-pub type ReplyHead = (UpstreamConnection, Vec<ResponseHeader>, Head);
+pub type ReplyHead = (UpstreamConnection, Vec<Parts>, Head);
 
 /// Why an attempt came to no reply.
 pub enum AttemptError {
@@ -94,9 +94,10 @@ impl Call {
             && !self.forwards_expectation(&connection)
             && matches!(self.body, CallBody::Streamed(_))
             && let Some(interim) = interim_to
-            && let Ok(go_on) = ResponseHeader::build(StatusCode::CONTINUE, None)
         {
             // Nobody else will say it.
+            let (mut go_on, ()) = http::Response::new(()).into_parts();
+            go_on.status = StatusCode::CONTINUE;
             interim.put(go_on);
         }
 
@@ -150,7 +151,7 @@ impl Call {
         story: &mut Story,
         connection: &mut UpstreamConnection,
         interim_to: Option<&InterimResponses>,
-    ) -> Result<(Vec<ResponseHeader>, Head), Box<Error>> {
+    ) -> Result<(Vec<Parts>, Head), Box<Error>> {
         let invalid = |why| Err(Error::explain(ErrorType::InvalidHTTPHeader, why).into_up());
         let (mut interim, mut heard) = (Vec::new(), 0);
         // What comes behind a head is here before anybody can ask whether there is memory for it.
@@ -182,8 +183,8 @@ impl Call {
                 head.headers.remove(framing);
             }
             match interim_to {
-                Some(interim_to) => interim_to.put(ResponseHeader::from(head)),
-                None => interim.push(ResponseHeader::from(head)),
+                Some(interim_to) => interim_to.put(head),
+                None => interim.push(head),
             }
         }
     }
@@ -193,7 +194,7 @@ impl Call {
         &self,
         story: &mut Story,
         connection: UpstreamConnection,
-        interim: Vec<ResponseHeader>,
+        interim: Vec<Parts>,
         mut head: Head,
     ) -> Result<Reply, Box<Error>> {
         let mut wanted = Keep::Nothing;

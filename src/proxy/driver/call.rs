@@ -5,6 +5,7 @@ use super::attempt::{AttemptError, ReplyHead};
 use super::interim::InterimResponses;
 use super::keep::{self, Body};
 use crate::connections::{Age, Upload, UpstreamConnection};
+use crate::downstream;
 use crate::exchange::{Exchange, Request, Story};
 use crate::host::Host;
 use crate::memory_budget::{Holder, Reservation};
@@ -15,8 +16,8 @@ use crate::upstream::{Reuse, Upstream};
 use bytes::Bytes;
 use http::Method;
 use http::header;
+use http::response::Parts;
 use parking_lot::Mutex;
-use pingora::http::ResponseHeader;
 use pingora::{Error, ErrorType};
 use std::sync::Arc;
 use vestibule_plugin::{
@@ -30,7 +31,7 @@ pub struct Call {
     pub pipeline: Arc<Pipeline>,
     pub request: Arc<Request>,
     /// The client's head behind the edge.
-    pub head: http::request::Parts,
+    pub head: downstream::Head,
     pub body: CallBody,
     pub hold: Hold,
     /// Memory for its reply, until that comes.
@@ -49,7 +50,7 @@ pub enum CallBody {
 }
 
 /// A final head as it is held: without the spelling of its names, which nobody may depend on and which costs a second map.
-pub type Head = Box<http::response::Parts>;
+pub type Head = Box<Parts>;
 
 /// What came of it.
 pub enum Outcome {
@@ -72,7 +73,7 @@ enum CallError {
 /// A reply.
 pub struct Reply {
     /// Interim heads, in order.
-    pub interim: Vec<ResponseHeader>,
+    pub interim: Vec<Parts>,
     /// The final head, hop-by-hop fields removed, framing not yet decided.
     pub head: Head,
     /// The body.
@@ -93,7 +94,7 @@ impl Reply {
 impl Call {
     /// The call that answers `exchange`.
     pub fn new(
-        head: http::request::Parts,
+        head: downstream::Head,
         body: CallBody,
         hold: Hold,
         room: Option<Reservation>,

@@ -5,12 +5,12 @@ use super::gather::Gather;
 use super::keep::Body;
 use super::look;
 use crate::answer::answer;
+use crate::downstream::Downstream;
+use crate::downstream::connection::Expecting;
 use crate::exchange::{Exchange, Story};
-use crate::listener::connection::Expecting;
 use crate::memory_budget::{ConnectionReplies, Reservation, STEP};
 use crate::proxy::failure;
 use bytes::Bytes;
-use pingora::protocols::http::ServerSession as Session;
 use pingora::{Error, ErrorType, Result};
 use tokio::time::timeout;
 use vestibule_plugin::{AnsweredBy, Detach, Flow, HeldRequest, Keep, Looked, Response, Soon, WhyFlowing};
@@ -18,30 +18,30 @@ use vestibule_plugin::{AnsweredBy, Detach, Flow, HeldRequest, Keep, Looked, Resp
 /// Reads the request body whole and lets the plugins that asked for it decide on it. With it comes memory for the reply
 /// of a call that survives its client. `None`: the request has been answered.
 pub async fn take_body(
-    session: &mut Session,
+    downstream: &mut Downstream,
     exchange: &mut Exchange,
     wanted: usize,
     detach: Detach,
 ) -> Result<Option<(Bytes, Option<Reservation>)>> {
-    let problem = match read_body(session, exchange, wanted).await? {
+    let problem = match read_body(downstream, exchange, wanted).await? {
         Upload::Whole(body) => {
             exchange.connection.expect(Expecting::Nothing);
             match reply_room(exchange, detach) {
-                Ok(room) => return ask_with_body(session, exchange, body, room).await,
+                Ok(room) => return ask_with_body(downstream, exchange, body, room).await,
                 Err(NoRoom) => failure::no_memory(),
             }
         }
         Upload::TooLarge { limit } => {
-            session.set_keepalive(None);
+            downstream.close_after();
             failure::too_large(limit)
         }
         Upload::NoRoom => {
-            session.set_keepalive(None);
+            downstream.close_after();
             exchange.host.memory.count_shed();
             failure::no_memory()
         }
     };
-    answer(session, exchange, AnsweredBy::Edge, problem.into()).await?;
+    answer(downstream, exchange, AnsweredBy::Edge, problem.into()).await?;
     Ok(None)
 }
 
@@ -69,7 +69,7 @@ pub fn count_unread(exchange: &Exchange, length: usize) -> Option<tokio::sync::O
 
 /// Lets the plugins that asked for the body decide on it.
 async fn ask_with_body(
-    session: &mut Session,
+    downstream: &mut Downstream,
     exchange: &mut Exchange,
     mut body: Bytes,
     mut room: Option<Reservation>,
@@ -88,14 +88,14 @@ async fn ask_with_body(
             Soon::Later(decided) => tokio::select! {
                 biased;
                 flow = decided => Ok(flow),
-                gone = super::client_leaves(session) => Err(gone),
+                gone = downstream.leaves() => Err(gone),
             },
         };
         attached.leave();
 
         let (flow, by) = (flow?, AnsweredBy::Plugin(attached.name));
         let flow = match flow {
-            Flow::Look(wanted) => match Box::pin(look_first(session, exchange, at, wanted)).await? {
+            Flow::Look(wanted) => match Box::pin(look_first(downstream, exchange, at, wanted)).await? {
                 Some(flow) => flow,
                 None => return Ok(None),
             },
@@ -107,7 +107,7 @@ async fn ask_with_body(
             let response = with_room(*response, room);
             let length = if let Response::Full(full) = &response { full.body.len() } else { 0 };
             let _unread = count_unread(exchange, length);
-            answer(session, exchange, by, response).await?;
+            answer(downstream, exchange, by, response).await?;
             return Ok(None);
         }
     }
@@ -127,12 +127,17 @@ fn with_room(response: Response, room: Option<Reservation>) -> Response {
 }
 
 /// Looks at what the target holds for the plugin at `at`, which then decides. `None`: answered, as it could not be seen.
-async fn look_first(session: &mut Session, exchange: &mut Exchange, at: usize, wanted: Keep) -> Result<Option<Flow>> {
-    let head = session.req_header().as_owned_parts();
+async fn look_first(
+    downstream: &mut Downstream,
+    exchange: &mut Exchange,
+    at: usize,
+    wanted: Keep,
+) -> Result<Option<Flow>> {
+    let head = downstream.head().clone();
     let looked = tokio::select! {
         biased;
         looked = look::look(head, exchange, wanted) => looked,
-        gone = super::client_leaves(session) => return Err(gone),
+        gone = downstream.leaves() => return Err(gone),
     };
 
     let (head, body) = match looked {
@@ -140,7 +145,7 @@ async fn look_first(session: &mut Session, exchange: &mut Exchange, at: usize, w
         Err(error) => {
             let (ended, problem) = failure::upstream_problem(&error, failure::Answer::NotBegun);
             exchange.story.ended = Some(ended);
-            answer(session, exchange, AnsweredBy::Edge, problem.into()).await?;
+            answer(downstream, exchange, AnsweredBy::Edge, problem.into()).await?;
             return Ok(None);
         }
     };
@@ -150,7 +155,7 @@ async fn look_first(session: &mut Session, exchange: &mut Exchange, at: usize, w
     {
         body.discard(&exchange.host, wanted);
         exchange.host.memory.count_shed();
-        answer(session, exchange, AnsweredBy::Edge, failure::no_memory().into()).await?;
+        answer(downstream, exchange, AnsweredBy::Edge, failure::no_memory().into()).await?;
         return Ok(None);
     }
 
@@ -171,7 +176,7 @@ enum Upload {
 }
 
 /// Reads the whole body: at most what was `wanted`, and as long as there is memory for it.
-async fn read_body(session: &mut Session, exchange: &mut Exchange, wanted: usize) -> Result<Upload> {
+async fn read_body(downstream: &mut Downstream, exchange: &mut Exchange, wanted: usize) -> Result<Upload> {
     let server = &exchange.pipeline.settings.server;
     let limit = server.max_body_bytes.unwrap_or(u64::MAX).min(wanted as u64);
     let has_floor = server.min_body_rate > 0;
@@ -179,14 +184,14 @@ async fn read_body(session: &mut Session, exchange: &mut Exchange, wanted: usize
         return Ok(Upload::TooLarge { limit });
     }
     if exchange.request.expects_continue {
-        session.write_continue_response().await.map_err(pingora::Error::into_down)?;
+        downstream.write_continue().await?;
     }
 
     exchange.connection.upload().begin();
     let mut whole = Gather::new(exchange.host.memory.nothing_yet(exchange.story.facts.address()));
     loop {
         let client = exchange.split().1;
-        let read = client.in_time(session.read_request_body());
+        let read = client.in_time(downstream.read_body());
         let read = if has_floor { timeout(failure::MAX_SILENCE, read).await } else { Ok(read.await) };
         let Ok(read) = read else {
             exchange.connection.mark_slow_body();

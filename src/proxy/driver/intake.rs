@@ -1,13 +1,12 @@
 //! The client's side of an exchange while its call is under way: its body goes up as the call asks for it, and its leaving
 //! is noticed.
 
-use super::client_leaves;
 use crate::connections::UploadSender;
+use crate::downstream::Downstream;
+use crate::downstream::connection::Expecting;
 use crate::exchange::{ClientSide, Exchange};
-use crate::listener::connection::Expecting;
 use crate::proxy::failure;
 use http::Version;
-use pingora::protocols::http::ServerSession as Session;
 use pingora::{Error, ErrorType, Result};
 use std::future::poll_fn;
 
@@ -34,25 +33,29 @@ impl Intake {
 
 /// Passes the body on for as long as this is polled; resolves when the client is gone, or sends what it may not.
 /// What it has read it has passed on, so it may be dropped at any time.
-pub async fn attend(session: &mut Session, client: &mut ClientSide<'_>, intake: Option<&mut Intake>) -> Box<Error> {
-    let Some(intake) = intake else { return client_leaves(session).await };
+pub async fn attend(
+    downstream: &mut Downstream,
+    client: &mut ClientSide<'_>,
+    intake: Option<&mut Intake>,
+) -> Box<Error> {
+    let Some(intake) = intake else { return downstream.leaves().await };
     loop {
         match intake.state {
             State::Open => {
-                if let Err(error) = pass_piece(session, client, intake).await {
+                if let Err(error) = pass_piece(downstream, client, intake).await {
                     return error;
                 }
             }
-            State::Complete => return client_leaves(session).await,
+            State::Complete => return downstream.leaves().await,
         }
     }
 }
 
-async fn pass_piece(session: &mut Session, client: &mut ClientSide<'_>, intake: &mut Intake) -> Result<()> {
+async fn pass_piece(downstream: &mut Downstream, client: &mut ClientSide<'_>, intake: &mut Intake) -> Result<()> {
     // While nobody wants more of a body its leaving cannot be told from more of it; the next write will tell.
     poll_fn(|cx| intake.sender.poll_wanted(cx)).await;
     client.connection.upload().begin();
-    let Some(piece) = client.in_time(session.read_request_body()).await? else {
+    let Some(piece) = client.in_time(downstream.read_body()).await? else {
         client.connection.expect(Expecting::Nothing);
         intake.sender.end();
         intake.state = State::Complete;
@@ -69,7 +72,7 @@ async fn pass_piece(session: &mut Session, client: &mut ClientSide<'_>, intake: 
 }
 
 impl ClientSide<'_> {
-    /// The next piece of the body. Refuses one over HTTP/2 that falls behind; over HTTP/1 the guard below the parser does.
+    /// The next piece of the body. Refuses one over HTTP/2 that falls behind; over HTTP/1 whoever reads it does.
     ///
     /// # Errors
     ///

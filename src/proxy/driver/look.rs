@@ -3,9 +3,10 @@
 
 use super::call::{Call, CallBody, Head};
 use super::keep::Body;
+use crate::downstream;
 use crate::exchange::Exchange;
+use http::Method;
 use http::header::{self, HeaderName};
-use http::{Method, request};
 use pingora::{Error, ErrorType};
 use tokio::time::timeout;
 use vestibule_plugin::{Detach, Hold, Keep};
@@ -32,7 +33,11 @@ static NOT_OF_A_LOOK: [HeaderName; 16] = [
 ];
 
 /// Looks, and keeps as much as is `wanted`; at most the upstream's `read_timeout` in all. `head` is the client's.
-pub async fn look(mut head: request::Parts, exchange: &mut Exchange, wanted: Keep) -> Result<(Head, Body), Box<Error>> {
+pub async fn look(
+    mut head: downstream::Head,
+    exchange: &mut Exchange,
+    wanted: Keep,
+) -> Result<(Head, Body), Box<Error>> {
     head.method = Method::GET;
     for name in &NOT_OF_A_LOOK {
         head.headers.remove(name);

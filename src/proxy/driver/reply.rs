@@ -5,14 +5,13 @@ use super::intake::{self, Intake};
 use super::keep::{Body, Rest};
 use super::unread::{self, Unread};
 use crate::answer::{close_when_done, write_body, write_piece};
-use crate::connections::Reason;
+use crate::downstream::Downstream;
 use crate::exchange::Exchange;
 use crate::proxy::{failure, response};
 use bytes::Bytes;
-use http::header::{self, HeaderValue};
+use http::header::{self, HeaderMap, HeaderValue};
+use http::response::Parts;
 use http::{Method, StatusCode, Version};
-use pingora::http::ResponseHeader;
-use pingora::protocols::http::ServerSession as Session;
 use pingora::{ErrorSource, Result};
 use std::time::Duration;
 use vestibule_plugin::ResponseHead;
@@ -21,84 +20,78 @@ use vestibule_plugin::ResponseHead;
 const LATE_UPLOAD: Duration = Duration::from_secs(5);
 
 /// Writes interim heads, in order.
-pub async fn write_interim(session: &mut Session, heads: Vec<ResponseHeader>) -> Result<()> {
+pub async fn write_interim(downstream: &mut Downstream, heads: Vec<Parts>) -> Result<()> {
     for head in heads {
-        let written = Box::pin(session.write_response_header(Box::new(head)));
-        written.await.map_err(pingora::Error::into_down)?;
+        Box::pin(downstream.write_head(head)).await?;
     }
     Ok(())
 }
 
 /// Sends the reply: head, what was kept, and what flows on behind it.
 pub async fn write(
-    session: &mut Session,
+    downstream: &mut Downstream,
     exchange: &mut Exchange,
     reply: Reply,
     intake: Option<Box<Intake>>,
 ) -> Result<()> {
-    write_interim(session, reply.interim).await?;
+    write_interim(downstream, reply.interim).await?;
     let mut head = reply.head;
     response::finish_head(ResponseHead { status: &mut head.status, fields: &mut head.headers }, exchange)?;
-    close_when_done(session, exchange);
-
-    let reason = head.extensions.remove::<Reason>();
-    let mut head = Box::new(ResponseHeader::from(*head));
-    if let Some(Reason(reason)) = reason {
-        // It was valid when it came.
-        let _ = head.set_reason_phrase(Some(&reason));
-    }
-    if exchange.request.version != Version::HTTP_2 {
-        head.set_version(Version::HTTP_11);
-    }
+    close_when_done(downstream, exchange);
 
     let bodiless = exchange.request.method == Method::HEAD
         || matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     match reply.body {
         Body::Whole { bytes, trailers } => {
             if !bodiless {
-                head.insert_header(header::CONTENT_LENGTH, HeaderValue::from(bytes.len()))?;
+                head.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(bytes.len()));
             }
-            let ends = trailers.is_none() || exchange.request.version != Version::HTTP_2;
             let empty = bodiless || bytes.is_empty();
-            if empty
-                && ends
-                && let Session::H2(h2) = session
-            {
-                // The head ends the stream: an empty DATA frame would contradict the length that a 304 may name.
-                return h2.write_response_header(head, true).map_err(pingora::Error::into_down);
-            }
-            session.write_response_header(head).await.map_err(pingora::Error::into_down)?;
-            if !empty {
-                write_body(session, exchange, bytes, ends).await?;
-            }
-            if let Some(trailers) = trailers.filter(|_| !ends) {
-                session.write_response_trailers(trailers).await.map_err(pingora::Error::into_down)?;
+            match trailers.filter(|_| !bodiless && exchange.request.takes_trailers) {
+                // The head ends a stream of HTTP/2: an empty DATA frame would contradict the length that a 304 may name.
+                None if empty => downstream.write_last_head(*head).await?,
+                None => {
+                    downstream.write_head(*head).await?;
+                    write_body(downstream, exchange, bytes, true).await?;
+                }
+                Some(trailers) => {
+                    chunk_for_trailers(&mut head.headers, exchange);
+                    downstream.write_head(*head).await?;
+                    write_body(downstream, exchange, bytes, false).await?;
+                    downstream.write_trailers(trailers).await?;
+                }
             }
         }
         Body::Flowing { first, rest } => {
             if !bodiless {
-                frame_flow(&mut head, exchange, session);
+                frame_flow(&mut head, exchange);
             }
-            session.write_response_header(head).await.map_err(pingora::Error::into_down)?;
-            flow(session, exchange, first, rest, intake).await?;
+            downstream.write_head(*head).await?;
+            flow(downstream, exchange, first, rest, intake).await?;
         }
     }
-    session.finish_body().await.map_err(pingora::Error::into_down)
+    downstream.finish().await
+}
+
+/// In HTTP/1.1 trailers stand behind chunks.
+fn chunk_for_trailers(headers: &mut HeaderMap, exchange: &Exchange) {
+    if exchange.request.version == Version::HTTP_11 {
+        headers.remove(header::CONTENT_LENGTH);
+        headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    }
 }
 
 /// A body of unknown length is chunked for HTTP/1.1 and ends with the connection for HTTP/1.0.
-fn frame_flow(head: &mut ResponseHeader, exchange: &Exchange, session: &mut Session) {
+fn frame_flow(head: &mut Parts, exchange: &Exchange) {
     if head.headers.contains_key(header::CONTENT_LENGTH) {
         return;
     }
     match exchange.request.version {
         Version::HTTP_11 => {
-            // Cannot fail: name and value are valid.
-            let _ = head.insert_header(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+            head.headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
         }
         Version::HTTP_2 => {}
         _ => {
-            session.set_keepalive(None);
             exchange.connection.begin_open_body();
         }
     }
@@ -106,14 +99,14 @@ fn frame_flow(head: &mut ResponseHeader, exchange: &Exchange, session: &mut Sess
 
 /// Passes a body on as it comes, and the rest of the client's body the other way.
 async fn flow(
-    session: &mut Session,
+    downstream: &mut Downstream,
     exchange: &mut Exchange,
     first: Vec<Bytes>,
     mut rest: Box<Rest>,
     mut intake: Option<Box<Intake>>,
 ) -> Result<()> {
     for chunk in first {
-        write_piece(session, exchange, chunk, false).await?;
+        write_piece(downstream, exchange, chunk, false).await?;
     }
     rest.room = None;
     let unread = Unread::of(exchange);
@@ -123,11 +116,11 @@ async fn flow(
             tokio::select! {
                 biased;
                 piece = unread::next(&mut rest, story, unread.as_ref()) => piece,
-                gone = intake::attend(session, &mut client, intake.as_deref_mut()) => return Err(gone),
+                gone = intake::attend(downstream, &mut client, intake.as_deref_mut()) => return Err(gone),
             }
         };
         match piece {
-            Ok((Some(chunk), _room)) => write_piece(session, exchange, chunk, false).await?,
+            Ok((Some(chunk), _room)) => write_piece(downstream, exchange, chunk, false).await?,
             Ok((None, _)) => break,
             Err(error) if error.esource == ErrorSource::Downstream => return Err(error),
             Err(error) => {
@@ -140,10 +133,8 @@ async fn flow(
     let trailers = rest.trailers().await.map_err(pingora::Error::into_up)?;
     exchange.story.end_attempt(exchange.host.clock.now(), None);
     match trailers {
-        Some(trailers) if exchange.request.version == Version::HTTP_2 => {
-            session.write_response_trailers(trailers).await.map_err(pingora::Error::into_down)?;
-        }
-        _ => session.write_response_body(Bytes::new(), true).await.map_err(pingora::Error::into_down)?,
+        Some(trailers) if exchange.request.takes_trailers => downstream.write_trailers(trailers).await?,
+        _ => downstream.write_body(Bytes::new(), true).await?,
     }
 
     exchange.connection.end_open_body();
@@ -151,7 +142,7 @@ async fn flow(
     if let Some(intake) = intake
         && !rest.request_is_sent()
     {
-        Box::pin(send_rest(session, exchange, &mut rest, *intake)).await;
+        Box::pin(send_rest(downstream, exchange, &mut rest, *intake)).await;
     }
     rest.release(&exchange.host.connector).await;
     Ok(())
@@ -159,14 +150,14 @@ async fn flow(
 
 /// The response is complete; an application that answered early may still want the rest of the body, and gets what comes
 /// of it in a short while.
-async fn send_rest(session: &mut Session, exchange: &mut Exchange, rest: &mut Rest, mut intake: Intake) {
+async fn send_rest(downstream: &mut Downstream, exchange: &mut Exchange, rest: &mut Rest, mut intake: Intake) {
     exchange.connection.mark_answered();
     let (story, mut client) = exchange.split();
     tokio::select! {
         biased;
         () = rest.send_rest(story) => {}
         // The response was whole: nobody is told of what came after it.
-        _gone = intake::attend(session, &mut client, Some(&mut intake)) => {}
+        _gone = intake::attend(downstream, &mut client, Some(&mut intake)) => {}
         () = tokio::time::sleep(LATE_UPLOAD) => {}
     }
 }

@@ -6,14 +6,12 @@
 use super::attempt::ReplyHead;
 use super::call::{Call, CallBody, Reply};
 use super::keep;
+use crate::downstream::Downstream;
+use crate::downstream::connection::Expecting;
 use crate::exchange::Exchange;
-use crate::listener::connection::Expecting;
 use crate::proxy::{request, response};
 use bytes::Bytes;
-use futures::FutureExt;
 use http::StatusCode;
-use pingora::http::ResponseHeader;
-use pingora::protocols::http::ServerSession as Session;
 use pingora::protocols::{Shutdown, Stream};
 use pingora::{Error, ErrorType, Result};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -30,33 +28,32 @@ const LAST_WORDS: Duration = Duration::from_secs(5);
 const NO_HOLD: Hold = Hold { request_body: None, response: Keep::Nothing, detach: Detach::WithClient };
 
 /// Serves a handshake that the route lets through.
-pub async fn run(session: &mut Session, exchange: &mut Exchange) -> Result<()> {
-    if !request::forward(session, exchange).await? {
+pub async fn run(downstream: &mut Downstream, exchange: &mut Exchange) -> Result<()> {
+    if !request::forward(downstream, exchange).await? {
         return Ok(());
     }
 
-    let call = Call::new(session.req_header().as_owned_parts(), CallBody::None, NO_HOLD, None, exchange);
+    let call = Call::new(downstream.head().clone(), CallBody::None, NO_HOLD, None, exchange);
     let (connection, interim, mut head): ReplyHead = tokio::select! {
         biased;
         reached = call.connect_websocket(&mut exchange.story) => reached?,
-        gone = super::client_leaves(session) => return Err(gone),
+        gone = downstream.leaves() => return Err(gone),
     };
 
     if head.status != StatusCode::SWITCHING_PROTOCOLS {
         let room = exchange.host.memory.nothing_yet(exchange.reply_holder());
         let (method, connector) = (&exchange.request.method, &exchange.host.connector);
         let body = keep::keep(connection, &mut exchange.story, &head, method, Keep::Nothing, connector, room).await?;
-        return super::reply::write(session, exchange, Reply { interim, head, body }, None).await;
+        return super::reply::write(downstream, exchange, Reply { interim, head, body }, None).await;
     }
 
     exchange.connection.expect(Expecting::Tunnel);
     response::finish_head(ResponseHead { status: &mut head.status, fields: &mut head.headers }, exchange)?;
-    let head = Box::new(ResponseHeader::from(*head));
-    session.write_response_header(head).await.map_err(pingora::Error::into_down)?;
+    downstream.write_head(*head).await?;
 
     let no_stream = || Error::explain(ErrorType::InternalError, "a tunnel needs HTTP/1").into_in();
     let (from_upstream, upstream) = connection.into_stream().ok_or_else(no_stream)?;
-    let (from_client, mut client) = take_stream(session)?;
+    let (from_client, mut client) = downstream.take_stream()?;
 
     let patience = exchange.pipeline.upstream(exchange.story.facts.route()).settings.read_timeout;
     let life = Life::begins();
@@ -71,21 +68,6 @@ pub async fn run(session: &mut Session, exchange: &mut Exchange) -> Result<()> {
     // Says good-bye, so that what was sent last is not lost to a reset.
     Shutdown::shutdown(client.as_mut()).await;
     Ok(())
-}
-
-/// Takes the client's connection out of the engine's hands, which are left with one that has ended, and what has been
-/// read of it behind the head.
-fn take_stream(session: &mut Session) -> Result<(Bytes, Stream)> {
-    let begun = tokio::task::unconstrained(session.read_request_body()).now_or_never();
-    let first = begun.transpose().map_err(pingora::Error::into_down)?.flatten().unwrap_or_default();
-    // Its other half is dropped here, so nothing comes and nothing can be sent.
-    let (gone, _) = tokio::io::duplex(1);
-    let mut ended = Session::new_http1(Box::new(gone));
-    ended.set_keepalive(None);
-    match std::mem::replace(session, ended) {
-        Session::H1(h1) => Ok((first, h1.into_inner())),
-        _ => Err(Error::explain(ErrorType::InternalError, "a tunnel needs HTTP/1").into_in()),
-    }
 }
 
 /// When something last passed, either way.

@@ -13,7 +13,9 @@ const ROOM: usize = 10;
 /// Prepares the client's head for `connection`: what was meant for the hop to here goes, what the proxy tells the
 /// application comes, and plugins edit the rest. Who writes it frames the body.
 pub fn upstream_head(call: &Call, story: &mut Story, connection: &UpstreamConnection) -> RequestHead {
-    let mut parts = call.head.clone();
+    let (mut parts, ()) = http::Request::new(()).into_parts();
+    parts.method = call.head.method.clone();
+    parts.headers.clone_from(&call.head.headers);
     parts.headers.reserve(ROOM);
     wire::strip_request_hops(&mut parts.headers);
     if !call.forwards_expectation(connection) {

@@ -183,9 +183,8 @@ async fn an_authority_or_a_target_that_is_none_is_refused() {
     };
     let mut differ = Vec::new();
     for (fields, status, slug, kind) in [
-        // The engine answers those two itself.
-        (head("GET", "/", "https", Some("a.test"), Some("b.test")), "400", "", "bad_host"),
-        (head("GET", "/", "https", None, None), "400", "", "bad_host"),
+        (head("GET", "/", "https", Some("a.test"), Some("b.test")), "400", "bad-host", "bad_host"),
+        (head("GET", "/", "https", None, None), "400", "bad-host", "bad_host"),
         (head("GET", "/", "https", None, Some("a,b")), "400", "bad-host", "bad_host"),
         (head("GET", "/", "https", Some("a,b"), None), "400", "bad-host", "bad_host"),
         // What the protocol cannot even write down ends the stream.
@@ -203,10 +202,11 @@ async fn an_authority_or_a_target_that_is_none_is_refused() {
     }
     assert!(differ.is_empty(), "{differ:#?}");
     assert_eq!(origin.hits(), 0);
-    assert_eq!(
-        end_of(&proxy, &certs, &head("GET", "/", "https", Some("A.test:443"), None), None).await,
-        StreamEnd::Answered
-    );
+    for host in [None, Some("a.test"), Some("a.TEST:443")] {
+        let spelt = head("GET", "/", "https", Some("A.test:443"), host);
+        assert_eq!(end_of(&proxy, &certs, &spelt, None).await, StreamEnd::Answered, "{host:?}");
+        assert_eq!(origin.hits() % 2, 0, "it and the one behind it are served");
+    }
 }
 
 /// What one client of a load balancer sends costs the others on its connection nothing, however often it is sent.

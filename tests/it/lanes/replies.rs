@@ -2,7 +2,7 @@
 
 use super::lane::{Client, Lane};
 use std::time::Duration;
-use vestibule_testkit::{BodyEnd, Certs, Gate, Origin, Received, Reply};
+use vestibule_testkit::{BodyEnd, Certs, Gate, H2Client, H2Request, Origin, Received, Reply};
 
 fn reply(request: &Received) -> Reply {
     match request.target.as_str() {
@@ -159,17 +159,56 @@ async fn trailers_of_an_http1_upstream_reach_http2_clients() {
     }
 }
 
-/// RFC 9112 section 7.1.2: to an HTTP/1 client an HTTP/1 upstream's trailers are dropped, and the body is whole.
+/// RFC 9110 section 10.1.4: they reach an HTTP/1 client that says it takes them, and harm no other.
 #[tokio::test]
-async fn trailers_of_an_http1_upstream_do_not_harm() {
+async fn trailers_reach_http1_clients_that_take_them() {
     for lane in Lane::BOTH {
         let origin = Origin::replying(|_| Reply::new(200).chunk("hello").trailer("x-sum", "1"));
         let proxy = lane.before(&origin.url(), "").await;
         let mut raw = proxy.connect().await;
-        for _ in 0..2 {
-            let answer = proxy.get("/").on(&mut raw).await;
-            assert_eq!((answer.text(), answer.body_end), ("hello".to_owned(), BodyEnd::Complete), "{lane:?}");
+        for (te, sum) in [("trailers", Some("1")), ("deflate", None), ("", None), ("Trailers;q=0.5, gzip", None)] {
+            let request = proxy.get("/").header("te", te).header("connection", "te");
+            let answer = request.on(&mut raw).await;
+            assert_eq!((answer.text(), answer.body_end), ("hello".to_owned(), BodyEnd::Complete), "{lane:?}, {te}");
+            assert_eq!(answer.trailers.get("x-sum"), sum, "{lane:?}, {te}");
         }
+    }
+}
+
+/// The application knows when it made its reply; the proxy says when where it does not.
+#[tokio::test]
+async fn the_date_is_the_applications() {
+    let certs = Certs::new();
+    let theirs = "Sun, 06 Nov 1994 08:49:37 GMT";
+    for lane in Lane::BOTH {
+        let origin = Origin::replying(move |request| match request.target.as_str() {
+            "/dated" => Reply::ok("hello").field("date", theirs),
+            _ => Reply::ok("hello"),
+        });
+        let proxy = lane.before_tls(&origin.url(), &certs, "").await;
+        for client in Client::BOTH {
+            let answers = client.ask(&proxy, &certs, &[("GET", "/dated"), ("GET", "/")]).await;
+            assert_eq!(answers[0].fields.all("date").collect::<Vec<_>>(), [theirs], "{lane:?}, {client:?}");
+            assert_eq!(answers[1].fields.all("date").count(), 1, "{lane:?}, {client:?}");
+        }
+    }
+}
+
+/// RFC 9113 section 8.1: interim heads are HEADERS frames that do not end the stream.
+#[tokio::test]
+async fn interim_responses_reach_http2_clients() {
+    let certs = Certs::new();
+    for lane in Lane::BOTH {
+        let hold = Gate::closed();
+        let held = hold.clone();
+        let origin = Origin::replying(move |_| Reply::ok("ok").interim(103, &[("link", "</a.css>")]).once(&held));
+        let proxy = lane.before_tls(&origin.url(), &certs, "").await;
+        let client = H2Client::connect_tls(proxy.address(), &certs).await;
+        let mut stream = client.open(H2Request::new("GET", "/")).await.expect("a stream");
+        let (status, fields) = stream.interim().await.expect("an interim head");
+        assert_eq!((status, fields.get("link")), (103, Some("</a.css>")), "{lane:?}");
+        hold.open();
+        assert_eq!(stream.answer().await.expect("the final head").text(), "ok", "{lane:?}");
     }
 }
 

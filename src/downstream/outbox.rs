@@ -18,6 +18,11 @@ pub struct Outbox {
 }
 
 impl Outbox {
+    /// Where a head is written that leaves with what comes next.
+    pub fn head(&mut self) -> &mut Vec<u8> {
+        &mut self.bytes
+    }
+
     /// Takes `buf`, or as much of it as was written behind what waits. Never waits for more than it has to.
     pub fn poll_write<S: AsyncWrite + Unpin>(
         &mut self,

@@ -1,4 +1,4 @@
-//! The pace of a request body over HTTP/2, where the guard below the parser cannot tell streams apart.
+//! The pace of a request body over HTTP/2, which is read by whoever wants it and not where its bytes come in.
 //!
 //! Unlike with HTTP/1 it counts from when the body is first asked for to now: how long the proxy itself did not read is
 //! not known here. An upload that the application takes slowly has earned its time with the bytes that wait for it.

@@ -1,7 +1,7 @@
-//! Heads that are refused before the engine sees them, and the harmless head that it gets instead.
+//! Heads that are refused, and the harmless head that stands in for one.
 //!
-//! The engine answers what it cannot read by itself: without a problem, a trace id or an access line. So a refused head is
-//! handed on as a stand-in that keeps what was readable of it, and the exchange that it becomes finds the refusal here.
+//! What cannot be read is an exchange like any other: with a problem, a trace id and an access line. It gets a head that keeps
+//! what was readable of the refused one, and finds the refusal beside it.
 
 use crate::edge::threats::Threat;
 use http::{HeaderValue, Method};
@@ -29,7 +29,7 @@ pub enum Why {
     BadHost,
     /// Its target does not go with its Host, or is of a form that is not served.
     BadTarget(&'static str),
-    /// CONNECT, which the engine would answer.
+    /// CONNECT, whose target is no path.
     Connect,
 }
 
@@ -70,7 +70,7 @@ pub struct Unread {
     pub version: bool,
 }
 
-/// The head to hand to the engine instead of the refused one that begins with `bytes`.
+/// The head to go on with instead of the refused one that begins with `bytes`.
 pub fn stand_in(bytes: &[u8]) -> (Vec<u8>, Unread) {
     let bytes = bytes.strip_prefix(b"\r\n").unwrap_or(bytes);
     // Of a line that is not whole nobody knows what it says.
@@ -104,7 +104,7 @@ pub fn stand_in(bytes: &[u8]) -> (Vec<u8>, Unread) {
     (head, unread)
 }
 
-/// Whether the engine takes it and does not answer it by itself.
+/// Whether it can stand in a head that is read again.
 fn is_method(name: &[u8]) -> bool {
     name.len() <= MAX_METHOD && Method::from_bytes(name).is_ok_and(|method| method != Method::CONNECT)
 }

@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use vestibule_plugin::Monotonic;
 
-/// One accepted connection. The guard below the parser writes to it, the exchanges above read from it.
+/// One accepted connection, or one stream of HTTP/2. Whoever reads it writes here, and the exchanges on it read.
 #[derive(Debug)]
 pub struct Connection {
     /// The other end of the socket; an IPv4 address in IPv6 dress is the IPv4 address.
@@ -19,24 +19,19 @@ pub struct Connection {
     /// Whether it is TLS.
     pub tls: bool,
     head_began: AtomicU64,
-    armed: AtomicBool,
     /// One of [`Expecting`].
     expecting: AtomicU8,
     slow_body: AtomicBool,
     bad_body: AtomicBool,
     /// The response is complete, whatever is left of the request.
     answered: AtomicBool,
-    /// A head has come that no exchange has taken yet.
-    head_pending: AtomicBool,
-    /// No further request is served.
-    over: AtomicBool,
     /// A body is under way whose end is that of the connection.
     open_ended: AtomicBool,
     /// Since when no exchange is under way, in nanoseconds; [`BUSY`] while one is.
     idle_since: AtomicU64,
-    /// The head was refused, and the one that the parser reads stands in for it.
+    /// The head was refused, and the one that the exchange has stands in for it.
     refused: Mutex<Option<RefusedHead>>,
-    /// The body under way, where the guard does not see it.
+    /// The pace of the body under way, over HTTP/2.
     upload: Upload,
     /// Over HTTP/2: replies kept for all streams of the connection.
     replies: Option<ConnectionReplies>,
@@ -69,13 +64,10 @@ impl Connection {
             peer_text: text.unwrap_or_else(|_| HeaderValue::from_static("unknown")),
             tls,
             head_began: AtomicU64::new(0),
-            armed: AtomicBool::new(true),
             expecting: AtomicU8::new(Expecting::Nothing as u8),
             slow_body: AtomicBool::new(false),
             bad_body: AtomicBool::new(false),
             answered: AtomicBool::new(false),
-            head_pending: AtomicBool::new(false),
-            over: AtomicBool::new(false),
             open_ended: AtomicBool::new(false),
             idle_since: AtomicU64::new(0),
             refused: Mutex::new(None),
@@ -95,7 +87,7 @@ impl Connection {
         self.replies.as_ref()
     }
 
-    /// The body under way, where the guard does not see it.
+    /// The pace of the body under way, over HTTP/2.
     pub fn upload(&self) -> &Upload {
         &self.upload
     }
@@ -110,15 +102,9 @@ impl Connection {
         self.head_began.store(now.0, Ordering::Relaxed);
     }
 
-    /// A head is complete.
-    pub fn end_head(&self) {
-        self.head_pending.store(true, Ordering::Relaxed);
-    }
-
-    /// The head is refused; a stand-in is complete.
+    /// The head is refused, and the one of the exchange stands in for it.
     pub fn refuse_head(&self, refused: RefusedHead) {
         *self.refused.lock() = Some(refused);
-        self.end_head();
     }
 
     /// The refusal for which the current head stands in.
@@ -139,22 +125,6 @@ impl Connection {
     /// An exchange takes the head.
     pub fn take_head(&self) {
         self.idle_since.store(BUSY, Ordering::Relaxed);
-        self.head_pending.store(false, Ordering::Relaxed);
-    }
-
-    /// Whether a complete head never became an exchange: the parser refused it.
-    pub fn head_was_lost(&self) -> bool {
-        self.head_pending.swap(false, Ordering::Relaxed)
-    }
-
-    /// The last answer is written: what the client still sends is thrown away for a while, and then the socket closes.
-    pub fn end(&self) {
-        self.over.store(true, Ordering::Relaxed);
-    }
-
-    /// As said with [`Self::end`].
-    pub fn is_over(&self) -> bool {
-        self.over.load(Ordering::Relaxed)
     }
 
     /// A body begins whose end is that of the connection. Until [`Self::end_open_body`] the connection ends with a reset,
@@ -177,12 +147,6 @@ impl Connection {
     pub fn rearm(&self) {
         self.expect(Expecting::Nothing);
         self.answered.store(false, Ordering::Relaxed);
-        self.armed.store(true, Ordering::Release);
-    }
-
-    /// Whether a head is due; asked once for each.
-    pub fn take_armed(&self) -> bool {
-        self.armed.load(Ordering::Acquire) && self.armed.swap(false, Ordering::Acquire)
     }
 
     /// Says what the client may send now.

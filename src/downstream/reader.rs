@@ -1,0 +1,52 @@
+//! A request head of HTTP/1, read by the rules of the edge. Pure.
+
+use super::refused::Why;
+use crate::edge::target::{BadTarget, MAX_TARGET, settle};
+use bytes::Bytes;
+use std::borrow::Cow;
+use vestibule_http1::{HeadFault, Known, Limits, Parsed, Progress, RequestHead, read_request};
+
+/// Longest field name that the types behind hold.
+const MAX_NAME: usize = 32 * 1024;
+
+/// A head, and the target in which it goes on where that is not the one that came.
+pub struct Read {
+    /// The head.
+    pub head: RequestHead,
+    /// Its target in origin-form, encoded.
+    pub target: Option<Bytes>,
+}
+
+/// Reads a head at the start of `bytes`; `None`: it is not whole. `tls` is that of the connection.
+///
+/// # Errors
+///
+/// Why it is refused.
+pub fn read(bytes: &[u8], progress: &mut Progress, limits: &Limits, tls: bool) -> Result<Option<Read>, Why> {
+    let head = match read_request(bytes, progress, limits).map_err(Why::Fault)? {
+        Parsed::Complete(head) => head,
+        Parsed::Incomplete => return Ok(None),
+    };
+
+    let (method, sent) = (head.method(bytes), head.target(bytes));
+    if method == b"CONNECT" {
+        return Err(Why::Connect);
+    }
+    let target = settle(method, sent, head.version(), tls, head.fields().all(bytes, Known::Host));
+    let target = target.map_err(|bad| match bad {
+        BadTarget::Host => Why::BadHost,
+        BadTarget::OtherAuthority => Why::BadTarget("the target names another authority than Host"),
+        BadTarget::Form => Why::BadTarget("the target is neither a path nor an http or https URL"),
+        BadTarget::Asterisk => Why::BadTarget("`*` is a target for OPTIONS only"),
+    })?;
+
+    if target.len() > MAX_TARGET || head.fields().iter(bytes).any(|(name, _)| name.len() > MAX_NAME) {
+        return Err(Why::Fault(HeadFault::TooManyBytes.into()));
+    }
+    let target = match target {
+        Cow::Borrowed(same) if same.len() == sent.len() => None,
+        Cow::Borrowed(part) => Some(Bytes::copy_from_slice(part)),
+        Cow::Owned(settled) => Some(settled.into()),
+    };
+    Ok(Some(Read { head, target }))
+}
