@@ -35,13 +35,14 @@ async fn who_leaves_while_waiting_is_not_charged() {
         redis.stop();
         leaves(&rig, demand(&hundred, 40)).await;
         redis.resume();
-        // A borrowed unit goes back with the next call.
+        // A borrowed unit goes back with the next call. What these calls take is not among the forty.
         vestibule_testkit::within("the forty to be back", async {
-            loop {
+            for taken in 2.. {
                 let (Outcome::Charged(now), _) = take(&rig, &hundred, 1).await else { panic!("there are plenty") };
-                if now.remaining >= 90 {
+                if now.remaining + taken >= 90 {
                     break;
                 }
+                tokio::time::sleep(Duration::from_millis(100)).await;
             }
         })
         .await;
