@@ -8,7 +8,7 @@ use vestibule_testkit::{Redis, RedisCluster};
 
 fn toml(url: &str) -> String {
     format!(
-        "[store]\nurl = \"{url}\"\nsecret = \"test\"\n[idempotency]\nprincipal = [\"authorization\"]\nlease = \"5s\"\n"
+        "[store]\nurl = \"{url}\"\nsecret = \"test\"\n[idempotency]\nprincipal = [\"authorization\"]\nlease = \"30s\"\n"
     )
 }
 

@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep};
 use vestibule_testkit::{Certs, Redis};
 
 fn toml(store: &str) -> String {
-    format!("[store]\n{store}\nsecret = \"test\"\n[idempotency]\nprincipal = [\"authorization\"]\nlease = \"5s\"\n")
+    format!("[store]\n{store}\nsecret = \"test\"\n[idempotency]\nprincipal = [\"authorization\"]\nlease = \"30s\"\n")
 }
 
 /// Both passwords hold for a while; then the old one does not, and whoever still uses it is cut off.

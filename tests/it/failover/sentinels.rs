@@ -6,10 +6,11 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 use vestibule_testkit::RedisSentinels;
 
+/// No change lasts as long as a lease: what becomes of a claim whose proxy is away for longer is another matter.
 pub fn toml(url: &str, replicas: u32) -> String {
     format!(
         "[store]\nurl = \"{url}\"\nsecret = \"test\"\ntimeout = \"1s\"\n\
-         [idempotency]\nprincipal = [\"authorization\"]\nwait_replicas = {replicas}\nlease = \"5s\"\n"
+         [idempotency]\nprincipal = [\"authorization\"]\nwait_replicas = {replicas}\nlease = \"30s\"\n"
     )
 }
 
