@@ -154,15 +154,18 @@ impl RedisRecords {
     async fn ask_until(&self, deadline: Instant, call: &Call) -> Result<Answer, Outage> {
         let settled_after = (call.kind == Kind::Claim && call.replicas > 0).then_some(self.sentinel_silence);
         let asked = Asked { call, recent: self.recent.as_deref(), settled_after, now: self.clock.now() };
-        self.servers.run(&asked, deadline).await
-    }
+        let (keeper, sent) = (self.servers.keeper(&call.key), Instant::now());
+        let answer = self.servers.run(&asked, deadline).await;
 
-    /// Asks for a write of `hold`'s record, which is written again where another server takes over within `lives`.
-    async fn write(&self, deadline: Instant, call: &Arc<Call>, lives: Duration) -> Result<Answer, Outage> {
-        if let Some(recent) = &self.recent {
-            recent.note(call, self.servers.keeper(&call.key), lives);
+        let is_replicated = |answer: &Answer| call.replicas > 0 && answer.acknowledged >= Some(call.replicas);
+        if let Some(recent) = &self.recent
+            && answer.as_ref().is_ok_and(is_replicated)
+            // What was sent before this may be written behind it, for as long as it may take.
+            && let Some(before) = sent.checked_sub(self.timeout)
+        {
+            recent.replicated(keeper, before);
         }
-        self.ask_until(deadline, call).await
+        answer
     }
 
     /// `call` wrote nothing.
@@ -182,14 +185,19 @@ impl RedisRecords {
         }
 
         let mut keeper = self.servers.keeper(&call.key);
+        let mut granted_before = false;
         loop {
-            let begun = self.begin_until(deadline, claim, &call).await?;
+            let begun = match self.begin_until(deadline, claim, &call).await {
+                // What was granted before may have been handed on to whoever has taken over.
+                Err(outage) if granted_before => return Err(Outage::Unheard(outage.to_string())),
+                begun => begun?,
+            };
             if begun != Begun::Acquired {
                 return Ok(begun);
             }
             // Only what was granted is written again elsewhere: another proxy may know more of what was not.
             if let Some(recent) = &self.recent {
-                recent.note(&call, keeper, claim.lease);
+                recent.note(&call, claim.hold.owner, keeper, claim.lease);
             }
             let now = self.servers.keeper(&call.key);
             if now == keeper {
@@ -197,7 +205,7 @@ impl RedisRecords {
             }
             // It was granted by a server that another one has replaced meanwhile, and is not known there.
             self.wrote_nothing(&call);
-            keeper = now;
+            (keeper, granted_before) = (now, true);
         }
     }
 
@@ -223,20 +231,23 @@ impl RedisRecords {
     }
 
     async fn try_release(&self, deadline: Instant, hold: &Hold) -> Result<Released, Outage> {
-        let call = Arc::new(Call::release(&self.namespace, hold));
-        match self.write(deadline, &call, recent::KEPT).await?.value {
+        let call = Call::release(&self.namespace, hold);
+        if let Some(recent) = &self.recent {
+            recent.undone(&call.key, hold.owner, self.servers.keeper(&call.key));
+        }
+        match self.ask_until(deadline, &call).await?.value {
             Value::Int(answers::OK) => Ok(Released::Ok),
-            Value::Int(answers::STALE) => {
-                self.wrote_nothing(&call);
-                Ok(Released::Stale)
-            }
+            Value::Int(answers::STALE) => Ok(Released::Stale),
             _ => Err(nonsense()),
         }
     }
 
-    async fn try_complete(&self, call: Call) -> Result<Completed, Outage> {
-        let call = Arc::new(call);
-        let written = self.write(Instant::now() + self.timeout, &call, recent::KEPT).await;
+    async fn try_complete(&self, hold: Hold, outcome: Outcome, keep: Keeping) -> Result<Completed, Outage> {
+        let call = Arc::new(Call::complete(&self.namespace, &hold, &outcome, keep));
+        if let Some(recent) = &self.recent {
+            recent.note(&call, hold.owner, self.servers.keeper(&call.key), recent::KEPT);
+        }
+        let written = self.ask(&call).await;
         let Answer { value, acknowledged } = written.map_err(|outage| match outage {
             // There is no room made for what was executed: it is tried again like after any other outage.
             Outage::Full(_) => Outage::Unavailable("maxmemory is reached".into()),
@@ -285,7 +296,7 @@ impl Records for RedisRecords {
     }
 
     fn complete<'a>(&'a self, hold: Hold, outcome: Outcome, keep: Keeping) -> Soon<'a, Result<Completed, Outage>> {
-        Soon::later(self.try_complete(Call::complete(&self.namespace, &hold, &outcome, keep)))
+        Soon::later(self.try_complete(hold, outcome, keep))
     }
 
     fn release<'a>(&'a self, hold: Hold) -> Soon<'a, Result<Released, Outage>> {

@@ -25,6 +25,8 @@ pub enum Fault {
     Stall,
     /// The same of connections from this address alone: whoever uses it is cut off, and nobody else.
     StallFrom(IpAddr),
+    /// What comes from this address is kept back; what goes there passes. It is told everything, and nobody hears it.
+    MuteFrom(IpAddr),
     /// Connections are taken, and what passes in either direction is gone for good.
     Blackhole,
     /// Of what comes back from the target on a connection, the next piece is gone; what follows passes.
@@ -169,8 +171,9 @@ fn resets(fault: Fault) -> bool {
     matches!(fault, Fault::Reset | Fault::Refuse)
 }
 
-fn stalls(fault: Fault, peer: IpAddr) -> bool {
-    fault == Fault::Stall || fault == Fault::StallFrom(peer)
+fn stalls(fault: Fault, direction: Direction, peer: IpAddr) -> bool {
+    let is_muted = direction == Direction::Request && fault == Fault::MuteFrom(peer);
+    fault == Fault::Stall || fault == Fault::StallFrom(peer) || is_muted
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -201,7 +204,7 @@ async fn pump(
         loop {
             let now = *fault.borrow_and_update();
             match (now, direction) {
-                (now, _) if stalls(now, peer) => {
+                (now, direction) if stalls(now, direction, peer) => {
                     if fault.changed().await.is_err() {
                         return Ok(());
                     }

@@ -1,4 +1,4 @@
-local owner = ARGV[1]
+-- Each argument but the last is an owner whose claim is not wanted any more.
 local OK, STALE = 1, 3
 
 local record, unreadable = read()
@@ -8,8 +8,10 @@ end
 if not record then
   return OK
 end
-if not is_open_claim_of(record, owner) then
-  return STALE
+for at = 1, #ARGV - 1 do
+  if is_open_claim_of(record, ARGV[at]) then
+    redis.call('DEL', key)
+    return OK
+  end
 end
-redis.call('DEL', key)
-return OK
+return STALE

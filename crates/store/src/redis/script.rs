@@ -2,7 +2,7 @@
 
 use super::failure::{Failure, answered};
 use super::record;
-use crate::records::{Abandoned, Claim, Hold, Keeping, Live, Name, Outcome};
+use crate::records::{Abandoned, Claim, Hold, Keeping, Live, Name, Outcome, Owner};
 use answers::{ABSENT, ACQUIRED, ALIVE, DELETED, LOST, MISMATCH, OK, STALE};
 use redis::{Cmd, Value};
 use std::sync::LazyLock;
@@ -139,11 +139,16 @@ impl Call {
     }
 
     pub(super) fn release(namespace: &str, hold: &Hold) -> Self {
+        Self::release_any(key(namespace, hold.name), &[hold.owner])
+    }
+
+    /// Releases the claim of `key` if it is of any of these owners.
+    pub(super) fn release_any(key: Vec<u8>, owners: &[Owner]) -> Self {
         let expects = |answer: &Value| matches!(answer, Value::Int(OK | STALE));
         Self {
             script: &RELEASE,
-            key: key(namespace, hold.name),
-            args: vec![hold.owner.0.to_vec()],
+            key,
+            args: owners.iter().map(|owner| owner.0.to_vec()).collect(),
             tag: rand::random(),
             replicas: 0,
             kind: Kind::Other,

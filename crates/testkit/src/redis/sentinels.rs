@@ -125,12 +125,39 @@ impl RedisSentinels {
     /// Cuts the master off from replicas and sentinels, though not from their clients, and waits likewise; gives the relay
     /// that does it.
     pub async fn cut_off_master(&self) -> &Relay {
-        let before = self.named(0).await;
-        let at = self.server_at(before).expect("one of the servers");
-        let relay = self.relays.get(at).expect("servers that can part");
+        let (before, relay) = self.way_to_master().await;
         relay.set(Fault::StallFrom(AMONG_THEMSELVES)).await;
         self.another_than(before).await;
         relay
+    }
+
+    /// The same, but that for so long the replicas get everything first, and nobody hears them; and that the sentinels take so
+    /// long to notice.
+    pub async fn cut_off_unheard(&self, unheard: Duration, unnoticed: Duration) -> &Relay {
+        let (before, relay) = self.way_to_master().await;
+        self.set("down-after-milliseconds", "60000").await;
+        relay.set(Fault::MuteFrom(AMONG_THEMSELVES)).await;
+        tokio::time::sleep(unheard).await;
+        relay.set(Fault::StallFrom(AMONG_THEMSELVES)).await;
+        tokio::time::sleep(unnoticed).await;
+        self.set("down-after-milliseconds", DOWN_AFTER_MS).await;
+        self.another_than(before).await;
+        relay
+    }
+
+    /// Has all sentinels take another setting for the master.
+    async fn set(&self, name: &str, value: &str) {
+        for sentinel in &self.sentinels {
+            let told = sentinel.command(&["SENTINEL", "SET", MASTER, name, value]).await;
+            assert_eq!(told.text(), "OK");
+        }
+    }
+
+    /// The port of the master, and the relay by which the others know it.
+    async fn way_to_master(&self) -> (u16, &Relay) {
+        let port = self.named(0).await;
+        let at = self.server_at(port).expect("one of the servers");
+        (port, self.relays.get(at).expect("servers that can part"))
     }
 
     /// Waits until a sentinel names another master.
