@@ -12,7 +12,7 @@ use super::head::Head;
 use super::outbox::Outbox;
 use super::pace::Pace;
 use super::untaken::Untaken;
-use super::writer::{Framing, Next};
+use super::writer::Next;
 use crate::edge::rules::MAX_FIELDS;
 use crate::host::Host;
 use bytes::BytesMut;
@@ -24,7 +24,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::time::{Instant, Sleep, sleep_until};
-use vestibule_http1::{BodyReader, Limits};
+use vestibule_http1::{BodyReader, Framing, Limits};
 
 /// Requests served on one connection before it is closed.
 const MAX_REQUESTS: u32 = 10_000;

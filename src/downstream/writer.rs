@@ -5,36 +5,23 @@ use bytes::BufMut;
 use http::header::{self, HeaderMap, HeaderValue};
 use http::response::Parts;
 use http::{Method, StatusCode, Version};
+use vestibule_http1::Framing;
 
-/// How the end of a response body is told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Framing {
-    /// There is none.
-    None,
-    /// So many bytes are still to come.
-    Length(u64),
-    /// Chunks.
-    Chunked,
-    /// It ends with the connection.
-    UntilClose,
-}
-
-impl Framing {
-    /// That of a response to `method`, as its fields say.
-    pub fn of(head: &Parts, method: &Method) -> Self {
-        let bodiless = matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-        if bodiless || *method == Method::HEAD || head.status.is_informational() {
-            return Self::None;
-        }
-        if head.headers.contains_key(header::TRANSFER_ENCODING) {
-            return Self::Chunked;
-        }
-        let length = head.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-        length.map_or(Self::UntilClose, Self::Length)
+/// How the body of a response to `method` ends, as its fields say.
+pub fn framing_of(head: &Parts, method: &Method) -> Framing {
+    let bodiless = matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    if bodiless || *method == Method::HEAD || head.status.is_informational() {
+        return Framing::None;
     }
+    if head.headers.contains_key(header::TRANSFER_ENCODING) {
+        return Framing::Chunked;
+    }
+
+    let length = head.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    length.map_or(Framing::UntilClose, Framing::Length)
 }
 
-/// Whether another request may follow on the connection.
+/// The life of a connection after a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
     /// It may.
@@ -83,7 +70,7 @@ mod tests {
     #[test]
     fn a_body_is_framed_by_its_head_and_some_have_none() {
         let of = |status, fields: &[(&'static str, &'static str)], method: &str| {
-            Framing::of(&head(status, fields), &Method::from_bytes(method.as_bytes()).expect("a method"))
+            framing_of(&head(status, fields), &Method::from_bytes(method.as_bytes()).expect("a method"))
         };
         assert_eq!(of(200, &[("content-length", "3")], "GET"), Framing::Length(3));
         assert_eq!(of(200, &[("transfer-encoding", "chunked")], "GET"), Framing::Chunked);

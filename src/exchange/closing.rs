@@ -59,9 +59,11 @@ impl Story {
         let now = closing.host.clock.now();
         self.end_attempt(now, None);
         let until = if closing.open_ended { self.head_at.unwrap_or(now) } else { now };
+
         let settings = closing.pipeline.log();
         let is_read = settings.access || self.hooks.iter().any(|attached| attached.hooks.reads_line());
         let mut line = if is_read { AccessLine::wanted() } else { AccessLine::unwanted() };
+
         let end = End {
             method: &closing.request.method,
             version: closing.request.version,
@@ -77,6 +79,7 @@ impl Story {
             request_bytes: closing.request_bytes,
             response_bytes: closing.response_bytes,
         };
+
         for attached in self.hooks.iter_mut().rev() {
             // One that panics keeps nobody else from learning the end.
             let (hooks, end, facts, line) = (&mut attached.hooks, &end, &self.facts, &mut line);
@@ -84,6 +87,7 @@ impl Story {
                 let _ = AssertUnwindSafe(told).catch_unwind().await;
             }
         }
+
         // What a plugin serves itself is between it and the client: nobody accounts for it, and nothing tells who it was.
         let is_own = closing.pipeline.owner(self.facts.route()).is_some();
         if let (AnsweredBy::Plugin(by), Some(slug), Some(status)) = (end.answered_by, self.problem, end.status)
@@ -98,6 +102,7 @@ impl Story {
                 client: self.facts.address(),
             }));
         }
+
         // Those of heads that never became a request are bounded; whatever else came of it, nobody asked for them.
         let refused = closing.request.unread.is_some();
         if settings.access && (!refused || closing.host.log.gives_refusal_a_line(closing.pipeline.number())) {
@@ -116,6 +121,7 @@ impl Story {
                 generation: closing.pipeline.number(),
             });
         }
+
         self.hooks.clear();
     }
 }

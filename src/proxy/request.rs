@@ -28,7 +28,9 @@ pub fn enter(downstream: &mut Downstream, exchange: &mut Exchange) {
     let head = downstream.head_mut();
     settle_target(head, exchange.connection.tls);
     wire::join_cookies(head);
+
     let mut request = read(head, exchange.connection.tls, empty);
+
     let refused = exchange.connection.take_refused_head();
     let tls = exchange.connection.tls;
     let judged = match refused {
@@ -36,6 +38,7 @@ pub fn enter(downstream: &mut Downstream, exchange: &mut Exchange) {
         Some(refused) => refused_head::refusal(refused, &exchange.pipeline, &mut request, head, tls),
         None => judge(&exchange.pipeline, &mut request, head, tls),
     };
+
     let (route, refusal) = match judged {
         Ok(route) => (route, None),
         Err(refusal) => {
@@ -43,6 +46,7 @@ pub fn enter(downstream: &mut Downstream, exchange: &mut Exchange) {
             (RouteId::UNMATCHED, Some(refusal))
         }
     };
+
     let located = locate(&exchange.pipeline, &exchange.connection, &mut request, head);
     exchange.threat = refusal.as_ref().map_or(located.spoofed.then_some(Threat::SpoofedHeader), |r| r.threat);
     if let Some(unheard) = located.unheard
@@ -55,8 +59,10 @@ pub fn enter(downstream: &mut Downstream, exchange: &mut Exchange) {
             unheard.warning()
         );
     }
+
     exchange.story.facts = Facts::new(route, located.client, *exchange.story.facts.trace());
     settle_upgrade(&exchange.pipeline, route, &mut request, head);
+
     exchange.connection.expect(match request.body_length {
         // What a client sends before its tunnel is there waits.
         _ if request.upgrade => Expecting::Nothing,
@@ -64,6 +70,7 @@ pub fn enter(downstream: &mut Downstream, exchange: &mut Exchange) {
         Some(0) => Expecting::Nothing,
         _ => Expecting::Body,
     });
+
     exchange.request = std::sync::Arc::new(request);
     let pipeline = std::sync::Arc::clone(&exchange.pipeline);
     pipeline.attach(&exchange.request, head, &mut exchange.story);
@@ -91,8 +98,10 @@ pub(super) fn read(head: &Head, tls: bool, empty: bool) -> Request {
         .get(header::HOST)
         .cloned()
         .or_else(|| head.authority.as_ref().and_then(|authority| HeaderValue::from_str(authority.as_str()).ok()));
+
     let declared = headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.trim().parse().ok());
     let chunked = headers.contains_key(header::TRANSFER_ENCODING);
+
     Request {
         method: head.method.clone(),
         target: String::from_utf8_lossy(&head.target).into_owned(),

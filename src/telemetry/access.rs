@@ -61,15 +61,18 @@ impl Access<'_> {
             true => line.null("path"),
             false => line.text_cut("path", &self.path, MAX_PATH),
         }
+
         match end.status {
             Some(status) => line.number("status", status.as_u16().into()),
             // People need to see that none left.
             None => line.plain("status", "null"),
         }
+
         match self.unread.version {
             true => line.null("protocol"),
             false => line.text("protocol", protocol(end.version)),
         }
+
         line.flag("tls", self.tls);
         line.millis("duration_ms", end.duration);
         match end.first_byte {
@@ -77,9 +80,11 @@ impl Access<'_> {
             None => line.null("first_byte_ms"),
         }
         line.millis("upstream_ms", self.upstream);
+
         line.number("attempts", end.attempts.len() as u64);
         line.number("request_bytes", end.request_bytes);
         line.number("response_bytes", end.response_bytes);
+
         if let Some(client) = client {
             line.text("client", client);
         }
@@ -92,18 +97,21 @@ impl Access<'_> {
             Some(tier) => line.text("tier", tier),
             None => line.null("tier"),
         }
+
         for (name, field) in self.line.fields() {
             match field {
                 Field::Text(text) => line.text(name, text),
                 Field::Parts(parts) => line.parts(name, parts.iter().map(|(part, value)| (*part, value.as_ref()))),
             }
         }
+
         line.text("answered_by", end.answered_by.as_str());
         match end.problem {
             Some(problem) => line.text("problem", problem),
             None => line.null("problem"),
         }
         line.text("end", end.ended.as_str());
+
         match self.sender.as_ref().map(|sender| sender.user_agent) {
             Some(Some(agent)) => {
                 line.text_cut("user_agent", &String::from_utf8_lossy(agent.as_bytes()), MAX_USER_AGENT);
@@ -111,6 +119,7 @@ impl Access<'_> {
             Some(None) => line.null("user_agent"),
             None => {}
         }
+
         line.number("generation", self.generation);
     }
 }

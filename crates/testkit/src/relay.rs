@@ -150,6 +150,7 @@ async fn relay(
     let mut server = TcpStream::connect(target).await?;
     client.set_nodelay(true)?;
     server.set_nodelay(true)?;
+
     let relayed = {
         let (from_client, to_client) = client.split();
         let (from_server, to_server) = server.split();
@@ -160,6 +161,7 @@ async fn relay(
             _ = fault.wait_for(|fault| resets(*fault)) => Err(io::ErrorKind::ConnectionReset.into()),
         }
     };
+
     if relayed.is_err() {
         client.set_zero_linger()?;
         server.set_zero_linger()?;
@@ -193,14 +195,17 @@ async fn pump(
     let mut buffer = vec![0; 16 << 10];
     let mut sent = 0;
     let mut swallowed = false;
+
     loop {
         let read = from.read(&mut buffer).await?;
         if read == 0 {
             return to.shutdown().await;
         }
+
         let mut piece = &buffer[..read];
         let mut waited = Duration::ZERO;
         let mut is_cut = false;
+
         loop {
             let now = *fault.borrow_and_update();
             match (now, direction) {
@@ -238,6 +243,7 @@ async fn pump(
                 _ => break,
             }
         }
+
         to.write_all(piece).await?;
         sent += piece.len() as u64;
         if is_cut || cut_is_due(*fault.borrow(), direction, sent) {

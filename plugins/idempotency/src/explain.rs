@@ -36,14 +36,17 @@ fn steps(shared: &Shared, policy: &Policy, request: &RequestHead<'_>, facts: &Fa
     if !policy.methods.contains(request.method) {
         return format!("{} is not protected, passes", request.method);
     }
+
     let fields = &*request.fields;
     let key = Key::read(fields.only(&policy.header), policy.syntax);
+
     if request.is_grpc() {
         return match policy.mode {
             Mode::Required => "gRPC, 400 idempotency-unsupported".to_owned(),
             Mode::Optional | Mode::Off => "gRPC, passes".to_owned(),
         };
     }
+
     let form = match key {
         Ok(Some(key)) => match key.form {
             Form::Bare => "bare",
@@ -53,20 +56,24 @@ fn steps(shared: &Shared, policy: &Policy, request: &RequestHead<'_>, facts: &Fa
         Ok(None) => return "no key, passes".to_owned(),
         Err(Invalid(why)) => return format!("key invalid ({why}), 400 idempotency-key-invalid"),
     };
+
     let kind = principal::find(&policy.principal, &shared.names, fields, facts);
     let kind = match kind.and_then(|found| policy.principal.get(found.at)) {
         Some(kind) => kind.name(),
         None if policy.anonymous == Anonymous::Share => principal::ANONYMOUS.into(),
         None => return format!("key ok, {form}  no principal, 401 idempotency-principal-missing"),
     };
+
     let fingerprint = match policy.fingerprint {
         FingerprintKind::Raw => "raw",
         FingerprintKind::Json => "json",
     };
+
     let profile = match policy.profile {
         Profile::AtMostOnce => "at_most_once",
         Profile::RetryFriendly => "retry_friendly",
     };
+
     let size = |bytes: usize| Size(bytes as u64);
     let bounds = if policy.claims_per_client.is_some() { ", if its address may have another claim" } else { "" };
     let clear = match (&policy.keys, policy.clear_records) {
@@ -74,6 +81,7 @@ fn steps(shared: &Shared, policy: &Policy, request: &RequestHead<'_>, facts: &Fa
         (Some(_), ClearRecords::Refused) => ", encrypted",
         (Some(_), ClearRecords::Accepted) => ", encrypted, records in the clear accepted",
     };
+
     format!(
         "key ok, {form}  principal {kind}  {fingerprint}  {profile}  would claim for {}{bounds}, hold <= {} + {}, keep \
          {}{clear}",

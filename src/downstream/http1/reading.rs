@@ -6,7 +6,7 @@ use crate::downstream::head::Head;
 use crate::downstream::lingering::LINGER;
 use crate::downstream::reader;
 use crate::downstream::refused::{RefusedHead, Why, stand_in};
-use crate::downstream::writer::{Framing, Next};
+use crate::downstream::writer::Next;
 use crate::edge::rules::MAX_FIELDS;
 use bytes::Bytes;
 use pingora::{Error, ErrorType, Result};
@@ -17,7 +17,7 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
 use tokio::time::Instant;
-use vestibule_http1::{BodyReader, Parsed, Progress, RequestHead, read_request};
+use vestibule_http1::{BodyReader, Framing, Parsed, Progress, RequestHead, read_request};
 use vestibule_plugin::Monotonic;
 
 /// Bytes read at once where a head is due: most heads in one piece.

@@ -3,7 +3,7 @@
 use super::{Http1, Unread};
 use crate::downstream::date;
 use crate::downstream::untaken::Untaken;
-use crate::downstream::writer::{Framing, Next, tell_next, write_head};
+use crate::downstream::writer::{Next, framing_of, tell_next, write_head};
 use bytes::Bytes;
 use http::header::HeaderMap;
 use http::response::Parts;
@@ -15,7 +15,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::AsyncWrite;
-use vestibule_http1::{CHUNK_END, LAST_CHUNK, write_chunk_head, write_last_chunk_with_trailers};
+use vestibule_http1::{CHUNK_END, Framing, LAST_CHUNK, write_chunk_head, write_last_chunk_with_trailers};
 
 impl Http1 {
     /// Writes an interim head, or the final one.
@@ -36,7 +36,7 @@ impl Http1 {
             return self.flush().await;
         }
 
-        self.reply = Framing::of(&head, &self.head.method);
+        self.reply = framing_of(&head, &self.head.method);
         let is_left_open = self.reply == Framing::UntilClose || head.status == StatusCode::SWITCHING_PROTOCOLS;
         let is_unread = self.unread == Unread::Closes && !self.body.is_finished();
         if is_left_open || is_unread {
