@@ -9,6 +9,7 @@ use crate::downstream::{App, Downstream, Head, Served};
 use crate::host::Host;
 use crate::proxy::refused_head;
 use crate::reload::Reloader;
+use crate::response_head::ResponseHead;
 use bytes::Bytes;
 use gate::Gate;
 use http::header::{self, HeaderValue};
@@ -68,7 +69,7 @@ impl Admin {
             self.account_for(&method, &path, &refusal);
             return refusal;
         }
-        let accept = head.headers.get(header::ACCEPT).and_then(|v| v.to_str().ok()).map(str::to_owned);
+        let accept = head.fields.text(header::ACCEPT).map(str::to_owned);
         let page = pages::serve(self, &method, &path, &query, accept.as_deref()).await;
         self.account_for(&method, &path, &page);
         page
@@ -114,19 +115,18 @@ fn target_of(head: &Head) -> (String, String) {
 }
 
 async fn write(downstream: &mut Downstream, page: Page, bodiless: bool) -> Result<()> {
-    let (mut head, ()) = http::Response::new(()).into_parts();
-    head.status = page.status;
+    let mut head = ResponseHead::new(page.status);
     // RFC 9110 section 8.6: a 204 has none.
     if page.status != StatusCode::NO_CONTENT {
-        head.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(page.body.len()));
+        head.fields.set(header::CONTENT_LENGTH, HeaderValue::from(page.body.len()));
     }
-    head.headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    head.headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    head.fields.set(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    head.fields.set(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     if let Some(content_type) = page.content_type {
-        head.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+        head.fields.set(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     }
     for (name, value) in page.fields {
-        head.headers.insert(name, value);
+        head.fields.set(name, value);
     }
     downstream.write_head(head).await?;
     if !bodiless && !page.body.is_empty() {

@@ -5,18 +5,18 @@ mod form;
 use crate::downstream::Downstream;
 use crate::exchange::Exchange;
 use crate::proxy::failure;
+use crate::response_head::ResponseHead;
 use bytes::Bytes;
 use form::Form;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use http::header::{self, HeaderValue};
-use http::response::Parts;
 use http::{Method, StatusCode, Version};
 use pingora::Result;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-use vestibule_plugin::{AnsweredBy, Ended, FullResponse, Problem, Response, ResponseHead};
+use vestibule_plugin::{AnsweredBy, Ended, FullResponse, Problem, Response, ResponseHead as Edited};
 
 /// A refused body of at most this declared length is read and thrown away to keep the connection.
 const DRAIN_BYTES: u64 = 64 * 1024;
@@ -75,12 +75,10 @@ fn render(downstream: &Downstream, exchange: &mut Exchange, problem: &Problem) -
     form.render(problem, exchange.story.facts.trace().trace_id)
 }
 
-fn head_of(full: &FullResponse) -> Parts {
-    let (mut head, ()) = http::Response::new(()).into_parts();
-    head.status = full.status;
-    head.headers.clone_from(&full.fields);
+fn head_of(full: &FullResponse) -> ResponseHead {
+    let mut head = ResponseHead { status: full.status, reason: None, fields: full.fields.clone() };
     if may_have_body(full.status) {
-        head.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(full.body.len()));
+        head.fields.set(header::CONTENT_LENGTH, HeaderValue::from(full.body.len()));
     }
     head
 }
@@ -98,9 +96,7 @@ async fn write(
     exchange.story.answered_by = by;
     let mut head = head_of(&full);
     // Ends: each time round, one hook more is not asked again.
-    while let Err(Panicked) =
-        respond_hooks(exchange, &mut ResponseHead { status: &mut head.status, fields: &mut head.headers })
-    {
+    while let Err(Panicked) = respond_hooks(exchange, &mut head.edited()) {
         full = render(downstream, exchange, &failure::internal());
         exchange.story.answered_by = AnsweredBy::Edge;
         exchange.story.ended = Some(Ended::UpstreamError);
@@ -153,7 +149,7 @@ pub struct Panicked;
 
 /// Runs `on_response` over the hooks that have seen the request or dress every response, innermost first. When one
 /// panics, `head` is spoilt.
-pub fn respond_hooks(exchange: &mut Exchange, head: &mut ResponseHead<'_>) -> Result<(), Panicked> {
+pub fn respond_hooks(exchange: &mut Exchange, head: &mut Edited<'_>) -> Result<(), Panicked> {
     let (hooks, facts) = exchange.story.dressing();
     for attached in hooks {
         let hooks = attached.enter();

@@ -7,14 +7,14 @@ mod message;
 mod patience;
 mod upload;
 
-pub use http1::{BROKEN_HEAD, Reason, SMALL_HEAD, SMALL_PIECE, USUAL_HEAD, USUAL_PIECE};
+pub use http1::{BROKEN_HEAD, SMALL_HEAD, SMALL_PIECE, USUAL_HEAD, USUAL_PIECE};
 pub use message::{RequestBody, RequestHead, Switch};
 pub use upload::{Replay, Upload, UploadReader, UploadSender, upload};
 
+use crate::response_head::ResponseHead;
 use crate::serve::worker;
 use bytes::Bytes;
 use http::header::HeaderMap;
-use http::response;
 use http1::Http1;
 use http2::Http2;
 use http2::Pool;
@@ -178,7 +178,7 @@ impl UpstreamConnection {
     /// # Errors
     ///
     /// When the connection broke, a deadline passed, or the head is malformed.
-    pub async fn read_head(&mut self, room: usize, seen: &mut (dyn FnMut(&Bytes) + Send)) -> Result<response::Parts> {
+    pub async fn read_head(&mut self, room: usize, seen: &mut (dyn FnMut(&Bytes) + Send)) -> Result<ResponseHead> {
         match &mut self.protocol {
             Protocol::Http1(http1) => http1.read_head(room, seen).await,
             Protocol::Http2(http2) => http2.read_head(seen).await,

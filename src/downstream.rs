@@ -18,9 +18,9 @@ mod writer;
 
 pub use head::Head;
 
+use crate::response_head::ResponseHead;
 use bytes::Bytes;
 use connection::Connection;
-use http::response::Parts;
 use http::{HeaderMap, StatusCode};
 use http1::Http1;
 use http2::Http2;
@@ -127,7 +127,7 @@ impl Downstream {
     /// # Errors
     ///
     /// The client is gone, or takes nothing.
-    pub async fn write_head(&mut self, head: Parts) -> Result<()> {
+    pub async fn write_head(&mut self, head: ResponseHead) -> Result<()> {
         match self {
             Self::Http1(http1) => http1.write_head(head).await,
             Self::Http2(http2) => http2.write_head(head, false).await,
@@ -139,7 +139,7 @@ impl Downstream {
     /// # Errors
     ///
     /// As [`Self::write_head`].
-    pub async fn write_last_head(&mut self, head: Parts) -> Result<()> {
+    pub async fn write_last_head(&mut self, head: ResponseHead) -> Result<()> {
         match self {
             Self::Http1(http1) => http1.write_head(head).await,
             Self::Http2(http2) => http2.write_head(head, true).await,
@@ -152,9 +152,7 @@ impl Downstream {
     ///
     /// As [`Self::write_head`].
     pub async fn write_continue(&mut self) -> Result<()> {
-        let (mut head, ()) = http::Response::new(()).into_parts();
-        head.status = StatusCode::CONTINUE;
-        self.write_head(head).await
+        self.write_head(ResponseHead::new(StatusCode::CONTINUE)).await
     }
 
     /// Writes a piece of the response body; with `ends` it is the last one.

@@ -16,6 +16,7 @@ pub mod pipeline;
 pub mod proxy;
 pub mod registry;
 pub mod reload;
+pub mod response_head;
 pub mod routes;
 pub mod serve;
 pub mod stores;

@@ -12,10 +12,10 @@ use crate::routes::Routes;
 use crate::stores::Stores;
 use crate::upstream::Upstream;
 use futures::future::join_all;
-use http::{HeaderMap, HeaderName};
+use http::HeaderName;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
-use vestibule_plugin::{Event, RequestHead, RouteId, Running};
+use vestibule_plugin::{Event, Fields, RequestHead, RouteId, Running};
 
 /// A generation. Exchanges pin the one they began with.
 pub struct Pipeline {
@@ -206,7 +206,7 @@ impl Pipeline {
 
     /// Asks every plugin whether it takes part in this exchange.
     pub fn attach(&self, request: &Request, head: &mut Head, story: &mut Story) {
-        let head = request.head(&mut head.headers);
+        let head = request.head(&mut head.fields);
         let route = story.facts.route();
         for built in self.plugins.iter().filter(|built| self.concerns(built, route)) {
             if let Some(hooks) = built.plugin.attach(&head, route) {
@@ -218,7 +218,7 @@ impl Pipeline {
 
 impl Request {
     /// The head as plugins see it; `fields` are those of the message this request was read from.
-    pub fn head<'a>(&'a self, fields: &'a mut HeaderMap) -> RequestHead<'a> {
+    pub fn head<'a>(&'a self, fields: &'a mut Fields) -> RequestHead<'a> {
         RequestHead {
             method: &self.method,
             target: &self.target,

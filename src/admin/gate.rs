@@ -4,10 +4,10 @@ use super::pages::Page;
 use crate::config::settings::SecretText;
 use crate::downstream::Head;
 use http::header::{self, HeaderName, HeaderValue};
-use http::{HeaderMap, Method, StatusCode};
+use http::{Method, StatusCode};
 use std::net::{IpAddr, SocketAddr};
 use subtle::ConstantTimeEq;
-use vestibule_plugin::Authority;
+use vestibule_plugin::{Authority, Fields};
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
@@ -26,7 +26,7 @@ impl Gate {
 
     /// Refuses a request, or lets it through with `None`. `token` is that of the configuration that serves.
     pub fn judge(&self, path: &str, head: &Head, token: Option<&SecretText>) -> Option<Page> {
-        if comes_from_a_page(&head.headers) && !matches!(head.method, Method::GET | Method::HEAD) {
+        if comes_from_a_page(&head.fields) && !matches!(head.method, Method::GET | Method::HEAD) {
             return Some(Page::refusal(StatusCode::FORBIDDEN, "a web page may not do this"));
         }
         // The address changes at a restart only: a configuration with another one and without a token must not open
@@ -35,7 +35,7 @@ impl Gate {
         match token.or(must_have) {
             // Whoever asks by the address of the machine, as a probe does, asks a listener that has a token.
             Some(_) if matches!(path, "/livez" | "/readyz") => None,
-            Some(token) if !carries(&head.headers, token) => {
+            Some(token) if !carries(&head.fields, token) => {
                 tracing::warn!(target: "admin", "a request without the admin token was refused");
                 let refusal = Page::refusal(StatusCode::UNAUTHORIZED, "send `authorization: Bearer <admin token>`");
                 Some(
@@ -44,17 +44,17 @@ impl Gate {
                 )
             }
             // Without a token, a page that points its own name at a loopback address must not get in.
-            None if !self.is_own_name(&head.headers) => {
+            None if !self.is_own_name(&head.fields) => {
                 Some(Page::refusal(StatusCode::FORBIDDEN, "address this listener as localhost or by its address"))
             }
             _ => None,
         }
     }
 
-    fn is_own_name(&self, headers: &HeaderMap) -> bool {
-        let mut lines = headers.get_all(header::HOST).iter();
+    fn is_own_name(&self, fields: &Fields) -> bool {
+        let mut lines = fields.lines(header::HOST);
         let (Some(host), None) = (lines.next(), lines.next()) else { return false };
-        let Ok(sent) = Authority::parse(host.as_bytes(), "http") else { return false };
+        let Ok(sent) = Authority::parse(host, "http") else { return false };
         let own = self.address.to_string();
         if Authority::parse(own.as_bytes(), "http").as_ref() == Ok(&sent) {
             return true;
@@ -65,13 +65,12 @@ impl Gate {
     }
 }
 
-fn comes_from_a_page(headers: &HeaderMap) -> bool {
-    headers.contains_key(header::ORIGIN)
-        || headers.get_all(SEC_FETCH_SITE).iter().any(|site| !matches!(site.as_bytes(), b"none" | b"same-origin"))
+fn comes_from_a_page(fields: &Fields) -> bool {
+    fields.has(header::ORIGIN) || fields.lines(SEC_FETCH_SITE).any(|site| !matches!(site, b"none" | b"same-origin"))
 }
 
-fn carries(headers: &HeaderMap, token: &SecretText) -> bool {
-    let sent = headers.get(header::AUTHORIZATION).map_or(&b""[..], HeaderValue::as_bytes);
+fn carries(fields: &Fields, token: &SecretText) -> bool {
+    let sent = fields.get(header::AUTHORIZATION).unwrap_or_default();
     let sent = match sent.split_at_checked(7) {
         Some((scheme, sent)) if scheme.eq_ignore_ascii_case(b"Bearer ") => sent,
         _ => b"",
@@ -87,7 +86,7 @@ mod tests {
     fn judge(token: Option<&str>, method: &str, path: &str, fields: &[(&'static str, &str)]) -> Option<u16> {
         let mut head = Head::new(method.parse().expect("a method"), path.to_owned());
         for (name, value) in fields {
-            head.headers.append(*name, value.parse().expect("a value"));
+            head.fields.append(HeaderName::from_static(name), HeaderValue::from_str(value).expect("a value"));
         }
         let token = token.map(|t| SecretText(t.to_owned()));
         let gate = Gate::new("127.0.0.1:9901".parse().expect("address"), None);

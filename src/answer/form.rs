@@ -4,9 +4,9 @@ use crate::downstream::Head;
 use crate::exchange::Request;
 use bytes::Bytes;
 use http::StatusCode;
-use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::header::{self, HeaderName, HeaderValue};
 use serde::ser::{Serialize, SerializeMap, Serializer};
-use vestibule_plugin::{FullResponse, Problem};
+use vestibule_plugin::{Fields, FullResponse, Problem};
 
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
@@ -28,34 +28,34 @@ impl Form {
         if request.is_grpc {
             return Self::Grpc;
         }
-        let accept = head.headers.get(header::ACCEPT).and_then(|v| v.to_str().ok()).unwrap_or("");
+        let accept = head.fields.text(header::ACCEPT).unwrap_or("");
         if accept.contains("text/html") && !accept.contains("json") { Self::Html } else { Self::Json }
     }
 
     /// The complete response.
     pub fn render(self, problem: &Problem, trace_id: u128) -> FullResponse {
-        let mut fields = HeaderMap::with_capacity(problem.fields.len() + 3);
-        fields.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        let mut fields = Fields::with_capacity(problem.fields.len() + 3);
+        fields.set(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         match self {
             Self::Json => {
                 // Nothing in it can fail to be written.
                 let body = serde_json::to_vec(&Json { problem, trace_id }).unwrap_or_default();
-                fields.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+                fields.set(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
                 extend(&mut fields, problem);
                 FullResponse { status: problem.status, fields, body: Bytes::from(body) }
             }
             Self::Html => {
                 let body = html(problem, trace_id);
-                fields.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+                fields.set(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
                 extend(&mut fields, problem);
                 FullResponse { status: problem.status, fields, body: Bytes::from(body) }
             }
             Self::Grpc => {
-                fields.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
-                fields.insert(GRPC_STATUS, HeaderValue::from(problem.grpc as u16));
+                fields.set(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+                fields.set(GRPC_STATUS, HeaderValue::from(problem.grpc as u16));
                 let message = if problem.detail.is_empty() { problem.title } else { &problem.detail };
                 if let Ok(message) = HeaderValue::from_str(&grpc_message(message)) {
-                    fields.insert(GRPC_MESSAGE, message);
+                    fields.set(GRPC_MESSAGE, message);
                 }
                 extend(&mut fields, problem);
                 FullResponse { status: StatusCode::OK, fields, body: Bytes::new() }
@@ -64,9 +64,9 @@ impl Form {
     }
 }
 
-fn extend(fields: &mut HeaderMap, problem: &Problem) {
+fn extend(fields: &mut Fields, problem: &Problem) {
     for (name, value) in &problem.fields {
-        fields.append(name, value.clone());
+        fields.append(name, value);
     }
 }
 
@@ -142,8 +142,8 @@ mod tests {
         assert_eq!(value["type"], "urn:vestibule:problem:overloaded");
         assert_eq!(value["instance"], "urn:trace:00000000000000000000000000000abc");
         assert_eq!(value["limit"], 7);
-        assert_eq!(full.fields["retry-after"], "1");
-        assert_eq!(full.fields["cache-control"], "no-store");
+        assert_eq!(full.fields.text("retry-after"), Some("1"));
+        assert_eq!(full.fields.text("cache-control"), Some("no-store"));
     }
 
     #[test]
@@ -152,7 +152,7 @@ mod tests {
         assert!(String::from_utf8(page.body.to_vec()).expect("text").contains("&lt;busy&gt;"));
         let grpc = Form::Grpc.render(&problem(), 1);
         assert_eq!((grpc.status, grpc.body.len()), (StatusCode::OK, 0));
-        assert_eq!(grpc.fields["grpc-status"], "14");
-        assert_eq!(grpc.fields["grpc-message"], "100 %25 <busy>");
+        assert_eq!(grpc.fields.text("grpc-status"), Some("14"));
+        assert_eq!(grpc.fields.text("grpc-message"), Some("100 %25 <busy>"));
     }
 }

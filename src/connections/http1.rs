@@ -7,9 +7,10 @@
 use super::message::{Framing, RequestBody, RequestHead, Switch};
 use super::patience::{Patience, Timeouts, Waiting};
 use super::upload::{Piece, UploadReader};
+use crate::response_head::ResponseHead;
 use bytes::{Buf, Bytes, BytesMut};
-use http::header::{HeaderMap, HeaderName, HeaderValue};
-use http::{Method, StatusCode, response};
+use http::header::HeaderMap;
+use http::{Method, StatusCode};
 use pingora::protocols::Stream;
 use pingora::{Error, ErrorType, Result};
 use std::collections::VecDeque;
@@ -19,6 +20,7 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncReadExt, AsyncWrite};
 use vestibule_http1::{self as codec, AtEof, BodyReader, Limits, Parsed, Progress, RequestKind};
+use vestibule_plugin::{Fields, Spelling};
 
 /// Room that a read usually has for a head and what comes with it.
 pub const USUAL_HEAD: usize = 4 * 1024;
@@ -33,10 +35,6 @@ const LIMITS: Limits = Limits { max_bytes: 256 * 1024, max_fields: 1024 };
 
 /// The connection ended inside a response head.
 pub const BROKEN_HEAD: ErrorType = ErrorType::Custom("BrokenHead");
-
-/// A reason phrase other than the usual one of its status.
-#[derive(Clone, Debug)]
-pub struct Reason(pub String);
 
 /// The connection.
 pub struct Http1 {
@@ -97,10 +95,10 @@ impl Http1 {
 
     /// Lines a request up.
     pub fn send(&mut self, head: &RequestHead, body: RequestBody) {
-        let framing = body.framing(&head.parts.method);
+        let framing = body.framing(&head.method);
         self.kind = match head.switch {
             Switch::Asked => RequestKind::Upgrade,
-            Switch::NotAsked if head.parts.method == Method::HEAD => RequestKind::Head,
+            Switch::NotAsked if head.method == Method::HEAD => RequestKind::Head,
             Switch::NotAsked => RequestKind::Other,
         };
         self.state = State::Asked;
@@ -140,7 +138,7 @@ impl Http1 {
     ///
     /// As the engine names them: `InvalidHTTPHeader` for what is not strict HTTP/1.1, `ConnectionClosed`,
     /// `ReadError` or `WriteError` when the connection ended, `ReadTimedout` and `WriteTimedout`.
-    pub async fn read_head(&mut self, room: usize, seen: &mut (dyn FnMut(&Bytes) + Send)) -> Result<response::Parts> {
+    pub async fn read_head(&mut self, room: usize, seen: &mut (dyn FnMut(&Bytes) + Send)) -> Result<ResponseHead> {
         self.patience.restart();
         let head = loop {
             match codec::read_response(&self.input, &mut self.scan, &LIMITS, self.kind) {
@@ -158,8 +156,8 @@ impl Http1 {
         self.scan = Progress::default();
 
         let bytes = self.input.split_to(head.len()).freeze();
-        let parts = to_parts(&head, &bytes)?;
-        if !parts.status.is_informational() || parts.status == StatusCode::SWITCHING_PROTOCOLS {
+        let parts = response_head(&head, &bytes)?;
+        if !parts.is_interim() {
             self.body = BodyReader::new(head.framing(), LIMITS.max_bytes, LIMITS.max_fields);
             let switched = parts.status == StatusCode::SWITCHING_PROTOCOLS;
             let serves_again = head.persists() && !switched;
@@ -375,19 +373,13 @@ fn invalid(context: &'static str, fault: impl std::error::Error + Send + Sync + 
 
 /// The bytes of a request head.
 fn write_head(head: &RequestHead, framing: Framing) -> Bytes {
-    let fields = &head.parts.headers;
-    let mut out = BytesMut::with_capacity(head.target.len() + 64 + fields.len() * 48);
-    out.extend_from_slice(head.parts.method.as_str().as_bytes());
-    out.extend_from_slice(b" ");
-    out.extend_from_slice(&head.target);
-    out.extend_from_slice(b" HTTP/1.1\r\n");
-    write_field(&mut out, b"Host", head.authority.as_bytes());
-    for (name, value) in fields {
-        write_name(&mut out, name);
-        out.extend_from_slice(b": ");
-        out.extend_from_slice(value.as_bytes());
-        out.extend_from_slice(b"\r\n");
+    let mut out = Vec::with_capacity(head.target.len() + 96 + head.fields.len() * 48);
+    for part in [head.method.as_str().as_bytes(), b" ", &head.target, b" HTTP/1.1\r\n"] {
+        out.extend_from_slice(part);
     }
+    write_field(&mut out, b"Host", head.authority.as_bytes());
+    head.fields.write(Spelling::Usual, &mut out);
+
     match framing {
         Framing::None => {}
         Framing::Length(length) => {
@@ -400,50 +392,26 @@ fn write_head(head: &RequestHead, framing: Framing) -> Bytes {
         write_field(&mut out, b"Upgrade", b"websocket");
     }
     out.extend_from_slice(b"\r\n");
-    out.freeze()
+    out.into()
 }
 
-fn write_field(out: &mut BytesMut, name: &[u8], value: &[u8]) {
+fn write_field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     out.extend_from_slice(name);
     out.extend_from_slice(b": ");
     out.extend_from_slice(value);
     out.extend_from_slice(b"\r\n");
 }
 
-/// A name in the usual spelling of HTTP/1.1: some servers that should not care do.
-fn write_name(out: &mut BytesMut, name: &HeaderName) {
-    let start = out.len();
-    out.extend_from_slice(name.as_str().as_bytes());
-    let mut at_start = true;
-    for byte in &mut out[start..] {
-        if at_start {
-            byte.make_ascii_uppercase();
-        }
-        at_start = *byte == b'-';
-    }
-}
-
 /// A head as the rest of the proxy knows it.
-fn to_parts(head: &codec::ResponseHead, bytes: &Bytes) -> Result<response::Parts> {
-    let (mut parts, ()) = http::Response::new(()).into_parts();
-    parts.status = StatusCode::from_u16(head.status()).map_err(|error| invalid("a status", error))?;
-    parts.version = head.version();
-    // Room for what the edge and the plugins usually add.
-    parts.headers.reserve(head.fields().len() + FIELDS_ADDED);
-    for (name, value) in head.fields().iter(bytes) {
-        let name = HeaderName::from_bytes(name).map_err(|error| invalid("a field name", error))?;
-        let value =
-            HeaderValue::from_maybe_shared(bytes.slice_ref(value)).map_err(|error| invalid("a field value", error))?;
-        parts.headers.append(name, value);
-    }
+fn response_head(head: &codec::ResponseHead, bytes: &Bytes) -> Result<ResponseHead> {
+    let status = StatusCode::from_u16(head.status()).map_err(|error| invalid("a status", error))?;
     let reason = head.reason(bytes);
-    if !reason.is_empty()
-        && parts.status.canonical_reason().map(str::as_bytes) != Some(reason)
-        && let Ok(reason) = std::str::from_utf8(reason)
-    {
-        parts.extensions.insert(Reason(reason.to_owned()));
-    }
-    Ok(parts)
+    let is_usual = reason.is_empty() || status.canonical_reason().map(str::as_bytes) == Some(reason);
+    Ok(ResponseHead {
+        status,
+        reason: (!is_usual).then(|| bytes.slice_ref(reason)),
+        fields: Fields::of_head(bytes.clone(), head.fields().ranges(), FIELDS_ADDED),
+    })
 }
 
 /// Fields that the edge and the plugins usually add to a response. There is room for more; it is

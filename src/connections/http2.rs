@@ -6,11 +6,12 @@
 use super::message::{RequestBody, RequestHead};
 use super::patience::{Patience, Timeouts, Waiting};
 use super::upload::{Piece, UploadReader};
+use crate::response_head::ResponseHead;
 use bytes::Bytes;
 use futures::FutureExt;
 use h2::{Reason, SendStream};
 use http::header::HeaderMap;
-use http::{Uri, Version, response};
+use http::{Uri, Version};
 use pingora::connectors::http::Connector;
 use pingora::http::RequestHeader;
 use pingora::protocols::http::client::HttpSession;
@@ -21,6 +22,7 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use tokio::runtime::Handle;
+use vestibule_plugin::Fields;
 
 /// Where the connection of a stream goes back to.
 pub struct Pool {
@@ -88,8 +90,8 @@ impl Http2 {
     /// `InvalidHTTPHeader` for a head that cannot be written, `H2Error` when the connection takes
     /// no more streams: nothing was processed then.
     pub fn send(&mut self, head: &RequestHead, body: RequestBody) -> Result<()> {
-        let mut parts = head.parts.clone();
-        parts.version = Version::HTTP_2;
+        let (mut parts, ()) = http::Request::new(()).into_parts();
+        (parts.version, parts.method, parts.headers) = (Version::HTTP_2, head.method.clone(), head.fields.to_map());
         let authority = head.authority.as_bytes();
         let target = Bytes::clone(&head.target);
         parts.uri = Uri::builder()
@@ -146,7 +148,7 @@ impl Http2 {
     /// # Errors
     ///
     /// `H2Error` with the library's own as its cause, `ReadError`, `ReadTimedout`, `WriteTimedout`.
-    pub async fn read_head(&mut self, seen: &mut (dyn FnMut(&Bytes) + Send)) -> Result<response::Parts> {
+    pub async fn read_head(&mut self, seen: &mut (dyn FnMut(&Bytes) + Send)) -> Result<ResponseHead> {
         self.patience.restart();
         poll_fn(|cx| {
             let sending = self.poll_send(cx, seen);
@@ -162,7 +164,8 @@ impl Http2 {
         }
         let head = session(&mut self.session)?.response_header();
         let head = head.ok_or_else(|| Error::explain(ErrorType::H2Error, "no response head").into_up())?;
-        Ok(head.as_owned_parts())
+        let (status, fields) = (head.status, Fields::from(&head.headers));
+        Ok(ResponseHead { status, reason: None, fields })
     }
 
     /// The next piece of the body; `None` at its end.

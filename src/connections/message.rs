@@ -2,12 +2,15 @@
 
 use super::upload::UploadReader;
 use bytes::Bytes;
-use http::{HeaderValue, Method, request};
+use http::{HeaderValue, Method};
+use vestibule_plugin::Fields;
 
 /// A request head, as one attempt sends it. Who writes it adds the framing and nothing else.
 pub struct RequestHead {
-    /// Method and fields. Fields of framing and of connections have been removed.
-    pub parts: request::Parts,
+    /// The method.
+    pub method: Method,
+    /// The fields, without those of framing and of connections.
+    pub fields: Fields,
     /// Path and query, or `*`, as the client sent them.
     pub target: Bytes,
     /// `Host` for HTTP/1.1, `:authority` for HTTP/2.

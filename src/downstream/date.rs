@@ -1,8 +1,9 @@
 //! The field `date`, for responses whose application did not say it (RFC 9110 section 6.6.1).
 
-use http::header::{DATE, HeaderMap, HeaderValue};
+use http::header::{DATE, HeaderValue};
 use std::cell::RefCell;
 use std::time::{SystemTime, UNIX_EPOCH};
+use vestibule_plugin::Fields;
 
 thread_local! {
     /// The last second told on this thread, and how.
@@ -10,9 +11,9 @@ thread_local! {
 }
 
 /// Adds it where it is missing.
-pub fn add(headers: &mut HeaderMap) {
-    if !headers.contains_key(DATE) {
-        headers.insert(DATE, now());
+pub fn add(fields: &mut Fields) {
+    if !fields.has(DATE) {
+        fields.set(DATE, now());
     }
 }
 
@@ -35,14 +36,14 @@ mod tests {
 
     #[test]
     fn a_date_is_added_where_there_is_none() {
-        let mut headers = HeaderMap::new();
-        add(&mut headers);
-        let told = headers[DATE].to_str().expect("text").to_owned();
+        let mut fields = Fields::new();
+        add(&mut fields);
+        let told = fields.text(DATE).expect("text").to_owned();
         let told = httpdate::parse_http_date(&told).expect("a date");
         assert!(told.elapsed().is_ok_and(|ago| ago.as_secs() < 5), "{told:?}");
 
-        headers.insert(DATE, HeaderValue::from_static("theirs"));
-        add(&mut headers);
-        assert_eq!(headers[DATE], "theirs");
+        fields.set(DATE, HeaderValue::from_static("theirs"));
+        add(&mut fields);
+        assert_eq!(fields.text(DATE), Some("theirs"));
     }
 }

@@ -1,10 +1,10 @@
 //! A request head on its way from the client to the plugins.
 
 use bytes::Bytes;
-use http::header::{HeaderMap, HeaderName, HeaderValue};
 use http::uri::{Authority, Scheme};
 use http::{Method, Version};
 use vestibule_http1::RequestHead;
+use vestibule_plugin::Fields;
 
 /// Fields that the edge and the plugins usually add, beside those that came.
 const ROOM: usize = 10;
@@ -23,29 +23,22 @@ pub struct Head {
     /// The version between client and proxy.
     pub version: Version,
     /// The fields.
-    pub headers: HeaderMap,
+    pub fields: Fields,
 }
 
 impl Head {
     /// A head of HTTP/1.1 without fields.
     pub fn new(method: Method, target: impl Into<Bytes>) -> Self {
         let (scheme, authority) = (None, None);
-        Self { method, target: target.into(), scheme, authority, version: Version::HTTP_11, headers: HeaderMap::new() }
+        Self { method, target: target.into(), scheme, authority, version: Version::HTTP_11, fields: Fields::new() }
     }
 
     /// Of HTTP/1: `head` was read from `bytes`, and its target goes on as `target`. Values are parts of `bytes`.
     pub(super) fn of_http1(head: &RequestHead, bytes: &Bytes, target: Bytes) -> Self {
         // The reader has seen that both are tokens.
         let method = Method::from_bytes(head.method(bytes)).unwrap_or_default();
-        let mut headers = HeaderMap::with_capacity(head.fields().len() + ROOM);
-        for (name, value) in head.fields().iter(bytes) {
-            let name = HeaderName::from_bytes(name);
-            let value = HeaderValue::from_maybe_shared(bytes.slice_ref(value));
-            if let (Ok(name), Ok(value)) = (name, value) {
-                headers.append(name, value);
-            }
-        }
-        Self { method, target, scheme: None, authority: None, version: head.version(), headers }
+        let fields = Fields::of_head(bytes.clone(), head.fields().ranges(), ROOM);
+        Self { method, target, scheme: None, authority: None, version: head.version(), fields }
     }
 
     /// Of HTTP/2, as the library below has read it.
@@ -58,7 +51,7 @@ impl Head {
             scheme: uri.scheme,
             authority: uri.authority,
             version: head.version,
-            headers: head.headers,
+            fields: Fields::from(&head.headers),
         }
     }
 }

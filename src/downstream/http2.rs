@@ -3,11 +3,11 @@
 use super::connection::Connection;
 use super::date;
 use super::head::Head;
+use crate::response_head::ResponseHead;
 use bytes::Bytes;
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream, SendStream};
-use http::header::{self, HeaderMap, HeaderName};
-use http::response::Parts;
+use http::header::{self, HeaderMap};
 use http::{Response, StatusCode};
 use pingora::{Error, ErrorType, OrErr, Result};
 use std::future::poll_fn;
@@ -21,13 +21,7 @@ use vestibule_plugin::Monotonic;
 const FRAME: usize = 16 * 1024;
 
 /// Fields that HTTP/2 does not have (RFC 9113 section 8.2.2).
-const OF_HTTP1: [HeaderName; 5] = [
-    header::TRANSFER_ENCODING,
-    header::CONNECTION,
-    header::UPGRADE,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-];
+const OF_HTTP1: [&str; 5] = ["transfer-encoding", "connection", "upgrade", "keep-alive", "proxy-connection"];
 
 /// The stream. Dropped before its response has ended, it is reset.
 pub struct Http2 {
@@ -81,8 +75,7 @@ impl Http2 {
 
     /// Whether no body follows the head.
     pub fn has_no_body(&self) -> bool {
-        let declared = self.head.headers.get(header::CONTENT_LENGTH);
-        self.body.is_end_stream() || declared.is_some_and(|length| length == "0")
+        self.body.is_end_stream() || self.head.fields.text(header::CONTENT_LENGTH) == Some("0")
     }
 
     /// Whether all of the body has come.
@@ -126,19 +119,19 @@ impl Http2 {
     /// # Errors
     ///
     /// The stream or its connection has ended.
-    pub async fn write_head(&mut self, mut head: Parts, ends: bool) -> Result<()> {
-        for name in &OF_HTTP1 {
-            head.headers.remove(name);
+    pub async fn write_head(&mut self, mut head: ResponseHead, ends: bool) -> Result<()> {
+        for name in OF_HTTP1 {
+            head.fields.remove(name);
         }
         if head.status.is_informational() {
             // Nothing waits for its body over HTTP/2 but where it is asked for.
-            let sent = self.respond.send_informational(Response::from_parts(head, ()));
+            let sent = self.respond.send_informational(response(&head));
             return sent.or_err(ErrorType::WriteError, "an interim response").map_err(Error::into_down);
         }
 
-        date::add(&mut head.headers);
+        date::add(&mut head.fields);
         let status = head.status;
-        let sent = self.respond.send_response(Response::from_parts(head, ()), ends);
+        let sent = self.respond.send_response(response(&head), ends);
         self.out = Some(sent.or_err(ErrorType::WriteError, "a response").map_err(Error::into_down)?);
         (self.written, self.has_ended) = (Some(status), ends);
         Ok(())
@@ -205,6 +198,14 @@ impl Http2 {
     pub fn is_answered_early(&self) -> bool {
         self.written.is_some() && !self.body_is_done()
     }
+}
+
+/// As the library below takes it.
+fn response(head: &ResponseHead) -> Response<()> {
+    let mut response = Response::new(());
+    *response.status_mut() = head.status;
+    *response.headers_mut() = head.fields.to_map();
+    response
 }
 
 fn gone() -> Box<Error> {

@@ -1,23 +1,23 @@
 //! How a response is put on an HTTP/1 connection: the head in one pass, and the framing of its body. Pure.
 
-use crate::connections::Reason;
+use crate::response_head::ResponseHead;
 use bytes::BufMut;
-use http::header::{self, HeaderMap, HeaderValue};
-use http::response::Parts;
+use http::header::{self, HeaderValue};
 use http::{Method, StatusCode, Version};
 use vestibule_http1::Framing;
+use vestibule_plugin::{Fields, Spelling};
 
 /// How the body of a response to `method` ends, as its fields say.
-pub fn framing_of(head: &Parts, method: &Method) -> Framing {
+pub fn framing_of(head: &ResponseHead, method: &Method) -> Framing {
     let bodiless = matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     if bodiless || *method == Method::HEAD || head.status.is_informational() {
         return Framing::None;
     }
-    if head.headers.contains_key(header::TRANSFER_ENCODING) {
+    if head.fields.has(header::TRANSFER_ENCODING) {
         return Framing::Chunked;
     }
 
-    let length = head.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    let length = head.fields.text(header::CONTENT_LENGTH).and_then(|length| length.parse().ok());
     length.map_or(Framing::UntilClose, Framing::Length)
 }
 
@@ -30,41 +30,37 @@ pub enum Next {
     Closes,
 }
 
-/// Says in `headers` whether another request may follow, where the version alone does not.
-pub fn tell_next(headers: &mut HeaderMap, next: Next, version: Version) {
+/// Says in `fields` whether another request may follow, where the version alone does not.
+pub fn tell_next(fields: &mut Fields, next: Next, version: Version) {
     let option = match (next, version) {
         (Next::Closes, _) => "close",
         (Next::Serves, Version::HTTP_10) => "keep-alive",
         (Next::Serves, _) => return,
     };
-    headers.insert(header::CONNECTION, HeaderValue::from_static(option));
+    fields.set(header::CONNECTION, HeaderValue::from_static(option));
 }
 
 /// Writes the head.
-pub fn write_head(head: &Parts, out: &mut Vec<u8>) {
-    let reason = head.extensions.get::<Reason>().map(|Reason(reason)| reason.as_str());
-    let reason = reason.or_else(|| head.status.canonical_reason()).unwrap_or_default();
-    for part in [b"HTTP/1.1 ", head.status.as_str().as_bytes(), b" ", reason.as_bytes(), b"\r\n"] {
+pub fn write_head(head: &ResponseHead, out: &mut Vec<u8>) {
+    let usual = || head.status.canonical_reason().unwrap_or_default().as_bytes();
+    let reason = head.reason.as_deref().unwrap_or_else(usual);
+    for part in [b"HTTP/1.1 ", head.status.as_str().as_bytes(), b" ", reason, b"\r\n"] {
         out.put_slice(part);
     }
-    for (name, value) in &head.headers {
-        for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
-            out.put_slice(part);
-        }
-    }
+    head.fields.write(Spelling::Small, out);
     out.put_slice(b"\r\n");
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use http::HeaderName;
 
-    fn head(status: u16, fields: &[(&'static str, &'static str)]) -> Parts {
-        let mut response = http::Response::builder().status(status);
-        for (name, value) in fields {
-            response = response.header(*name, *value);
-        }
-        response.body(()).expect("a response").into_parts().0
+    fn head(status: u16, fields: &[(&'static str, &'static str)]) -> ResponseHead {
+        let mut head = ResponseHead::new(StatusCode::from_u16(status).expect("a status"));
+        let lines = fields.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
+        head.fields.extend(lines);
+        head
     }
 
     #[test]
@@ -83,8 +79,8 @@ mod tests {
     #[test]
     fn a_head_is_written_with_its_reason_and_says_what_follows() {
         let mut head = head(200, &[("x", "1")]);
-        head.extensions.insert(Reason("Fine".to_owned()));
-        tell_next(&mut head.headers, Next::Closes, Version::HTTP_11);
+        head.reason = Some("Fine".into());
+        tell_next(&mut head.fields, Next::Closes, Version::HTTP_11);
         let mut out = Vec::new();
         write_head(&head, &mut out);
         assert_eq!(String::from_utf8_lossy(&out), "HTTP/1.1 200 Fine\r\nx: 1\r\nconnection: close\r\n\r\n");
@@ -93,9 +89,9 @@ mod tests {
             (Next::Serves, Version::HTTP_10, Some("keep-alive")),
             (Next::Closes, Version::HTTP_10, Some("close")),
         ] {
-            let mut headers = HeaderMap::new();
-            tell_next(&mut headers, next, version);
-            assert_eq!(headers.get(header::CONNECTION).map(|value| value.to_str().expect("text")), told);
+            let mut fields = Fields::new();
+            tell_next(&mut fields, next, version);
+            assert_eq!(fields.text(header::CONNECTION), told);
         }
     }
 }

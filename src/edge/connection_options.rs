@@ -1,7 +1,7 @@
 //! What a client's `Connection` field may name (RFC 9110 section 7.6.1). Pure.
 
-use http::header::{CONNECTION, HeaderMap, HeaderName};
-use vestibule_plugin::list;
+use http::header::{CONNECTION, HeaderName};
+use vestibule_plugin::{Fields, list};
 
 /// Most names a client may list.
 const MAX_NAMES: usize = 9;
@@ -24,9 +24,9 @@ pub enum BadOption {
 }
 
 /// The fields that `Connection` asks to drop, beyond the usual options; empty for nearly every request.
-pub fn nominated(headers: &HeaderMap, protected: &Protected) -> Result<Vec<HeaderName>, BadOption> {
+pub fn nominated(fields: &Fields, protected: &Protected) -> Result<Vec<HeaderName>, BadOption> {
     let mut names = Vec::new();
-    for option in list::tokens(headers, &CONNECTION) {
+    for option in list::tokens(fields, &CONNECTION) {
         if is_usual(option) {
             continue;
         }
@@ -98,9 +98,9 @@ mod tests {
     use http::HeaderValue;
 
     fn ask(value: &str) -> Result<Vec<HeaderName>, BadOption> {
-        let mut headers = HeaderMap::new();
-        headers.insert("connection", HeaderValue::from_str(value).expect("a field value"));
-        nominated(&headers, &Protected { configured: vec![HeaderName::from_static("x-tenant")] })
+        let mut fields = Fields::new();
+        fields.set(CONNECTION, HeaderValue::from_str(value).expect("a field value"));
+        nominated(&fields, &Protected { configured: vec![HeaderName::from_static("x-tenant")] })
     }
 
     #[test]

@@ -1,11 +1,10 @@
 //! Who the client is, seen through trusted proxies. Pure.
 
 use crate::config::settings::ForwardingField;
-use http::HeaderMap;
 use http::header::{FORWARDED, HeaderName};
 use ipnet::IpNet;
 use std::net::IpAddr;
-use vestibule_plugin::{ClientAddress, is_authority};
+use vestibule_plugin::{ClientAddress, Fields, is_authority};
 
 /// Most entries of a forwarding field that are looked at, from the right.
 pub const MAX_ENTRIES: usize = 32;
@@ -47,14 +46,14 @@ impl Trust {
     }
 
     /// Finds the client behind `peer`.
-    pub fn origin(&self, peer: IpAddr, headers: &HeaderMap) -> Origin {
+    pub fn origin(&self, peer: IpAddr, fields: &Fields) -> Origin {
         let peer = peer.to_canonical();
         if !self.holds(peer) {
             return Origin { client: peer, hops: Vec::new() };
         }
         let mut client = peer;
         let mut passed = Vec::new();
-        for entry in self.entries(headers).take(MAX_ENTRIES) {
+        for entry in self.entries(fields).take(MAX_ENTRIES) {
             // What does not parse ends the walk at the last good hop; nothing left of it is ever used.
             let Some(address) = entry else { break };
             passed.push(client);
@@ -68,36 +67,36 @@ impl Trust {
     }
 
     /// The addresses the field names, rightmost first; `None` for an entry that is no address.
-    fn entries<'a>(&self, headers: &'a HeaderMap) -> Box<dyn Iterator<Item = Option<IpAddr>> + 'a> {
+    fn entries<'a>(&self, fields: &'a Fields) -> Box<dyn Iterator<Item = Option<IpAddr>> + 'a> {
         match self.field {
             ForwardingField::XForwardedFor => {
-                Box::new(elements(headers, &X_FORWARDED_FOR, Quotes::AreOrdinary).map(|text| text.and_then(address_of)))
+                Box::new(elements(fields, &X_FORWARDED_FOR, Quotes::AreOrdinary).map(|text| text.and_then(address_of)))
             }
             ForwardingField::Forwarded => Box::new(
-                elements(headers, &FORWARDED, Quotes::Count)
+                elements(fields, &FORWARDED, Quotes::Count)
                     .map(|text| text.and_then(|t| parameter(t, "for")).and_then(|t| address_of(&t))),
             ),
         }
     }
 
     /// `http` or `https` as the trusted peer's rightmost hop said it.
-    pub fn scheme(&self, headers: &HeaderMap) -> Option<&'static str> {
+    pub fn scheme(&self, fields: &Fields) -> Option<&'static str> {
         let said = match self.field {
             ForwardingField::XForwardedFor => {
-                elements(headers, &X_FORWARDED_PROTO, Quotes::AreOrdinary).next()??.to_owned()
+                elements(fields, &X_FORWARDED_PROTO, Quotes::AreOrdinary).next()??.to_owned()
             }
-            ForwardingField::Forwarded => parameter(elements(headers, &FORWARDED, Quotes::Count).next()??, "proto")?,
+            ForwardingField::Forwarded => parameter(elements(fields, &FORWARDED, Quotes::Count).next()??, "proto")?,
         };
         ["http", "https"].into_iter().find(|scheme| said.eq_ignore_ascii_case(scheme))
     }
 
     /// The host as the trusted peer's rightmost hop said it.
-    pub fn host(&self, headers: &HeaderMap) -> Option<String> {
+    pub fn host(&self, fields: &Fields) -> Option<String> {
         match self.field {
             ForwardingField::XForwardedFor => {
-                Some(elements(headers, &X_FORWARDED_HOST, Quotes::AreOrdinary).next()??.to_owned())
+                Some(elements(fields, &X_FORWARDED_HOST, Quotes::AreOrdinary).next()??.to_owned())
             }
-            ForwardingField::Forwarded => parameter(elements(headers, &FORWARDED, Quotes::Count).next()??, "host"),
+            ForwardingField::Forwarded => parameter(elements(fields, &FORWARDED, Quotes::Count).next()??, "host"),
         }
         .filter(|host| is_authority(host.as_bytes()))
     }
@@ -120,12 +119,12 @@ enum Quotes {
 /// Read from the right, so that what a client wrote to the left of a trusted hop's element, an open quote or a byte that
 /// is no text, cannot take that element with it.
 fn elements<'a>(
-    headers: &'a HeaderMap,
+    fields: &'a Fields,
     name: &HeaderName,
     quotes: Quotes,
 ) -> impl Iterator<Item = Option<&'a str>> + use<'a> {
-    let lines = headers.get_all(name).iter().rev();
-    lines.flat_map(move |line| FromRight { rest: Some(line.as_bytes()), quotes }).filter(|text| *text != Some(""))
+    let lines = fields.lines(name).rev();
+    lines.flat_map(move |line| FromRight { rest: Some(line), quotes }).filter(|text| *text != Some(""))
 }
 
 struct FromRight<'a> {
@@ -241,11 +240,11 @@ mod tests {
     }
 
     fn walk(peer: &str, lines: &[&str]) -> (String, usize) {
-        let mut headers = HeaderMap::new();
+        let mut fields = Fields::new();
         for line in lines {
-            headers.append(X_FORWARDED_FOR, line.parse().expect("value"));
+            fields.append(X_FORWARDED_FOR, http::HeaderValue::from_str(line).expect("value"));
         }
-        let origin = trust(ForwardingField::XForwardedFor).origin(peer.parse().expect("ip"), &headers);
+        let origin = trust(ForwardingField::XForwardedFor).origin(peer.parse().expect("ip"), &fields);
         (origin.client.to_string(), origin.hops.len())
     }
 
@@ -267,16 +266,16 @@ mod tests {
 
     #[test]
     fn forwarded_is_read_when_it_is_the_field_and_only_then() {
-        let mut headers = HeaderMap::new();
-        headers.append(X_FORWARDED_FOR, "6.6.6.6".parse().expect("value"));
-        headers.append(
+        let mut fields = Fields::new();
+        fields.append(X_FORWARDED_FOR, http::HeaderValue::from_str("6.6.6.6").expect("value"));
+        fields.append(
             FORWARDED,
-            "for=\"[2001:db8::7]:80\";proto=https, for=10.2.2.2;host=\"a,b\"".parse().expect("value"),
+            http::HeaderValue::from_static("for=\"[2001:db8::7]:80\";proto=https, for=10.2.2.2;host=\"a,b\""),
         );
         let trust = trust(ForwardingField::Forwarded);
-        assert_eq!(trust.origin("10.0.0.1".parse().expect("ip"), &headers).client.to_string(), "2001:db8::7");
-        assert_eq!(trust.scheme(&headers), None);
-        assert_eq!(trust.host(&headers), None);
+        assert_eq!(trust.origin("10.0.0.1".parse().expect("ip"), &fields).client.to_string(), "2001:db8::7");
+        assert_eq!(trust.scheme(&fields), None);
+        assert_eq!(trust.host(&fields), None);
     }
 
     /// RL-16: one /64 is one client, and a mapped IPv4 address is that address.
@@ -292,9 +291,9 @@ mod tests {
     #[test]
     fn garbage_on_the_left_takes_nothing_with_it() {
         let trusting = |field, name: HeaderName, line: &[u8]| {
-            let mut headers = HeaderMap::new();
-            headers.append(name, http::HeaderValue::from_bytes(line).expect("a field value"));
-            trust(field).origin("10.0.0.1".parse().expect("ip"), &headers).client.to_string()
+            let mut fields = Fields::new();
+            fields.append(name, http::HeaderValue::from_bytes(line).expect("a field value"));
+            trust(field).origin("10.0.0.1".parse().expect("ip"), &fields).client.to_string()
         };
         for left in [&b"\""[..], b"a=\"", b"\\\"", b"\xe4", b"\"\\", b"6.6.6.6\"", b"\",\""] {
             let line = [left, b", 203.0.113.7"].concat();
@@ -321,9 +320,9 @@ mod tests {
             let mut front = front;
             front.retain(|byte| *byte != 0x7f);
             let line = [&front[..], b",203.0.113.7"].concat();
-            let mut headers = HeaderMap::new();
-            headers.append(X_FORWARDED_FOR, http::HeaderValue::from_bytes(&line).expect("a field value"));
-            let origin = trust(ForwardingField::XForwardedFor).origin("10.0.0.1".parse().expect("ip"), &headers);
+            let mut fields = Fields::new();
+            fields.append(X_FORWARDED_FOR, http::HeaderValue::from_bytes(&line).expect("a field value"));
+            let origin = trust(ForwardingField::XForwardedFor).origin("10.0.0.1".parse().expect("ip"), &fields);
             prop_assert_eq!(origin.client.to_string(), "203.0.113.7");
         }
 

@@ -114,9 +114,9 @@ async fn call(downstream: &mut Downstream, exchange: &mut Exchange, hold: Hold) 
 
 /// A body that is here. One that was declared, and empty, is still one (RFC 9110 section 8.6).
 fn whole(exchange: &Exchange, downstream: &Downstream, body: Bytes) -> CallBody {
-    let fields = &downstream.head().headers;
-    let is_declared = exchange.request.version != Version::HTTP_2 && fields.contains_key(header::TRANSFER_ENCODING)
-        || fields.contains_key(header::CONTENT_LENGTH);
+    let fields = &downstream.head().fields;
+    let is_declared = exchange.request.version != Version::HTTP_2 && fields.has(header::TRANSFER_ENCODING)
+        || fields.has(header::CONTENT_LENGTH);
     if body.is_empty() && !is_declared { CallBody::None } else { CallBody::Whole(body) }
 }
 

@@ -28,10 +28,10 @@ pub fn explain(
 ) -> Result<String, String> {
     let mut head = Head::new(method.clone(), target.to_owned());
     if !fields.iter().any(|(name, _)| name == header::HOST) {
-        head.headers.insert(header::HOST, HeaderValue::from_static("localhost"));
+        head.fields.set(header::HOST, HeaderValue::from_static("localhost"));
     }
     for (name, value) in fields {
-        head.headers.append(name, value);
+        head.fields.append(name, value);
     }
     let tls = pipeline.settings.server.tls.is_some();
     request::settle_target(&mut head, tls);
@@ -47,10 +47,10 @@ pub fn explain(
     };
     let mut trust = pipeline.trust.clone();
     trust.proxies.push(PEER.into());
-    if let Some(scheme) = trust.scheme(&head.headers) {
+    if let Some(scheme) = trust.scheme(&head.fields) {
         request.scheme = scheme;
     }
-    let origin = trust.origin(PEER, &head.headers);
+    let origin = trust.origin(PEER, &head.fields);
     let client = trust.key(origin.client);
     let found = provenance::Found { client: origin.client, scheme: request.scheme };
     let forged = provenance::remove_forwarding(&mut head, Some(found), &pipeline.guarded).spoofed;
@@ -68,7 +68,7 @@ pub fn explain(
     if forged {
         said.push_str(&row("edge", "removes fields that only the proxy says"));
     }
-    let request = request.head(&mut head.headers);
+    let request = request.head(&mut head.fields);
     for built in pipeline.plugins.iter().filter(|built| pipeline.concerns(built, route)) {
         let text = built.plugin.explain(&request, route, &mut facts);
         said.push_str(&row(built.name, text.as_deref().unwrap_or("takes no part")));

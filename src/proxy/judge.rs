@@ -9,7 +9,7 @@ use crate::edge::threats::Threat;
 use crate::edge::{methods, path, rules};
 use crate::exchange::Request;
 use crate::pipeline::Pipeline;
-use http::header::{self, HeaderName, HeaderValue};
+use http::header::{self, HeaderValue};
 use http::uri::Scheme;
 use http::{StatusCode, Version};
 use std::borrow::Cow;
@@ -27,13 +27,13 @@ pub struct Refusal {
 /// The edge rules, in the order in which they count. `tls` is that of the connection.
 pub fn judge(pipeline: &Pipeline, request: &mut Request, head: &mut Head, tls: bool) -> Result<RouteId, Box<Refusal>> {
     // The reader counts those of HTTP/1, the protocol itself the bytes of HTTP/2.
-    if head.headers.len() > rules::MAX_FIELDS {
+    if head.fields.len() > rules::MAX_FIELDS {
         let too_large = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
         let problem = Problem::new("header-too-large", too_large, "Request header fields too large")
             .detail(format!("a request head may have {} fields", rules::MAX_FIELDS));
         return Err(refuse(Some(Threat::HeaderSize), problem));
     }
-    if head.version == Version::HTTP_2 && head.headers.keys().any(is_framing_twin) {
+    if head.version == Version::HTTP_2 && head.fields.iter().any(|(name, _)| is_framing_twin(name)) {
         // HTTP/1 is refused by whoever read it.
         let why = Why::Fault(RequestFault::UnderscoreTwin);
         return Err(refuse(Some(why.threat()), refused_head::problem(why)));
@@ -49,7 +49,7 @@ pub fn judge(pipeline: &Pipeline, request: &mut Request, head: &mut Head, tls: b
     check_method(pipeline, request)?;
     check_expectation(request, head)?;
     remove_nominated(pipeline, head)?;
-    if pipeline.via.as_ref().is_some_and(|via| via.is_loop(&head.headers)) {
+    if pipeline.via.as_ref().is_some_and(|via| via.is_loop(&head.fields)) {
         let problem = Problem::new("loop", StatusCode::LOOP_DETECTED, "Loop detected")
             .detail("the request has passed this proxy eight times: an upstream points back at it");
         return Err(refuse(None, problem));
@@ -63,19 +63,19 @@ pub fn judge(pipeline: &Pipeline, request: &mut Request, head: &mut Head, tls: b
 }
 
 /// Whether the name spells a framing field with `_`.
-fn is_framing_twin(name: &HeaderName) -> bool {
-    name.as_str().contains('_') && vestibule_http1::is_framing_twin(name.as_str().as_bytes())
+fn is_framing_twin(name: &[u8]) -> bool {
+    name.contains(&b'_') && vestibule_http1::is_framing_twin(name)
 }
 
 /// The target of HTTP/1 in origin-form, and whether it and Host go together.
 pub(super) fn settled_target(head: &Head, tls: bool) -> Result<Cow<'_, [u8]>, BadTarget> {
-    let hosts = head.headers.get_all(header::HOST).iter().map(HeaderValue::as_bytes);
+    let hosts = head.fields.lines(header::HOST);
     target::settle(head.method.as_str().as_bytes(), &head.target, head.version, tls, hosts)
 }
 
 /// The same for HTTP/2, where authority and path come apart (RFC 9113 section 8.3.1).
 fn http2_target(request: &Request, head: &Head) -> Result<(), BadTarget> {
-    let fields = head.headers.get_all(header::HOST).iter().map(HeaderValue::as_bytes);
+    let fields = head.fields.lines(header::HOST);
     let is_known = |scheme: &Scheme| [Scheme::HTTP, Scheme::HTTPS].contains(scheme);
     if !head.scheme.as_ref().is_none_or(is_known) {
         return Err(BadTarget::Form);
@@ -112,11 +112,11 @@ fn check_method(pipeline: &Pipeline, request: &Request) -> Result<(), Box<Refusa
 
 fn check_expectation(request: &Request, head: &Head) -> Result<(), Box<Refusal>> {
     // An empty line is no expectation that can be met either: some servers refuse it, others do not look.
-    let is_known = |line: &HeaderValue| {
-        let mut members = list::members_of_line(line.as_bytes()).peekable();
+    let is_known = |line: &[u8]| {
+        let mut members = list::members_of_line(line).peekable();
         members.peek().is_some() && members.all(|expected| expected.eq_ignore_ascii_case(b"100-continue"))
     };
-    if !request.expects_continue || head.headers.get_all(header::EXPECT).iter().all(is_known) {
+    if !request.expects_continue || head.fields.lines(header::EXPECT).all(is_known) {
         return Ok(());
     }
     let problem = Problem::new("expectation-failed", StatusCode::EXPECTATION_FAILED, "Expectation failed")
@@ -126,10 +126,10 @@ fn check_expectation(request: &Request, head: &Head) -> Result<(), Box<Refusal>>
 
 /// Removes the fields that Connection names.
 fn remove_nominated(pipeline: &Pipeline, head: &mut Head) -> Result<(), Box<Refusal>> {
-    if !head.headers.contains_key(header::CONNECTION) {
+    if !head.fields.has(header::CONNECTION) {
         return Ok(());
     }
-    let named = connection_options::nominated(&head.headers, &pipeline.protected).map_err(|bad| match bad {
+    let named = connection_options::nominated(&head.fields, &pipeline.protected).map_err(|bad| match bad {
         BadOption::NotAToken => {
             refuse(Some(Threat::Framing), bad_request("bad-request", "Bad request", bad.to_string()))
         }
@@ -139,7 +139,7 @@ fn remove_nominated(pipeline: &Pipeline, head: &mut Head) -> Result<(), Box<Refu
         ),
     })?;
     for name in named {
-        head.headers.remove(&name);
+        head.fields.remove(&name);
     }
     Ok(())
 }

@@ -8,8 +8,9 @@ use crate::edge::guarded::Guarded;
 use crate::edge::rules;
 use crate::exchange::{Provenance, Request};
 use crate::pipeline::Pipeline;
-use http::header::{self, HeaderName, HeaderValue};
+use http::header::{self, HeaderValue};
 use ipnet::IpNet;
+use smallvec::SmallVec;
 use std::net::IpAddr;
 use vestibule_plugin::{ClientAddress, is_authority};
 
@@ -65,13 +66,13 @@ impl Unheard {
 pub fn locate(pipeline: &Pipeline, connection: &Connection, request: &mut Request, head: &mut Head) -> Located {
     let peer = connection.peer;
     let trusted = pipeline.trust.holds(peer);
-    let origin = pipeline.trust.origin(peer, &head.headers);
+    let origin = pipeline.trust.origin(peer, &head.fields);
     let mut host = request.authority.clone();
     if trusted {
-        if let Some(scheme) = pipeline.trust.scheme(&head.headers) {
+        if let Some(scheme) = pipeline.trust.scheme(&head.fields) {
             request.scheme = scheme;
         }
-        if let Some(said) = pipeline.trust.host(&head.headers).and_then(|h| HeaderValue::from_str(&h).ok()) {
+        if let Some(said) = pipeline.trust.host(&head.fields).and_then(|h| HeaderValue::from_str(&h).ok()) {
             host = Some(said);
         }
     }
@@ -118,37 +119,47 @@ pub(super) struct Found {
     pub(super) scheme: &'static str,
 }
 
+/// A field name in lower case; most are short.
+type Name = SmallVec<[u8; 48]>;
+
 /// Removes forwarding fields, fields that only the proxy says, and names that spell one of them or a credential with
 /// `_`. `trusted` is what a trusted peer's fields must not contradict; `None` for a stranger.
 pub(super) fn remove_forwarding(head: &mut Head, trusted: Option<Found>, guarded: &Guarded) -> Removed {
-    let mut doomed: Vec<HeaderName> = Vec::new();
+    let mut doomed: Vec<Name> = Vec::new();
     let mut removed = Removed::default();
-    for name in head.headers.keys() {
-        let text = name.as_str();
+
+    for (sent, _) in head.fields.iter() {
         // Most names are settled by the first byte.
-        let forwarding = if Forwarding::may_begin_with(text.as_bytes()[0]) { Forwarding::of(text) } else { None };
-        if let Some(kind) = forwarding {
-            let lines = || head.headers.get_all(name).iter().map(HeaderValue::as_bytes);
+        let first = sent.first().map_or(0, u8::to_ascii_lowercase);
+        if !Forwarding::may_begin_with(first) && !guarded.may_begin_with(first) {
+            continue;
+        }
+        let name: Name = sent.iter().map(u8::to_ascii_lowercase).collect();
+        let Ok(text) = std::str::from_utf8(&name) else { continue };
+
+        if let Some(kind) = Forwarding::of(text) {
+            let lines = || head.fields.lines(text);
             let agrees = |found: Found| lines().all(|line| kind.agrees(line, found.client, found.scheme));
             if trusted.is_some_and(agrees) {
                 continue;
             }
-            removed.forwarded_for |= *name == X_FORWARDED_FOR;
-            removed.said_https |= *name == X_FORWARDED_PROTO && lines().any(|line| line.eq_ignore_ascii_case(b"https"));
+            removed.forwarded_for |= X_FORWARDED_FOR == text;
+            removed.said_https |= X_FORWARDED_PROTO == text && lines().any(|line| line.eq_ignore_ascii_case(b"https"));
             // A trusted peer's own word is read, and written anew; `Forwarded` is nobody's alias.
             removed.spoofed |= match kind {
-                Forwarding::Rebuilt => trusted.is_none() && *name != header::FORWARDED,
+                Forwarding::Rebuilt => trusted.is_none() && header::FORWARDED != text,
                 _ => true,
             };
-            doomed.push(name.clone());
-        } else if guarded.forbids(name) || rules::dashed_twin(name).is_some_and(|twin| Forwarding::of(&twin).is_some())
+            doomed.push(name);
+        } else if guarded.forbids(text) || rules::dashed_twin(text).is_some_and(|twin| Forwarding::of(&twin).is_some())
         {
             removed.spoofed = true;
-            doomed.push(name.clone());
+            doomed.push(name);
         }
     }
+
     for name in &doomed {
-        head.headers.remove(name);
+        head.fields.remove(name);
     }
     removed
 }

@@ -93,14 +93,13 @@ pub(super) fn settle_target(head: &mut Head, tls: bool) {
 
 /// `empty`: it is known that no body follows, also where HTTP/2 declares no length.
 pub(super) fn read(head: &Head, tls: bool, empty: bool) -> Request {
-    let headers = &head.headers;
-    let authority = headers
-        .get(header::HOST)
-        .cloned()
+    let fields = &head.fields;
+    let authority = fields
+        .value(header::HOST)
         .or_else(|| head.authority.as_ref().and_then(|authority| HeaderValue::from_str(authority.as_str()).ok()));
 
-    let declared = headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.trim().parse().ok());
-    let chunked = headers.contains_key(header::TRANSFER_ENCODING);
+    let declared = fields.text(header::CONTENT_LENGTH).and_then(|length| length.trim().parse().ok());
+    let chunked = fields.has(header::TRANSFER_ENCODING);
 
     Request {
         method: head.method.clone(),
@@ -110,15 +109,15 @@ pub(super) fn read(head: &Head, tls: bool, empty: bool) -> Request {
         scheme: if tls { "https" } else { "http" },
         version: head.version,
         body_length: if empty { Some(0) } else { declared.filter(|_| !chunked) },
-        is_grpc: headers.get(header::CONTENT_TYPE).is_some_and(|v| media::is_grpc(v.as_bytes())),
+        is_grpc: fields.get(header::CONTENT_TYPE).is_some_and(media::is_grpc),
         upgrade: false,
-        expects_continue: headers.contains_key(header::EXPECT),
+        expects_continue: fields.has(header::EXPECT),
         takes_trailers: match head.version {
             Version::HTTP_2 => true,
-            Version::HTTP_11 => list::has_token(headers, &header::TE, "trailers"),
+            Version::HTTP_11 => list::has_token(fields, &header::TE, "trailers"),
             _ => false,
         },
-        user_agent: headers.get(header::USER_AGENT).cloned(),
+        user_agent: fields.value(header::USER_AGENT),
         unread: None,
         provenance: None,
     }
@@ -126,15 +125,15 @@ pub(super) fn read(head: &Head, tls: bool, empty: bool) -> Request {
 
 /// Lets a complete WebSocket handshake through where the route says so; elsewhere the request is an ordinary one.
 fn settle_upgrade(pipeline: &Pipeline, route: RouteId, request: &mut Request, head: &mut Head) {
-    if !head.headers.contains_key(header::UPGRADE) {
+    if !head.fields.has(header::UPGRADE) {
         return;
     }
     request.upgrade = pipeline.allows_upgrade(route)
         && request.method == Method::GET
         && request.version == Version::HTTP_11
-        && rules::is_websocket_handshake(&head.headers);
+        && rules::is_websocket_handshake(&head.fields);
     if !request.upgrade {
-        head.headers.remove(header::UPGRADE);
+        head.fields.remove(header::UPGRADE);
     }
 }
 
@@ -186,7 +185,7 @@ pub async fn admit(downstream: &mut Downstream, exchange: &mut Exchange) -> Resu
 async fn end_empty_body(downstream: &mut Downstream, exchange: &Exchange) -> Result<()> {
     if exchange.request.version != Version::HTTP_2
         || exchange.request.body_length != Some(0)
-        || !downstream.head().headers.contains_key(header::CONTENT_LENGTH)
+        || !downstream.head().fields.has(header::CONTENT_LENGTH)
     {
         return Ok(());
     }
@@ -224,7 +223,7 @@ async fn first_answer(
         let story = &mut exchange.story;
         let attached = &mut story.hooks[at];
 
-        let mut head = exchange.request.head(&mut lent.head.headers);
+        let mut head = exchange.request.head(&mut lent.head.fields);
         let flow = match attached.enter().on_request(&mut head, &mut story.facts) {
             Soon::Now(flow) => Ok(flow),
             Soon::Later(decided) if is_complete => tokio::select! {

@@ -5,6 +5,7 @@ use crate::config::settings::{self, Target};
 use crate::connections::{RequestBody, RequestHead, Switch, USUAL_HEAD};
 use crate::host::{Host, Lent};
 use bytes::Bytes;
+use http::Method;
 use http::header::{self, HeaderValue};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Weak};
@@ -129,10 +130,10 @@ async fn ask(host: &Host, upstream: &Upstream) -> Result<(), String> {
     let peer = upstream.peer(false, Reuse::Fresh).await.map_err(|e| e.to_string())?;
     let cause = |error: Box<pingora::Error>| crate::proxy::cause_of(&error);
     let (mut connection, _) = host.connector.connect(Arc::new(peer)).await.map_err(cause)?;
-    let (mut parts, ()) = http::Request::new(()).into_parts();
-    parts.headers.insert(header::USER_AGENT, HeaderValue::from_static("vestibule-health"));
+    let agent = [(header::USER_AGENT, HeaderValue::from_static("vestibule-health"))];
     let head = RequestHead {
-        parts,
+        method: Method::GET,
+        fields: agent.into_iter().collect(),
         target: Bytes::copy_from_slice(path.as_bytes()),
         authority: HeaderValue::try_from(upstream.authority()).map_err(|error| error.to_string())?,
         scheme: if connection.is_tls() { "https" } else { "http" },

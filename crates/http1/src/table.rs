@@ -3,6 +3,7 @@
 use crate::known::Known;
 use crate::syntax::trim;
 use smallvec::SmallVec;
+use std::ops::Range;
 
 /// Fields that need no allocation; a browser sends twelve to twenty.
 const INLINE: usize = 32;
@@ -82,6 +83,11 @@ impl FieldTable {
     /// Every line as it came: name and value, in order.
     pub fn iter<'b>(&self, bytes: &'b [u8]) -> impl Iterator<Item = (&'b [u8], &'b [u8])> + use<'_, 'b> {
         self.fields.iter().map(|field| (field.name.of(bytes), field.value.of(bytes)))
+    }
+
+    /// Where every line lies in the bytes: its name and value, in order.
+    pub fn ranges(&self) -> impl ExactSizeIterator<Item = (Range<u32>, Range<u32>)> {
+        self.fields.iter().map(|field| (field.name.start..field.name.end, field.value.start..field.value.end))
     }
 
     /// The value of the first line of this name.

@@ -83,7 +83,7 @@ pub struct Looked<'a> {
     /// Status of the reply.
     pub status: StatusCode,
     /// Its fields.
-    pub fields: &'a dyn Fields,
+    pub fields: &'a Fields,
     /// Its body.
     pub body: Held<'a>,
 }

@@ -23,7 +23,7 @@ pub struct RequestHead<'a> {
     /// Declared length of the body in bytes; `None` when it is chunked or ends with the stream.
     pub body_length: Option<u64>,
     /// The fields the client sent, without those the edge removes.
-    pub fields: &'a mut dyn Fields,
+    pub fields: &'a mut Fields,
 }
 
 impl RequestHead<'_> {
@@ -48,5 +48,5 @@ pub struct ResponseHead<'a> {
     /// May be changed by [`Hooks::on_held`](crate::Hooks::on_held) only.
     pub status: &'a mut StatusCode,
     /// The fields of the response.
-    pub fields: &'a mut dyn Fields,
+    pub fields: &'a mut Fields,
 }

@@ -119,7 +119,7 @@ pub trait Hooks: Send + Sync {
     }
 
     /// Edits what the upstream sees. Runs once per attempt on a fresh copy of the client's head.
-    fn on_upstream_request(&mut self, _fields: &mut dyn Fields, _facts: &Facts) {}
+    fn on_upstream_request(&mut self, _fields: &mut Fields, _facts: &Facts) {}
 
     /// The last word before an attempt: a connection is there, and no byte has been written on it. Outermost first; runs
     /// only after [`Flow::Hold`].

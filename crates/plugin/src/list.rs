@@ -8,17 +8,17 @@ use crate::fields::Fields;
 use http::header::HeaderName;
 
 /// Members of the list `name`, whose grammar is tokens.
-pub fn tokens<'a>(fields: &'a dyn Fields, name: &HeaderName) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+pub fn tokens<'a>(fields: &'a Fields, name: &HeaderName) -> impl Iterator<Item = &'a [u8]> + use<'a> {
     fields.lines(name).flat_map(tokens_of_line)
 }
 
 /// Members of the list `name`, which may hold quoted strings (RFC 9110 section 5.6.4).
-pub fn members<'a>(fields: &'a dyn Fields, name: &HeaderName) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+pub fn members<'a>(fields: &'a Fields, name: &HeaderName) -> impl Iterator<Item = &'a [u8]> + use<'a> {
     fields.lines(name).flat_map(members_of_line)
 }
 
 /// Whether the list `name` has the token `wanted`, whatever its case.
-pub fn has_token(fields: &dyn Fields, name: &HeaderName, wanted: &str) -> bool {
+pub fn has_token(fields: &Fields, name: &HeaderName, wanted: &str) -> bool {
     tokens(fields, name).any(|token| token.eq_ignore_ascii_case(wanted.as_bytes()))
 }
 
@@ -77,11 +77,11 @@ impl<'a> Iterator for Pieces<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::header::{CACHE_CONTROL, CONNECTION, HeaderMap, HeaderValue};
+    use http::header::{CACHE_CONTROL, CONNECTION, HeaderValue};
     use proptest::prelude::*;
 
-    fn lines(name: &HeaderName, values: &[&str]) -> HeaderMap {
-        let mut fields = HeaderMap::new();
+    fn lines(name: &HeaderName, values: &[&str]) -> Fields {
+        let mut fields = Fields::new();
         for value in values {
             fields.append(name, HeaderValue::from_str(value).expect("a field value"));
         }

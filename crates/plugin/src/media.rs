@@ -33,7 +33,7 @@ pub fn is_open_ended(content_type: &[u8]) -> bool {
 
 /// Whether the bytes of a reply are meant to be seen one after the other: by its media type, or as the application asks
 /// proxies not to keep it (`x-accel-buffering: no`).
-pub fn is_stream(fields: &dyn Fields) -> bool {
+pub fn is_stream(fields: &Fields) -> bool {
     const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
     fields.lines(&CONTENT_TYPE).any(is_open_ended)
         || fields.lines(&X_ACCEL_BUFFERING).any(|line| line.eq_ignore_ascii_case(b"no"))

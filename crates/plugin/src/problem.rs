@@ -1,7 +1,8 @@
 //! Answers that do not come from the application.
 
+use crate::fields::Fields;
 use bytes::Bytes;
-use http::header::{HeaderMap, HeaderName, HeaderValue};
+use http::header::{HeaderName, HeaderValue};
 use http::{StatusCode, header};
 use std::borrow::Cow;
 use std::fmt;
@@ -34,7 +35,7 @@ pub struct FullResponse {
     /// Its status.
     pub status: StatusCode,
     /// Its fields, without framing: the host writes `content-length`.
-    pub fields: HeaderMap,
+    pub fields: Fields,
     /// Its body; not sent for HEAD, 204 and 304.
     pub body: Bytes,
 }

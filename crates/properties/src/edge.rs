@@ -61,7 +61,7 @@ pub fn forwarded(data: &[u8]) {
         let joined: Vec<u8> =
             [data.split(|byte| *byte == b'\n').next().unwrap_or_default(), b",", entry.as_bytes()].concat();
         if let Ok(value) = HeaderValue::from_bytes(&joined) {
-            headers.insert(HeaderName::from_static(name), value);
+            headers.set(HeaderName::from_static(name), value);
             assert_eq!(trust.origin(trusted, &headers).client, load_balancer);
         }
     }

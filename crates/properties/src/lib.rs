@@ -57,8 +57,8 @@ fn parts<const N: usize>(data: &[u8]) -> [&[u8]; N] {
 }
 
 /// Field lines with one name, as many as are valid of the input's lines.
-fn lines(name: &'static str, text: &[u8]) -> http::HeaderMap {
-    let mut fields = http::HeaderMap::new();
+fn lines(name: &'static str, text: &[u8]) -> vestibule_plugin::Fields {
+    let mut fields = vestibule_plugin::Fields::new();
     for line in text.split(|byte| *byte == b'\n').take(64) {
         if let Ok(value) = http::HeaderValue::from_bytes(line) {
             fields.append(http::HeaderName::from_static(name), value);

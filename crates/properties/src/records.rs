@@ -1,11 +1,12 @@
 //! Records: keys of requests, replies that are stored, what a store says, and the audit log.
 
 use crate::parts;
-use http::{HeaderMap, HeaderValue, header};
+use http::{HeaderValue, header};
 use serde_json::Value;
 use vestibule_chain::verify::{Claims, Report, Terms, Verifier};
 use vestibule_chain::{Record, VerifyingKey, canonical};
 use vestibule_idempotency::fuzzing as idempotency;
+use vestibule_plugin::Fields;
 use vestibule_store::fuzzing as store;
 use vestibule_testkit::AuditLog;
 use vestibule_testkit::audit_log::KEY;
@@ -32,8 +33,8 @@ pub fn idempotency_key(data: &[u8]) {
 }
 
 fn fingerprint(body: &[u8]) {
-    let mut fields = HeaderMap::new();
-    fields.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    let mut fields = Fields::new();
+    fields.set(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     let of = |body: &[u8]| idempotency::fingerprint("/orders?a=b", &fields, body);
     let own = of(body);
     assert_eq!(own, of(body));
@@ -93,14 +94,13 @@ pub fn stored_reply(data: &[u8]) {
     // With and without the two bytes that every stored reply begins with.
     for stored in [data.to_vec(), [&[1, 0], data].concat()] {
         let Some(reply) = idempotency::decode(&stored) else { continue };
-        let size: usize = reply.fields.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+        let size: usize = reply.fields.iter().map(|(name, value)| name.len() + value.len()).sum();
         assert!(size + reply.body.len() <= stored.len());
         let Some(again) = idempotency::encode(reply.status, &reply.fields, &reply.body) else { continue };
         let again = idempotency::decode(&again).expect("what was stored is read");
         assert_eq!((again.status, &again.body), (reply.status, &reply.body));
-        for (name, _) in &again.fields {
-            let lines = |fields: &HeaderMap| fields.get_all(name).iter().cloned().collect::<Vec<_>>();
-            assert_eq!(lines(&again.fields), lines(&reply.fields));
+        for (name, _) in again.fields.iter() {
+            assert!(again.fields.lines(name).eq(reply.fields.lines(name)));
         }
     }
 }

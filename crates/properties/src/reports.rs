@@ -1,11 +1,12 @@
 //! What is kept of what clients say: reports of browsers, tags, and audit events without secrets.
 
 use crate::parts;
-use http::{HeaderMap, HeaderValue, header};
+use http::{HeaderValue, header};
 use serde_json::Value;
 use vestibule_audit::fuzzing::{MOST_STRING_BYTES, Redactor};
 use vestibule_csp::fuzzing as csp;
 use vestibule_etag::fuzzing::{self as etag, List};
+use vestibule_plugin::Fields;
 
 /// Most bytes of a cleaned URL, and elements of a batch.
 const MOST_URL_BYTES: usize = 256;
@@ -134,10 +135,10 @@ fn bounded(redactor: &Redactor, raw: &[u8]) {
     assert!(vestibule_chain::canonical::is_object(&query), "{}", String::from_utf8_lossy(&query));
     strings_are_short(&serde_json::from_slice(&query).expect("a query is JSON"));
 
-    let mut fields = HeaderMap::new();
+    let mut fields = Fields::new();
     if let Ok(value) = HeaderValue::from_bytes(raw) {
         for name in [header::COOKIE, header::AUTHORIZATION, header::REFERER, header::ORIGIN, header::CONTENT_TYPE] {
-            fields.insert(name, value.clone());
+            fields.set(name, &value);
         }
         let kept = redactor.headers(&fields);
         assert!(vestibule_chain::canonical::is_object(&kept));

@@ -4,15 +4,15 @@
 //! system's temporary files, so the disk is whatever that is.
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
+use http::{HeaderName, HeaderValue, Method, StatusCode, Version};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use vestibule_audit::Audit;
 use vestibule_audit::config::{Config, Route};
 use vestibule_plugin::meter::Registry;
 use vestibule_plugin::{
-    AccessLine, AnsweredBy, Build, ClientAddress, Deps, End, Ended, Facts, Monotonic, Plugin, RequestHead, RouteEntry,
-    RouteId, Routes, Secret, StoreTerms, SystemClock, TraceContext,
+    AccessLine, AnsweredBy, Build, ClientAddress, Deps, End, Ended, Facts, Fields, Monotonic, Plugin, RequestHead,
+    RouteEntry, RouteId, Routes, Secret, StoreTerms, SystemClock, TraceContext,
 };
 
 const TRACE: TraceContext = TraceContext { trace_id: 0xfeed, span_id: 1, flags: 3 };
@@ -74,9 +74,9 @@ fn build(dir: &str, meter: &Arc<Registry>) -> Audit {
 
 /// One POST, as the host has the plugin see it.
 fn exchange(runtime: &tokio::runtime::Runtime, audit: &Audit) {
-    let mut fields = HeaderMap::new();
-    fields.insert("content-type", HeaderValue::from_static("application/json"));
-    fields.insert("accept", HeaderValue::from_static("application/json"));
+    let mut fields = Fields::new();
+    fields.set(HeaderName::from_static("content-type"), HeaderValue::from_static("application/json"));
+    fields.set(HeaderName::from_static("accept"), HeaderValue::from_static("application/json"));
     let head = RequestHead {
         method: &Method::POST,
         target: "/orders/1042?page=2",

@@ -17,7 +17,7 @@ pub(crate) enum Capture {
 }
 
 impl Capture {
-    pub(crate) fn new(is_on: bool, declared: Option<u64>, fields: &dyn Fields) -> Self {
+    pub(crate) fn new(is_on: bool, declared: Option<u64>, fields: &Fields) -> Self {
         match declared {
             Some(0) => Self::Absent,
             _ if !is_on => Self::Omitted(Omitted::Off),

@@ -120,7 +120,7 @@ impl Redactor {
 
     /// `content-type`, `accept`, and the origins in `origin` and `referer`, as far as they are there. No other field is
     /// ever kept. A canonical JSON object.
-    pub fn headers(&self, headers: &dyn Fields) -> Vec<u8> {
+    pub fn headers(&self, headers: &Fields) -> Vec<u8> {
         fields::redact(Budget::default().scope(self), headers)
     }
 }

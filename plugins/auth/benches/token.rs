@@ -7,7 +7,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use http::header::{AUTHORIZATION, HeaderMap, HeaderValue};
+use http::header::{ACCEPT, AUTHORIZATION, HeaderValue};
 use http::{Method, Version};
 use ring::rand::SystemRandom;
 use ring::signature::{self, ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 use vestibule_auth::{Auth, config::Config};
 use vestibule_plugin::{
-    Build, ClientAddress, Deps, Facts, Flow, Plugin, RequestHead, RouteId, Routes, Secret, Soon, SystemClock,
+    Build, ClientAddress, Deps, Facts, Fields, Flow, Plugin, RequestHead, RouteId, Routes, Secret, Soon, SystemClock,
     TraceContext,
 };
 
@@ -42,10 +42,10 @@ fn main() {
     let (remembers, forgets) = (plugin(10_000), plugin(0));
     let token = issuer.token();
     println!("a token of {} bytes, ES256", token.len());
-    let mut anonymous = HeaderMap::new();
-    anonymous.insert("accept", HeaderValue::from_static("*/*"));
+    let mut anonymous = Fields::new();
+    anonymous.set(ACCEPT, HeaderValue::from_static("*/*"));
     let mut bearing = anonymous.clone();
-    bearing.insert(AUTHORIZATION, HeaderValue::try_from(format!("Bearer {token}")).unwrap());
+    bearing.set(AUTHORIZATION, HeaderValue::try_from(format!("Bearer {token}")).unwrap());
     let (signed, signed_by) = token.rsplit_once('.').unwrap();
     let signed_by = URL_SAFE_NO_PAD.decode(signed_by).unwrap();
     let key = signature::UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, issuer.keys.public_key().as_ref());
@@ -106,7 +106,7 @@ impl Issuer {
 }
 
 /// The hook of one request, which lets it in.
-fn decide(plugin: &Auth, fields: &HeaderMap) {
+fn decide(plugin: &Auth, fields: &Fields) {
     let mut fields = fields.clone();
     let trace = TraceContext { trace_id: 1, span_id: 1, flags: 0 };
     let mut facts = Facts::new(RouteId::UNMATCHED, ClientAddress::Local, trace);

@@ -31,7 +31,7 @@ pub(crate) fn is_preflight(request: &RequestHead<'_>) -> bool {
 }
 
 /// Finds what a request brings along.
-pub(crate) fn read<'a>(fields: &'a dyn Fields, ours: Ours<'_>) -> Result<Presented<'a>, Ambiguous> {
+pub(crate) fn read<'a>(fields: &'a Fields, ours: Ours<'_>) -> Result<Presented<'a>, Ambiguous> {
     let mut presented = Presented::default();
     if ours.tokens {
         presented.token = match one(fields, &AUTHORIZATION)? {
@@ -45,7 +45,7 @@ pub(crate) fn read<'a>(fields: &'a dyn Fields, ours: Ours<'_>) -> Result<Present
     Ok(presented)
 }
 
-fn one<'a>(fields: &'a dyn Fields, name: &HeaderName) -> Result<Option<&'a [u8]>, Ambiguous> {
+fn one<'a>(fields: &'a Fields, name: &HeaderName) -> Result<Option<&'a [u8]>, Ambiguous> {
     let line = fields.only(name).map_err(|_repeated| Ambiguous)?;
     Ok(line.map(<[u8]>::trim_ascii).filter(|line| !line.is_empty()))
 }
@@ -74,14 +74,14 @@ fn bearer(line: &[u8]) -> Result<Option<&str>, Ambiguous> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::{HeaderMap, HeaderValue};
+    use http::HeaderValue;
 
     static KEY: HeaderName = HeaderName::from_static("x-api-key");
 
     const OURS: Ours<'static> = Ours { tokens: true, api_key_field: Some(&KEY) };
 
-    fn of(lines: &[(&HeaderName, &str)]) -> HeaderMap {
-        let mut fields = HeaderMap::new();
+    fn of(lines: &[(&HeaderName, &str)]) -> Fields {
+        let mut fields = Fields::new();
         for (name, value) in lines {
             fields.append(*name, HeaderValue::from_str(value).expect("a value"));
         }
@@ -123,14 +123,14 @@ mod tests {
 
     #[test]
     fn bytes_that_are_no_text_are_no_absent_token() {
-        let mut fields = HeaderMap::new();
+        let mut fields = Fields::new();
         fields.append(AUTHORIZATION, HeaderValue::from_bytes(b"Bearer a.\xff.c").expect("a value"));
         assert_eq!(read(&fields, OURS).map(|presented| presented.token), Ok(Some("")));
     }
 
     #[test]
     fn what_is_not_ours_is_not_looked_at() {
-        let mut fields = HeaderMap::new();
+        let mut fields = Fields::new();
         for _ in 0..2 {
             fields.append(AUTHORIZATION, HeaderValue::from_static("Bearer a"));
             fields.append(&KEY, HeaderValue::from_static("b"));

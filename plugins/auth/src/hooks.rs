@@ -130,12 +130,12 @@ impl Hooks for Exchange {
         }
     }
 
-    fn on_upstream_request(&mut self, fields: &mut dyn Fields, _: &Facts) {
+    fn on_upstream_request(&mut self, fields: &mut Fields, _: &Facts) {
         for name in &self.tells.removed {
             fields.remove(name);
         }
         for (name, value) in self.tells.fields() {
-            fields.set(name.clone(), value.clone());
+            fields.set(name, value);
         }
     }
 

@@ -1,7 +1,7 @@
 //! What the plugin adds to a page, and what a report costs without its way through the proxy. `cargo bench -p vestibule-csp`.
 
 use bytes::Bytes;
-use http::header::{HeaderMap, HeaderName, HeaderValue};
+use http::header::{HeaderName, HeaderValue};
 use http::{Method, StatusCode, Version};
 use std::hint::black_box;
 use std::sync::Arc;
@@ -9,8 +9,8 @@ use std::time::Instant;
 use vestibule_csp::Csp;
 use vestibule_csp::config::Config;
 use vestibule_plugin::{
-    Build, ClientAddress, Deps, Facts, Flow, HeldRequest, Plugin, RequestHead, ResponseHead, RouteId, Routes, Secret,
-    Soon, StoreTerms, SystemClock, TraceContext,
+    Build, ClientAddress, Deps, Facts, Fields, Flow, HeldRequest, Plugin, RequestHead, ResponseHead, RouteId, Routes,
+    Secret, Soon, StoreTerms, SystemClock, TraceContext,
 };
 
 const ROUNDS: u32 = 100_000;
@@ -22,9 +22,12 @@ fn main() {
         fields(&[("content-type", "text/html; charset=utf-8"), ("cache-control", "no-cache"), ("vary", "cookie")]);
     let json = fields(&[("content-type", "application/json"), ("cache-control", "no-cache"), ("vary", "cookie")]);
     let mut endpoints = html.clone();
-    endpoints.insert("reporting-endpoints", HeaderValue::from_static("default=\"/own\", other=\"/more\""));
+    endpoints.set(
+        HeaderName::from_static("reporting-endpoints"),
+        HeaderValue::from_static("default=\"/own\", other=\"/more\""),
+    );
     for (name, reply) in [("a page", html), ("a page with endpoints", endpoints), ("no page", json)] {
-        let mut copies: Vec<_> = (0..ROUNDS).map(|_| (HeaderMap::new(), reply.clone())).collect();
+        let mut copies: Vec<_> = (0..ROUNDS).map(|_| (Fields::new(), reply.clone())).collect();
         let start = Instant::now();
         for (request, reply) in &mut copies {
             page(&plugin, request, reply);
@@ -42,7 +45,7 @@ fn main() {
     }
 }
 
-fn page(plugin: &Csp, request: &mut HeaderMap, reply: &mut HeaderMap) {
+fn page(plugin: &Csp, request: &mut Fields, reply: &mut Fields) {
     let facts = facts(RouteId::UNMATCHED);
     let head = head(&Method::GET, request);
     let mut hooks = plugin.attach(&head, RouteId::UNMATCHED).expect("attached");
@@ -65,7 +68,7 @@ fn facts(route: RouteId) -> Facts {
     Facts::new(route, ClientAddress::Local, TraceContext { trace_id: 1, span_id: 1, flags: 0 })
 }
 
-fn head<'a>(method: &'a Method, fields: &'a mut HeaderMap) -> RequestHead<'a> {
+fn head<'a>(method: &'a Method, fields: &'a mut Fields) -> RequestHead<'a> {
     RequestHead {
         method,
         target: "/",
@@ -78,7 +81,7 @@ fn head<'a>(method: &'a Method, fields: &'a mut HeaderMap) -> RequestHead<'a> {
     }
 }
 
-fn fields(all: &[(&'static str, &'static str)]) -> HeaderMap {
+fn fields(all: &[(&'static str, &'static str)]) -> Fields {
     all.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).collect()
 }
 

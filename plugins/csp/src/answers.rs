@@ -5,14 +5,14 @@ use bytes::Bytes;
 use http::StatusCode;
 use http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_MAX_AGE,
-    ALLOW, CACHE_CONTROL, HeaderMap, HeaderName, HeaderValue,
+    ALLOW, CACHE_CONTROL, HeaderName, HeaderValue,
 };
 use vestibule_plugin::units::Size;
-use vestibule_plugin::{FullResponse, Problem};
+use vestibule_plugin::{Fields, FullResponse, Problem};
 
 fn no_content<const N: usize>(fields: [(HeaderName, &'static str); N]) -> FullResponse {
     let fields = fields.into_iter().map(|(name, value)| (name, HeaderValue::from_static(value)));
-    FullResponse { status: StatusCode::NO_CONTENT, fields: HeaderMap::from_iter(fields), body: Bytes::new() }
+    FullResponse { status: StatusCode::NO_CONTENT, fields: Fields::from_iter(fields), body: Bytes::new() }
 }
 
 /// It came, whatever becomes of it.

@@ -115,7 +115,7 @@ impl Policy {
     }
 
     /// Adds it to a response, if it is one that gets it.
-    pub(crate) fn add(&self, status: StatusCode, fields: &mut dyn Fields, scheme: Scheme) {
+    pub(crate) fn add(&self, status: StatusCode, fields: &mut Fields, scheme: Scheme) {
         if !is_page(status, fields) || !self.is_missing(fields) {
             return;
         }
@@ -123,21 +123,21 @@ impl Policy {
             Reporting::UriAndTo if !takes_endpoint(fields) => Reporting::Uri,
             reporting => reporting,
         };
-        fields.append(self.field(), self.said(reporting).value.clone());
+        fields.append(self.field(), &self.said(reporting).value);
         if let (Reporting::UriAndTo, Some(reported)) = (reporting, &self.reporting) {
-            fields.append(REPORTING_ENDPOINTS, reported.endpoints.clone());
+            fields.append(REPORTING_ENDPOINTS, &reported.endpoints);
         }
     }
 
     /// Whether the application left room for it: it never gets beside a policy of the same kind or a stricter one.
-    fn is_missing(&self, fields: &dyn Fields) -> bool {
+    fn is_missing(&self, fields: &Fields) -> bool {
         let enforces = fields.has(&CONTENT_SECURITY_POLICY);
         let reports = fields.has(&CONTENT_SECURITY_POLICY_REPORT_ONLY);
         !enforces && (self.enforced || !reports)
     }
 }
 
-fn is_page(status: StatusCode, fields: &dyn Fields) -> bool {
+fn is_page(status: StatusCode, fields: &Fields) -> bool {
     !status.is_informational() && status != StatusCode::NOT_MODIFIED && fields.lines(&CONTENT_TYPE).any(is_html)
 }
 
@@ -148,7 +148,7 @@ fn is_html(media_type: &[u8]) -> bool {
 
 /// Whether one more endpoint can be declared: one bad line would void all of them, and a second one of a name replaces the
 /// first.
-fn takes_endpoint(fields: &dyn Fields) -> bool {
+fn takes_endpoint(fields: &Fields) -> bool {
     let Some(lines) = fields.joined(&REPORTING_ENDPOINTS) else { return true };
     let endpoints = Parser::new(&lines).parse::<Dictionary>();
     endpoints.is_ok_and(|endpoints| !endpoints.contains_key(ENDPOINT))
@@ -157,27 +157,27 @@ fn takes_endpoint(fields: &dyn Fields) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::HeaderMap;
+    use vestibule_plugin::Fields;
 
     const PATH: &str = "/_vestibule/reports";
 
-    fn page(fields: &[(&'static str, &str)]) -> HeaderMap {
-        let mut map = HeaderMap::new();
-        map.insert(CONTENT_TYPE, HeaderValue::from_static("text/html"));
+    fn page(fields: &[(&'static str, &str)]) -> Fields {
+        let mut map = Fields::new();
+        map.set(CONTENT_TYPE, HeaderValue::from_static("text/html"));
         for (name, value) in fields {
             map.append(HeaderName::from_static(name), HeaderValue::from_str(value).expect("a value"));
         }
         map
     }
 
-    fn added(mode: Mode, reports: bool, scheme: Scheme, mut fields: HeaderMap) -> HeaderMap {
+    fn added(mode: Mode, reports: bool, scheme: Scheme, mut fields: Fields) -> Fields {
         let policy = Policy::new("img-src 'self'", mode, reports.then_some(PATH)).expect("a policy");
         policy.add(StatusCode::OK, &mut fields, scheme);
         fields
     }
 
-    fn lines(fields: &HeaderMap, name: &str) -> Vec<String> {
-        fields.get_all(name).iter().map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()).collect()
+    fn lines(fields: &Fields, name: &str) -> Vec<String> {
+        fields.lines(name).map(|value| String::from_utf8_lossy(value).into_owned()).collect()
     }
 
     /// CSP-03, the table.
@@ -210,12 +210,12 @@ mod tests {
     fn only_pages_get_it() {
         let gets = |status: u16, media_type: Option<&str>| {
             let policy = Policy::new("img-src *", Mode::Enforce, None).expect("a policy");
-            let mut fields = HeaderMap::new();
+            let mut fields = Fields::new();
             if let Some(media_type) = media_type {
-                fields.insert(CONTENT_TYPE, HeaderValue::from_str(media_type).expect("a value"));
+                fields.set(CONTENT_TYPE, HeaderValue::from_str(media_type).expect("a value"));
             }
             policy.add(StatusCode::from_u16(status).expect("a status"), &mut fields, Scheme::Http);
-            fields.contains_key(CONTENT_SECURITY_POLICY)
+            fields.has(CONTENT_SECURITY_POLICY)
         };
         for media_type in ["text/html", "Text/HTML; charset=utf-8", "application/xhtml+xml", " text/html ;x"] {
             assert!(gets(200, Some(media_type)), "{media_type}");
@@ -237,10 +237,10 @@ mod tests {
         assert_eq!(lines(&https, "reporting-endpoints"), [format!("vestibule-csp=\"{PATH}\"")]);
         let http = added(Mode::Enforce, true, Scheme::Http, page(&[]));
         assert_eq!(lines(&http, csp), [format!("img-src 'self'; report-uri {PATH}")]);
-        assert!(!http.contains_key(REPORTING_ENDPOINTS));
+        assert!(!http.has(REPORTING_ENDPOINTS));
         let none = added(Mode::Enforce, false, Scheme::Https, page(&[]));
         assert_eq!(lines(&none, csp), ["img-src 'self'"]);
-        assert!(!none.contains_key(REPORTING_ENDPOINTS));
+        assert!(!none.has(REPORTING_ENDPOINTS));
     }
 
     #[test]

@@ -97,7 +97,7 @@ impl Hooks for Delivery {
 }
 
 /// Whether a request says that it brings reports as they are.
-fn is_report(fields: &dyn Fields) -> bool {
+fn is_report(fields: &Fields) -> bool {
     let media_type = fields.only(&CONTENT_TYPE).ok().flatten();
     media_type.is_some_and(|media_type| TYPES.iter().any(|known| media::is(media_type, known)))
         && list::tokens(fields, &CONTENT_ENCODING).all(|coding| coding.eq_ignore_ascii_case(b"identity"))

@@ -1,15 +1,15 @@
 //! What the plugin adds to an exchange: every hook of one, from attach to end. `cargo bench -p vestibule-etag`.
 
 use bytes::Bytes;
-use http::header::{HeaderMap, HeaderName, HeaderValue};
+use http::header::{ETAG, HeaderName, HeaderValue, IF_NONE_MATCH};
 use http::{Method, StatusCode, Version};
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use vestibule_etag::{Config, ETag};
 use vestibule_plugin::{
-    AccessLine, AnsweredBy, Build, ClientAddress, Deps, End, Ended, Facts, Held, HeldFlow, Keep, Monotonic, Plugin,
-    RequestHead, ResponseHead, RouteId, Routes, Secret, Soon, SystemClock, TraceContext,
+    AccessLine, AnsweredBy, Build, ClientAddress, Deps, End, Ended, Facts, Fields, Held, HeldFlow, Keep, Monotonic,
+    Plugin, RequestHead, ResponseHead, RouteId, Routes, Secret, Soon, SystemClock, TraceContext,
 };
 use vestibule_store::{Locks, MemoryRecords, OnDemand};
 
@@ -26,7 +26,7 @@ fn main() {
     ]);
     let plain = fields(&[("accept", "application/json"), ("accept-encoding", "gzip"), ("user-agent", "bench")]);
     let mut large = plain.clone();
-    large.insert("if-none-match", value(&format!("\"{}\"", "x".repeat(64 << 10))));
+    large.set(IF_NONE_MATCH, value(&format!("\"{}\"", "x".repeat(64 << 10))));
 
     for (name, request, bytes) in [
         ("GET 1 KiB, minted", &plain, 1 << 10),
@@ -36,11 +36,11 @@ fn main() {
         report(name, &plugin, request, &reply, bytes);
     }
     let mut conditional = plain;
-    conditional.insert("if-none-match", tag(&plugin, &conditional, &reply, 1 << 10));
+    conditional.set(IF_NONE_MATCH, tag(&plugin, &conditional, &reply, 1 << 10));
     report("GET 1 KiB, 304", &plugin, &conditional, &reply, 1 << 10);
 }
 
-fn report(name: &str, plugin: &ETag, request: &HeaderMap, reply: &HeaderMap, bytes: usize) {
+fn report(name: &str, plugin: &ETag, request: &Fields, reply: &Fields, bytes: usize) {
     let body = Bytes::from(vec![7; bytes]);
     let mut copies: Vec<_> = (0..ROUNDS).map(|_| (request.clone(), request.clone(), reply.clone())).collect();
     let start = Instant::now();
@@ -51,17 +51,17 @@ fn report(name: &str, plugin: &ETag, request: &HeaderMap, reply: &HeaderMap, byt
     println!("{name:40} {each:?}");
 }
 
-fn tag(plugin: &ETag, request: &HeaderMap, reply: &HeaderMap, bytes: usize) -> HeaderValue {
+fn tag(plugin: &ETag, request: &Fields, reply: &Fields, bytes: usize) -> HeaderValue {
     let mut reply = reply.clone();
     exchange(plugin, &mut request.clone(), &mut request.clone(), &mut reply, &Bytes::from(vec![7; bytes]));
-    reply.remove("etag").expect("a minted tag")
+    reply.value(ETAG).expect("a minted tag")
 }
 
 fn exchange(
     plugin: &ETag,
-    request: &mut HeaderMap,
-    forwarded: &mut HeaderMap,
-    reply: &mut HeaderMap,
+    request: &mut Fields,
+    forwarded: &mut Fields,
+    reply: &mut Fields,
     body: &Bytes,
 ) -> StatusCode {
     let trace = TraceContext { trace_id: 1, span_id: 1, flags: 0 };
@@ -124,7 +124,7 @@ fn plugin() -> ETag {
     plugin
 }
 
-fn fields(lines: &[(&'static str, &str)]) -> HeaderMap {
+fn fields(lines: &[(&'static str, &str)]) -> Fields {
     lines.iter().map(|(name, text)| (HeaderName::from_static(name), value(text))).collect()
 }
 

@@ -20,7 +20,7 @@ pub(crate) enum Precondition {
 
 impl Precondition {
     /// The precondition of a request.
-    pub(crate) fn of(request: &dyn Fields) -> Self {
+    pub(crate) fn of(request: &Fields) -> Self {
         match TagField::of(request, &IF_NONE_MATCH) {
             Some(none_match) => Self::NoneMatch(none_match),
             None => date::single(request, &IF_MODIFIED_SINCE).map_or(Self::None, Self::ModifiedSince),
@@ -28,7 +28,7 @@ impl Precondition {
     }
 
     /// Whether the client has what this reply would bring. `fields` hold the tag that was minted, if one was.
-    pub(crate) fn is_met(&self, status: StatusCode, fields: &dyn Fields) -> bool {
+    pub(crate) fn is_met(&self, status: StatusCode, fields: &Fields) -> bool {
         match self {
             Self::None => false,
             Self::NoneMatch(none_match) => reply::may_become_304(status, fields) && matches(none_match, fields),
@@ -40,7 +40,7 @@ impl Precondition {
     }
 }
 
-fn matches(none_match: &TagField, fields: &dyn Fields) -> bool {
+fn matches(none_match: &TagField, fields: &Fields) -> bool {
     let Some(tag) = reply::tag(fields) else { return false };
     match none_match {
         TagField::Any => true,

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use vestibule_plugin::Fields;
 
 /// The date in `name`: exactly one line with one valid date, else none.
-pub(crate) fn single(fields: &dyn Fields, name: &HeaderName) -> Option<SystemTime> {
+pub(crate) fn single(fields: &Fields, name: &HeaderName) -> Option<SystemTime> {
     let date = fields.only(name).ok().flatten()?;
     httpdate::parse_http_date(std::str::from_utf8(date).ok()?).ok()
 }
@@ -13,12 +13,12 @@ pub(crate) fn single(fields: &dyn Fields, name: &HeaderName) -> Option<SystemTim
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::header::{HeaderMap, HeaderValue, IF_MODIFIED_SINCE};
+    use http::header::{HeaderValue, IF_MODIFIED_SINCE};
     use proptest::prelude::*;
     use std::time::Duration;
 
     fn read(lines: &[&str]) -> Option<u64> {
-        let mut fields = HeaderMap::new();
+        let mut fields = Fields::new();
         for line in lines {
             fields.append(IF_MODIFIED_SINCE, HeaderValue::from_str(line).expect("a field value"));
         }

@@ -7,7 +7,7 @@ use http::header::{HeaderName, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF
 use vestibule_plugin::Fields;
 
 /// Takes our tags out of a fresh copy of the client's fields.
-pub(crate) fn without_our_tags(fields: &mut dyn Fields, precondition: &Precondition) {
+pub(crate) fn without_our_tags(fields: &mut Fields, precondition: &Precondition) {
     if let Precondition::NoneMatch(TagField::Tags(tags)) = precondition {
         take_ours_out(fields, IF_NONE_MATCH, tags);
         if tags.ours() == Ours::All {
@@ -23,7 +23,7 @@ pub(crate) fn without_our_tags(fields: &mut dyn Fields, precondition: &Precondit
 }
 
 /// Leaves of `name`, which holds these tags, those that were not minted here, and nothing where all were.
-pub(crate) fn take_ours_out(fields: &mut dyn Fields, name: HeaderName, tags: &Tags) {
+pub(crate) fn take_ours_out(fields: &mut Fields, name: HeaderName, tags: &Tags) {
     match tags.ours() {
         Ours::None => {}
         Ours::Some => {
@@ -37,7 +37,7 @@ pub(crate) fn take_ours_out(fields: &mut dyn Fields, name: HeaderName, tags: &Ta
     }
 }
 
-fn if_range_is_ours(request: &dyn Fields) -> bool {
+fn if_range_is_ours(request: &Fields) -> bool {
     let line = request.only(&IF_RANGE).ok().flatten();
     line.and_then(EntityTag::parse).is_some_and(|tag| tag.is_ours())
 }

@@ -99,7 +99,7 @@ impl Conditional {
         }
     }
 
-    fn mint(&self, may: &MayGetTag, fields: &dyn Fields, body: Held<'_>) -> Option<HeaderValue> {
+    fn mint(&self, may: &MayGetTag, fields: &Fields, body: Held<'_>) -> Option<HeaderValue> {
         let Policy { strength, max_body, .. } = self.shared.policy;
         match (may, body) {
             // Another plugin may have asked for more than we do.
@@ -112,7 +112,7 @@ impl Conditional {
 
     /// Whether `If-Match` stands in the way of a reply with these fields, which hold the tag that was minted, if one was.
     /// Statuses other than success win over every precondition (RFC 9110 section 13.2.1).
-    fn fails(&self, status: StatusCode, fields: &dyn Fields) -> bool {
+    fn fails(&self, status: StatusCode, fields: &Fields) -> bool {
         let Some(if_match) = &self.if_match else { return false };
         status.is_success() && !if_match.is_met(reply::tag(fields).as_ref())
     }
@@ -143,20 +143,20 @@ impl Hooks for Conditional {
         let max_body = self.shared.policy.max_body;
         let may = reply::may_get_tag(&Method::GET, looked.status, looked.fields, max_body);
         let may = if may { MayGetTag::Yes } else { MayGetTag::No };
-        let mut fields = looked.fields.to_map();
+        let mut fields = looked.fields.clone();
         if let Some(tag) = self.mint(&may, looked.fields, looked.body) {
-            fields.insert(header::ETAG, tag);
+            fields.set(header::ETAG, tag);
         }
         if self.fails(looked.status, &fields) {
             self.outcome = Some(Outcome::PreconditionFailed);
-            return Soon::Now(Flow::respond(answers::read_precondition_failed(fields.remove(header::ETAG))));
+            return Soon::Now(Flow::respond(answers::read_precondition_failed(fields.value(header::ETAG))));
         }
         // It is judged; what a HEAD shows cannot be.
         self.judged = true;
         Soon::Now(Flow::Continue)
     }
 
-    fn on_upstream_request(&mut self, fields: &mut dyn Fields, _facts: &Facts) {
+    fn on_upstream_request(&mut self, fields: &mut Fields, _facts: &Facts) {
         match &self.if_match {
             Some(IfMatch::Tags(tags)) if self.body == RequestBody::Present => {
                 forward::take_ours_out(fields, header::IF_MATCH, tags);

@@ -19,7 +19,7 @@ pub(crate) enum IfMatch {
 
 impl IfMatch {
     /// That of a request; `None` where the application can judge it, or there is nothing to judge.
-    pub(crate) fn of(request: &dyn Fields) -> Option<Self> {
+    pub(crate) fn of(request: &Fields) -> Option<Self> {
         match TagField::of(request, &IF_MATCH)? {
             TagField::Tags(tags) if tags.ours() != Ours::None => Some(Self::Tags(tags)),
             TagField::Malformed if holds_ours(request) => Some(Self::Malformed),
@@ -46,30 +46,30 @@ impl IfMatch {
     /// Takes every precondition out of a fresh copy of the client's fields. What comes after `If-Match` in RFC 9110 section
     /// 13.2.2 would be judged without it: a date beside it counts for nothing, a 304 would hide that it fails, and a part of
     /// the content has no tag.
-    pub(crate) fn take_out(fields: &mut dyn Fields) {
+    pub(crate) fn take_out(fields: &mut Fields) {
         for name in [IF_MATCH, IF_UNMODIFIED_SINCE, IF_NONE_MATCH, IF_MODIFIED_SINCE, IF_RANGE, RANGE] {
             fields.remove(&name);
         }
     }
 }
 
-fn holds_ours(request: &dyn Fields) -> bool {
+fn holds_ours(request: &Fields) -> bool {
     request.lines(&IF_MATCH).any(tag::is_within)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::header::{HeaderMap, HeaderValue};
+    use http::header::HeaderValue;
 
     const OURS: &str = "W/\"vst1-AAAAAAAAAAAAAAAAAAAAAA\"";
     const STRONG: &str = "\"vst1-AAAAAAAAAAAAAAAAAAAAAA\"";
     const OTHER: &str = "W/\"vst1-BBBBBBBBBBBBBBBBBBBBBB\"";
 
     fn of(lines: &[&str]) -> Option<IfMatch> {
-        let mut fields = HeaderMap::new();
+        let mut fields = Fields::new();
         for line in lines {
-            HeaderMap::append(&mut fields, IF_MATCH, HeaderValue::from_str(line).expect("a value"));
+            fields.append(IF_MATCH, HeaderValue::from_str(line).expect("a value"));
         }
         IfMatch::of(&fields)
     }

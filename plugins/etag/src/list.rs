@@ -45,7 +45,7 @@ pub(crate) enum Ours {
 
 impl TagField {
     /// What `name` says among these fields; `None` when it is not there.
-    pub(crate) fn of(fields: &dyn Fields, name: &HeaderName) -> Option<Self> {
+    pub(crate) fn of(fields: &Fields, name: &HeaderName) -> Option<Self> {
         let mut lines = fields.lines(name);
         let first = lines.next()?;
         Some(join(first, lines).map_or(Self::Malformed, |text| Self::parse(&text)))

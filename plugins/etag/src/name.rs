@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     fn named(authority: &str) -> String {
-        let mut fields = http::HeaderMap::new();
+        let mut fields = vestibule_plugin::Fields::new();
         host(&RequestHead {
             method: &http::Method::PUT,
             target: "/",

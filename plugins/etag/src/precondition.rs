@@ -46,7 +46,7 @@ pub(crate) enum Verdict {
 
 impl Preconditions {
     /// Those of a request.
-    pub(crate) fn of(fields: &dyn Fields) -> Self {
+    pub(crate) fn of(fields: &Fields) -> Self {
         Self {
             matches: TagField::of(fields, &IF_MATCH),
             unmodified_since: date::single(fields, &IF_UNMODIFIED_SINCE),

@@ -6,7 +6,7 @@ use http::{Method, StatusCode};
 use vestibule_plugin::{Fields, Repeated, list, media};
 
 /// Whether a reply to `method` can get a tag once its body is here, complete, not empty and without trailers.
-pub(crate) fn may_get_tag(method: &Method, status: StatusCode, fields: &dyn Fields, max_body: usize) -> bool {
+pub(crate) fn may_get_tag(method: &Method, status: StatusCode, fields: &Fields, max_body: usize) -> bool {
     method == Method::GET
         && status == StatusCode::OK
         && ![ETAG, SET_COOKIE, CONTENT_RANGE, TRAILER].iter().any(|name| fields.has(name))
@@ -16,19 +16,19 @@ pub(crate) fn may_get_tag(method: &Method, status: StatusCode, fields: &dyn Fiel
 }
 
 /// Whether a reply can be sent as 304 when the client has its content already.
-pub(crate) fn may_become_304(status: StatusCode, fields: &dyn Fields) -> bool {
+pub(crate) fn may_become_304(status: StatusCode, fields: &Fields) -> bool {
     // A tag that is none, or two of them: nobody knows what the client would keep under it.
     let tag_is_sound = !fields.has(&ETAG) || tag(fields).is_some();
     status == StatusCode::OK && tag_is_sound && !fields.has(&SET_COOKIE) && !says_no_store(fields)
 }
 
 /// The tag of a reply, if it has one line of `ETag` and that is valid.
-pub(crate) fn tag(fields: &dyn Fields) -> Option<EntityTag<'_>> {
+pub(crate) fn tag(fields: &Fields) -> Option<EntityTag<'_>> {
     EntityTag::parse(fields.only(&ETAG).ok()??)
 }
 
 /// Declared lengths that are not one number are the host's to refuse; no tag is built on them.
-fn length_fits(fields: &dyn Fields, max_body: usize) -> bool {
+fn length_fits(fields: &Fields, max_body: usize) -> bool {
     match fields.only(&CONTENT_LENGTH) {
         Ok(None) => true,
         Ok(Some(line)) => {
@@ -41,7 +41,7 @@ fn length_fits(fields: &dyn Fields, max_body: usize) -> bool {
 
 /// Whether `Cache-Control` holds `no-store`. Commas inside quotes are not respected: that can only find one too many,
 /// and then a reply goes without a tag.
-fn says_no_store(fields: &dyn Fields) -> bool {
+fn says_no_store(fields: &Fields) -> bool {
     list::tokens(fields, &CACHE_CONTROL).any(|directive| {
         let name = directive.split(|&byte| byte == b'=').next().unwrap_or_default();
         list::trim(name).eq_ignore_ascii_case(b"no-store")

@@ -98,7 +98,7 @@ fn as_it_is(looked: &Looked<'_>) -> FullResponse {
         Held::Whole { body, .. } => body.clone(),
         Held::Flowing(_) => Bytes::new(),
     };
-    let mut fields = looked.fields.to_map();
+    let mut fields = looked.fields.clone();
     fields.remove(http::header::CONTENT_LENGTH);
     FullResponse { status: looked.status, fields, body }
 }
@@ -132,7 +132,7 @@ impl Hooks for Serialized {
         Soon::Now(self.decide(&looked))
     }
 
-    fn on_upstream_request(&mut self, fields: &mut dyn Fields, _: &Facts) {
+    fn on_upstream_request(&mut self, fields: &mut Fields, _: &Facts) {
         if self.verdict == Verdict::PassesByOurTag {
             fields.remove(&IF_MATCH);
             fields.remove(&IF_UNMODIFIED_SINCE);

@@ -34,7 +34,7 @@ pub(crate) fn is_within(bytes: &[u8]) -> bool {
 ///
 /// Several lines of one field are joined with a comma; an absent field is empty. `max_body` is the bound in bytes that
 /// the coded body was held to.
-pub(crate) fn mint(strength: Strength, fields: &dyn Fields, body: &[u8], max_body: usize) -> HeaderValue {
+pub(crate) fn mint(strength: Strength, fields: &Fields, body: &[u8], max_body: usize) -> HeaderValue {
     let mut text = *b"W/\"vst1-0000000000000000000000\"";
     let start = "W/\"".len() + MARK.len();
     let (digest, from) = match strength {
@@ -45,7 +45,7 @@ pub(crate) fn mint(strength: Strength, fields: &dyn Fields, body: &[u8], max_bod
     HeaderValue::from_bytes(&text[from..]).expect("a tag is visible ASCII")
 }
 
-fn weak_digest(fields: &dyn Fields, body: &[u8], max_body: usize) -> u128 {
+fn weak_digest(fields: &Fields, body: &[u8], max_body: usize) -> u128 {
     let mut hash = Xxh3::new();
     each_part(fields, &CONTENT_TYPE, |part| hash.update(part));
     hash.update(&SEPARATOR);
@@ -72,7 +72,7 @@ fn weak_digest(fields: &dyn Fields, body: &[u8], max_body: usize) -> u128 {
     hash.digest128()
 }
 
-fn strong_digest(fields: &dyn Fields, body: &[u8]) -> u128 {
+fn strong_digest(fields: &Fields, body: &[u8]) -> u128 {
     let mut hash = Sha256::new();
     each_part(fields, &CONTENT_TYPE, |part| hash.update(part));
     hash.update(SEPARATOR);
@@ -84,7 +84,7 @@ fn strong_digest(fields: &dyn Fields, body: &[u8]) -> u128 {
 }
 
 /// The lines of `name` with commas between them.
-fn each_part(fields: &dyn Fields, name: &HeaderName, mut sink: impl FnMut(&[u8])) {
+fn each_part(fields: &Fields, name: &HeaderName, mut sink: impl FnMut(&[u8])) {
     for (i, line) in fields.lines(name).enumerate() {
         if i > 0 {
             sink(b",");

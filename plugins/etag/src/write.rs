@@ -29,7 +29,7 @@ impl Write {
 
 /// Whether a write rests on our tags alone, or on a field that holds one and that nobody can read: an application that
 /// ignores what it cannot read would write over a version that the client never saw.
-pub(crate) fn rests_on_ours(preconditions: &Preconditions, fields: &dyn Fields) -> bool {
+pub(crate) fn rests_on_ours(preconditions: &Preconditions, fields: &Fields) -> bool {
     let is_malformed = preconditions.matches == Some(TagField::Malformed);
     let holds_ours = || fields.lines(&IF_MATCH).any(tag::is_within);
     preconditions.rests_on_ours_alone() || is_malformed && holds_ours()
@@ -70,7 +70,7 @@ impl Hooks for Write {
         })
     }
 
-    fn on_upstream_request(&mut self, fields: &mut dyn Fields, _: &Facts) {
+    fn on_upstream_request(&mut self, fields: &mut Fields, _: &Facts) {
         if let Some(TagField::Tags(tags)) = &self.preconditions.matches {
             forward::take_ours_out(fields, IF_MATCH, tags);
         }

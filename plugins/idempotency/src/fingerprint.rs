@@ -25,7 +25,7 @@ pub(crate) struct Head {
 
 impl Head {
     /// `target` is path and query as sent.
-    pub(crate) fn new(method: &str, scheme: &str, authority: &str, target: &str, fields: &dyn Fields) -> Self {
+    pub(crate) fn new(method: &str, scheme: &str, authority: &str, target: &str, fields: &Fields) -> Self {
         let joined = |name| fields.joined(name).unwrap_or_default();
         Self {
             method: method.to_owned(),

@@ -25,7 +25,7 @@ pub fn key(line: &HeaderValue, is_strict: bool) -> Option<(String, bool)> {
     Some((key.text, key.form == Form::Quoted))
 }
 
-pub fn fingerprint(target: &str, fields: &dyn Fields, body: &[u8]) -> [u8; 32] {
+pub fn fingerprint(target: &str, fields: &Fields, body: &[u8]) -> [u8; 32] {
     let names = Names::new(&Secret::new([7; 32]), "fuzzing");
     let head = Head::new("POST", "http", "origin.test", target, fields);
     fingerprint::of(names.fingerprint(), FingerprintKind::Json, &head, body).0
@@ -35,6 +35,6 @@ pub fn decode(stored: &[u8]) -> Option<FullResponse> {
     stored::decode_with(&Bytes::copy_from_slice(stored), None, ClearRecords::Accepted, &HOLD).ok()
 }
 
-pub fn encode(status: StatusCode, fields: &dyn Fields, body: &[u8]) -> Option<Bytes> {
+pub fn encode(status: StatusCode, fields: &Fields, body: &[u8]) -> Option<Bytes> {
     stored::encode_within(status, fields, body, None, &HOLD).ok()
 }

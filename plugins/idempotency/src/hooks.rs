@@ -292,7 +292,7 @@ impl Exchange {
         }
     }
 
-    async fn keep(&mut self, status: StatusCode, fields: &dyn Fields, body: Held<'_>) {
+    async fn keep(&mut self, status: StatusCode, fields: &Fields, body: Held<'_>) {
         let Stage::Claimed(claim) = &mut self.stage else { return };
         if let Held::Whole { body, .. } = body {
             claim.keep_counted(body);

@@ -88,7 +88,7 @@ impl Kind {
     }
 
     /// The caller's value of this kind, if there is one.
-    fn value<'a>(&self, fields: &'a dyn Fields, facts: &'a Facts) -> Option<Cow<'a, [u8]>> {
+    fn value<'a>(&self, fields: &'a Fields, facts: &'a Facts) -> Option<Cow<'a, [u8]>> {
         match self {
             Self::Subject => subject(facts.principal()?).map(|text| text.into_bytes().into()),
             Self::ApiKey => facts.principal()?.api_key.as_deref().map(|id| id.as_bytes().into()),
@@ -111,7 +111,7 @@ pub(crate) struct Found {
 }
 
 /// The first of `kinds` that is present.
-pub(crate) fn find(kinds: &[Kind], names: &Names, fields: &dyn Fields, facts: &Facts) -> Option<Found> {
+pub(crate) fn find(kinds: &[Kind], names: &Names, fields: &Fields, facts: &Facts) -> Option<Found> {
     kinds.iter().enumerate().find_map(|(at, kind)| {
         let value = kind.value(fields, facts)?;
         Some(Found { at, id: names.principal(&kind.name(), &value) })
@@ -126,7 +126,7 @@ fn subject(principal: &Principal) -> Option<String> {
 }
 
 /// All lines of a field, joined as they may be (RFC 9110 section 5.3); `None` when they say nothing.
-fn lines<'a>(fields: &'a dyn Fields, name: &HeaderName) -> Option<Cow<'a, [u8]>> {
+fn lines<'a>(fields: &'a Fields, name: &HeaderName) -> Option<Cow<'a, [u8]>> {
     let mut lines = fields.lines(name).map(<[u8]>::trim_ascii);
     let first = lines.next()?;
     let rest: Vec<&[u8]> = lines.collect();
@@ -140,7 +140,7 @@ fn lines<'a>(fields: &'a dyn Fields, name: &HeaderName) -> Option<Cow<'a, [u8]>>
 }
 
 /// The first cookie of this name (RFC 6265 section 5.4).
-fn cookie<'a>(fields: &'a dyn Fields, name: &[u8]) -> Option<&'a [u8]> {
+fn cookie<'a>(fields: &'a Fields, name: &[u8]) -> Option<&'a [u8]> {
     let pairs = fields.lines(&COOKIE).flat_map(|line| line.split(|&byte| byte == b';'));
     let mut values = pairs.filter_map(|pair| {
         let pair = pair.trim_ascii();
@@ -158,8 +158,8 @@ fn is_token(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::HeaderMap;
     use std::sync::Arc;
+    use vestibule_plugin::Fields;
     use vestibule_plugin::{Claims, ClientAddress, RouteId, Secret, TraceContext};
 
     fn of_subject(subject: &str) -> Principal {
@@ -173,11 +173,11 @@ mod tests {
         Facts::new(RouteId(0), address, trace)
     }
 
-    fn fields(lines: &[(&str, &str)]) -> HeaderMap {
-        let mut map = HeaderMap::new();
+    fn fields(lines: &[(&str, &str)]) -> Fields {
+        let mut map = Fields::new();
         for (name, value) in lines {
             let name: HeaderName = name.parse().expect("a name");
-            map.append(name, value.parse().expect("a value"));
+            map.append(name, http::HeaderValue::from_str(value).expect("a value"));
         }
         map
     }

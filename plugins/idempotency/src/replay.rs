@@ -31,7 +31,7 @@ pub(crate) struct Accepts(Option<Vec<u8>>);
 
 impl Accepts {
     /// Of a request.
-    pub(crate) fn of(fields: &dyn Fields) -> Self {
+    pub(crate) fn of(fields: &Fields) -> Self {
         let lines: Vec<&[u8]> = fields.lines(&ACCEPT_ENCODING).collect();
         Self((!lines.is_empty()).then(|| lines.join(&b","[..])))
     }
@@ -80,8 +80,8 @@ pub(crate) async fn prepare(
             Err(Failed::NoRoom) => return Err(Unfit::NoRoom),
         }
     }
-    reply.fields.insert(REPLAYED, HeaderValue::from_static("true"));
-    if reply.fields.contains_key(ACCESS_CONTROL_ALLOW_ORIGIN) {
+    reply.fields.set(REPLAYED, HeaderValue::from_static("true"));
+    if reply.fields.has(ACCESS_CONTROL_ALLOW_ORIGIN) {
         reply.fields.append(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("Idempotent-Replayed"));
     }
     Ok(reply)
@@ -89,9 +89,9 @@ pub(crate) async fn prepare(
 
 /// The coding of a reply that the client does not take, where it can be undone.
 fn coding_to_undo(reply: &FullResponse, accepts: &Accepts) -> Option<Codec> {
-    let Coding::Known(codec) = coding_of(Fields::lines(&reply.fields, &CONTENT_ENCODING)) else { return None };
+    let Coding::Known(codec) = coding_of(reply.fields.lines(CONTENT_ENCODING)) else { return None };
     // A range is of the coded bytes: without the others it cannot be decoded.
-    let is_part = reply.status == StatusCode::PARTIAL_CONTENT || reply.fields.contains_key(CONTENT_RANGE);
+    let is_part = reply.status == StatusCode::PARTIAL_CONTENT || reply.fields.has(CONTENT_RANGE);
     let is_taken = accepts.takes(codec.name()) || reply.body.is_empty() || is_part;
     (!is_taken).then_some(codec)
 }
@@ -105,24 +105,25 @@ fn without_coding(reply: &mut FullResponse, content: Bytes) {
     }
     // The bytes are others now, the content is the same (RFC 9110 section 8.8.1).
     if let Some(tag) = reply.fields.get(ETAG)
-        && !tag.as_bytes().starts_with(b"W/")
-        && let Ok(weak) = HeaderValue::from_bytes(&[b"W/", tag.as_bytes()].concat())
+        && !tag.starts_with(b"W/")
+        && let Ok(weak) = HeaderValue::from_bytes(&[b"W/", tag].concat())
     {
-        reply.fields.insert(ETAG, weak);
+        reply.fields.set(ETAG, weak);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::HeaderMap;
+    use vestibule_plugin::Fields;
 
     /// `content` in gzip, as zlib writes it.
     const GZIP: &[u8] =
         b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03\x4b\xce\xcf\x2b\x49\xcd\x2b\x01\x00\xa9\x30\xc5\xfe\x07\x00\x00\x00";
 
     fn reply(fields: &[(HeaderName, &str)]) -> FullResponse {
-        let fields = fields.iter().map(|(name, value)| (name.clone(), value.parse().expect("a value"))).collect();
+        let fields =
+            fields.iter().map(|(name, value)| (name, HeaderValue::from_str(value).expect("a value"))).collect();
         FullResponse { status: StatusCode::CREATED, fields, body: Bytes::from_static(GZIP) }
     }
 
@@ -132,7 +133,7 @@ mod tests {
 
     fn accepts(lines: &[&'static str]) -> Accepts {
         let lines = lines.iter().map(|line| (ACCEPT_ENCODING, HeaderValue::from_static(line)));
-        let mut fields = HeaderMap::new();
+        let mut fields = Fields::new();
         fields.extend(lines);
         Accepts::of(&fields)
     }
@@ -142,7 +143,7 @@ mod tests {
         let digest = HeaderName::from_static("content-digest");
         let coded = reply(&[(CONTENT_ENCODING, "gzip"), (digest.clone(), "sha-256=:AAAA:")]);
         let decoded = prepared(coded, &accepts(&["identity"])).await;
-        assert!(!decoded.fields.contains_key(&digest));
+        assert!(!decoded.fields.has(&digest));
         let part = reply(&[(CONTENT_ENCODING, "gzip"), (CONTENT_RANGE, "bytes 0-26/100")]);
         let part = prepared(part, &accepts(&["identity"])).await;
         assert_eq!(part.body, GZIP, "a part stays as it is");
@@ -154,12 +155,12 @@ mod tests {
         for lines in [&["br"][..], &["identity"], &["gzip;q=0"], &["br, *;q=0"], &["gzip;q=0.000", "*"], &[""]] {
             let reply = prepared(reply(&stored), &accepts(lines)).await;
             assert_eq!(&reply.body[..], b"content", "{lines:?}");
-            assert!(!reply.fields.contains_key(CONTENT_ENCODING));
-            assert_eq!(reply.fields[ETAG], "W/\"a\"");
+            assert!(!reply.fields.has(CONTENT_ENCODING));
+            assert_eq!(reply.fields.text(ETAG), Some("W/\"a\""));
         }
         for lines in [&[][..], &["gzip"], &["br", "GZIP;q=0.5"], &["*"], &["x-gzip"]] {
             let reply = prepared(reply(&stored), &accepts(lines)).await;
-            assert_eq!((&reply.body[..], &reply.fields[ETAG]), (GZIP, &HeaderValue::from_static("\"a\"")), "{lines:?}");
+            assert_eq!((&reply.body[..], reply.fields.text(ETAG)), (GZIP, Some("\"a\"")), "{lines:?}");
         }
     }
 
@@ -169,18 +170,18 @@ mod tests {
         assert_eq!(&odd.body[..], GZIP);
         let broken = reply(&[(CONTENT_ENCODING, "br"), (ETAG, "\"a\"")]);
         let broken = prepared(broken, &accepts(&["identity"])).await;
-        assert_eq!((&broken.body[..], &broken.fields[ETAG]), (GZIP, &HeaderValue::from_static("\"a\"")));
+        assert_eq!((&broken.body[..], broken.fields.text(ETAG)), (GZIP, Some("\"a\"")));
     }
 
     /// ID-08.
     #[tokio::test]
     async fn the_marker_is_readable_across_origins() {
         let plain = prepared(reply(&[]), &Accepts::default()).await;
-        assert!(plain.fields[REPLAYED] == "true" && !plain.fields.contains_key(ACCESS_CONTROL_EXPOSE_HEADERS));
+        assert!(plain.fields.text(REPLAYED) == Some("true") && !plain.fields.has(ACCESS_CONTROL_EXPOSE_HEADERS));
         let shared = reply(&[(ACCESS_CONTROL_ALLOW_ORIGIN, "*"), (ACCESS_CONTROL_EXPOSE_HEADERS, "X-A")]);
         let shared = prepared(shared, &Accepts::default()).await;
-        let exposed: Vec<_> = shared.fields.get_all(ACCESS_CONTROL_EXPOSE_HEADERS).iter().collect();
-        assert_eq!(exposed, ["X-A", "Idempotent-Replayed"]);
+        let exposed: Vec<_> = shared.fields.lines(ACCESS_CONTROL_EXPOSE_HEADERS).collect();
+        assert_eq!(exposed, [&b"X-A"[..], b"Idempotent-Replayed"]);
     }
 
     #[tokio::test]

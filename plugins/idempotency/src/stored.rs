@@ -14,7 +14,7 @@ use crate::replay::REPLAYED;
 use crate::seal::{Belongs, Keyring};
 use crate::word;
 use bytes::Bytes;
-use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderName as Name, StatusCode};
 use std::ops::RangeInclusive;
 use vestibule_plugin::{Fields, FullResponse};
@@ -103,7 +103,7 @@ fn is_bodiless(status: StatusCode) -> bool {
 /// Puts a reply into the form in which it is stored. One that could not be read back is not.
 pub(crate) fn encode(
     status: StatusCode,
-    fields: &dyn Fields,
+    fields: &Fields,
     body: &[u8],
     policy: &Policy,
     hold: &Hold,
@@ -118,7 +118,7 @@ pub(crate) fn encode(
 
 pub(crate) fn encode_within(
     status: StatusCode,
-    fields: &dyn Fields,
+    fields: &Fields,
     body: &[u8],
     keys: Option<&Keyring>,
     hold: &Hold,
@@ -127,7 +127,7 @@ pub(crate) fn encode_within(
         return Err(Unstorable("its status is of no class"));
     }
     let body: &[u8] = if is_bodiless(status) { &[] } else { body };
-    let named = fields.all().filter_map(|(name, value)| Some((HeaderName::from_bytes(name).ok()?, value)));
+    let named = fields.iter().filter_map(|(name, value)| Some((HeaderName::from_bytes(name).ok()?, value)));
     let lines: Vec<(HeaderName, &[u8])> = named.filter(|(name, _)| is_kept(name)).collect();
     let size: usize = lines.iter().map(|(name, value)| 6 + name.as_str().len() + value.len()).sum();
     let mut out = Vec::with_capacity(10 + size + body.len());
@@ -201,7 +201,7 @@ fn parse(mut rest: Bytes) -> Result<FullResponse, Unreadable> {
     if count > MAX_FIELDS {
         return Err(Unreadable::Broken("it has too many fields"));
     }
-    let mut fields = HeaderMap::with_capacity(count);
+    let mut fields = Fields::with_capacity(count);
     for _ in 0..count {
         let length = usize::from(short(&mut rest)?);
         let name = Name::from_bytes(&take(&mut rest, length)?);
@@ -256,8 +256,8 @@ mod tests {
         decode_with(stored, keys, ClearRecords::Accepted, &HOLD)
     }
 
-    fn fields(lines: &[(&str, &[u8])]) -> HeaderMap {
-        let mut map = HeaderMap::new();
+    fn fields(lines: &[(&str, &[u8])]) -> Fields {
+        let mut map = Fields::new();
         for (name, value) in lines {
             let name: HeaderName = name.parse().expect("a name");
             map.append(name, HeaderValue::from_bytes(value).expect("a value"));
@@ -265,8 +265,9 @@ mod tests {
         map
     }
 
-    fn lines(fields: &HeaderMap) -> Vec<(String, Vec<u8>)> {
-        fields.iter().map(|(name, value)| (name.to_string(), value.as_bytes().to_vec())).collect()
+    fn lines(fields: &Fields) -> Vec<(String, Vec<u8>)> {
+        let text = |name: &[u8]| String::from_utf8_lossy(name).into_owned();
+        fields.iter().map(|(name, value)| (text(name), value.to_vec())).collect()
     }
 
     #[test]
@@ -402,15 +403,15 @@ mod tests {
     fn what_could_not_be_read_is_not_stored() {
         let status = |status| StatusCode::from_u16(status).expect("a status");
         for beyond in [100, 103, 600, 999] {
-            assert!(encode_within(status(beyond), &HeaderMap::new(), b"", None, &HOLD).is_err(), "{beyond}");
+            assert!(encode_within(status(beyond), &Fields::new(), b"", None, &HOLD).is_err(), "{beyond}");
         }
-        let stored = encode_within(status(204), &HeaderMap::new(), b"odd", None, &HOLD).expect("stored");
+        let stored = encode_within(status(204), &Fields::new(), b"odd", None, &HOLD).expect("stored");
         assert_eq!(read(&stored, None).expect("read").body.len(), 0);
     }
 
     #[test]
     fn another_version_is_not_read() {
-        let stored = encode_within(StatusCode::OK, &HeaderMap::new(), b"", None, &HOLD).expect("stored");
+        let stored = encode_within(StatusCode::OK, &Fields::new(), b"", None, &HOLD).expect("stored");
         for (at, byte) in [(0, 2), (1, 2)] {
             let mut other = stored.to_vec();
             other[at] = byte;

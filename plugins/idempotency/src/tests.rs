@@ -2,12 +2,12 @@
 
 use crate::Idempotency;
 use crate::config::{Config, RouteKey};
-use http::{HeaderMap, HeaderName, Method, Version};
+use http::{HeaderName, Method, Version};
 use std::sync::Arc;
 use vestibule_plugin::meter::Registry;
 use vestibule_plugin::{
-    Build, BuildErrors, ClientAddress, Deps, Facts, KeyPath, Plugin, RequestHead, RouteEntry, RouteId, Routes, Secret,
-    StoreKind, StoreTerms, SystemClock, TraceContext,
+    Build, BuildErrors, ClientAddress, Deps, Facts, Fields, KeyPath, Plugin, RequestHead, RouteEntry, RouteId, Routes,
+    Secret, StoreKind, StoreTerms, SystemClock, TraceContext,
 };
 use vestibule_store::{Ledger, MemoryRecords};
 
@@ -35,10 +35,10 @@ fn build(table: &str, route: Option<&str>, store: StoreTerms) -> Result<Idempote
 }
 
 fn explain(plugin: &Idempotency, route: u16, method: &Method, lines: &[(&str, &str)]) -> String {
-    let mut fields = HeaderMap::new();
+    let mut fields = Fields::new();
     for (name, value) in lines {
         let name: HeaderName = name.parse().expect("a name");
-        fields.append(name, value.parse().expect("a value"));
+        fields.append(name, http::HeaderValue::from_str(value).expect("a value"));
     }
     let request = RequestHead {
         method,

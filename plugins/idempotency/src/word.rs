@@ -25,7 +25,7 @@ pub(crate) enum Word {
 
 impl Word {
     /// Reads it off a reply.
-    pub(crate) fn read(fields: &dyn Fields) -> Self {
+    pub(crate) fn read(fields: &Fields) -> Self {
         match fields.only(&FIELD) {
             Ok(None) => Self::None,
             Ok(Some(line)) => Self::parse(line.trim_ascii()).unwrap_or(Self::Malformed),
@@ -49,12 +49,12 @@ impl Word {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::HeaderMap;
+    use vestibule_plugin::Fields;
 
     fn word(lines: &[&str]) -> Word {
-        let mut fields = HeaderMap::new();
+        let mut fields = Fields::new();
         for line in lines {
-            fields.append(FIELD, line.parse().expect("a value"));
+            fields.append(FIELD, http::HeaderValue::from_str(line).expect("a value"));
         }
         Word::read(&fields)
     }

@@ -126,7 +126,7 @@ pub(crate) fn limit<'a>(standings: impl IntoIterator<Item = Standing<'a>>) -> Op
 
 /// Writes the `X-RateLimit-*` set, unless the upstream sent one with less left: the tighter one is kept, whole.
 /// `epoch_s` is the wall clock's seconds since 1970. Says whether it did.
-pub(crate) fn github(fields: &mut dyn Fields, standing: Standing<'_>, epoch_s: u64) -> bool {
+pub(crate) fn github(fields: &mut Fields, standing: Standing<'_>, epoch_s: u64) -> bool {
     let theirs: Option<u64> = fields.text(&GITHUB_REMAINING).and_then(|value| value.trim().parse().ok());
     if theirs.is_some_and(|remaining| remaining < standing.remaining) {
         return false;
@@ -134,16 +134,16 @@ pub(crate) fn github(fields: &mut dyn Fields, standing: Standing<'_>, epoch_s: u
     let Standing { limit, remaining, reset_s, .. } = standing;
     let numbers = [limit.burst(), remaining, limit.burst().saturating_sub(remaining), epoch_s.saturating_add(reset_s)];
     for (name, number) in GITHUB.into_iter().zip(numbers) {
-        fields.set(name.clone(), HeaderValue::from(number));
+        fields.set(name, HeaderValue::from(number));
     }
     if let Ok(name) = HeaderValue::from_str(limit.name()) {
-        fields.set(GITHUB_RESOURCE.clone(), name);
+        fields.set(&GITHUB_RESOURCE, name);
     }
     true
 }
 
 /// Adds `names` to the fields that scripts of other origins may read, where the response lets them read any.
-pub(crate) fn expose(fields: &mut dyn Fields, names: &[&'static HeaderName]) {
+pub(crate) fn expose(fields: &mut Fields, names: &[&'static HeaderName]) {
     const EXPOSE: HeaderName = header::ACCESS_CONTROL_EXPOSE_HEADERS;
     if !fields.has(&header::ACCESS_CONTROL_ALLOW_ORIGIN) {
         return;

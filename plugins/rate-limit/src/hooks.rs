@@ -121,10 +121,10 @@ impl Hooks for Exchange {
             && let Some(policies) = &plan.policy_field
         {
             response.fields.reserve(ROOM);
-            response.fields.append(headers::POLICY.clone(), policies.clone());
+            response.fields.append(&headers::POLICY, policies);
             added.push(&headers::POLICY);
             if let Some(value) = headers::limit(standings.iter().copied()) {
-                response.fields.append(headers::LIMIT.clone(), value);
+                response.fields.append(&headers::LIMIT, value);
                 added.push(&headers::LIMIT);
             }
         }

@@ -43,7 +43,7 @@ impl Exchange {
     }
 
     /// What would become of the caller's trace.
-    pub(crate) fn explain(&mut self, fields: &dyn Fields, drawn: TraceContext) -> &'static str {
+    pub(crate) fn explain(&mut self, fields: &Fields, drawn: TraceContext) -> &'static str {
         match self.place(fields, drawn).1 {
             Outcome::Continued => "continues the caller's trace",
             Outcome::Started => "starts a trace",
@@ -53,7 +53,7 @@ impl Exchange {
     }
 
     /// The trace this exchange belongs to, and what became of the caller's. `drawn` is the host's own.
-    fn place(&mut self, fields: &dyn Fields, drawn: TraceContext) -> (TraceContext, Outcome) {
+    fn place(&mut self, fields: &Fields, drawn: TraceContext) -> (TraceContext, Outcome) {
         let sampled = |trace_id| sampled_flag(self.shared.share.takes(trace_id));
         let started = TraceContext { flags: TraceContext::RANDOM | sampled(drawn.trace_id), ..drawn };
         if self.shared.trust == Trust::Nobody {
@@ -79,7 +79,7 @@ impl Exchange {
         }
     }
 
-    fn write(&self, format: Format, fields: &mut dyn Fields, span: &TraceContext) {
+    fn write(&self, format: Format, fields: &mut Fields, span: &TraceContext) {
         let TraceContext { trace_id, span_id, flags } = *span;
         match format {
             Format::TraceContext => {
@@ -114,7 +114,7 @@ impl Hooks for Exchange {
     }
 
     /// Each attempt is a span of its own, so each call draws another parent id.
-    fn on_upstream_request(&mut self, fields: &mut dyn Fields, facts: &Facts) {
+    fn on_upstream_request(&mut self, fields: &mut Fields, facts: &Facts) {
         if self.shared.trust == Trust::Nobody {
             for name in &names::ALL {
                 fields.remove(name);
@@ -130,7 +130,7 @@ impl Hooks for Exchange {
         if let Some(name) = &self.shared.response_header {
             let mut trace_id = [0; 32];
             hex::write(&mut trace_id, facts.trace().trace_id);
-            response.fields.set(name.clone(), digits(&trace_id));
+            response.fields.set(name, digits(&trace_id));
         }
     }
 }
@@ -140,9 +140,9 @@ fn value(line: Vec<u8>) -> Option<HeaderValue> {
     HeaderValue::from_maybe_shared(Bytes::from(line)).ok()
 }
 
-fn set_or_remove(fields: &mut dyn Fields, name: HeaderName, value: Option<&HeaderValue>) {
+fn set_or_remove(fields: &mut Fields, name: HeaderName, value: Option<&HeaderValue>) {
     match value {
-        Some(value) => fields.set(name, value.clone()),
+        Some(value) => fields.set(name, value),
         None => {
             fields.remove(&name);
         }

@@ -36,7 +36,7 @@ pub(crate) enum Decision {
 
 impl Incoming {
     /// The first format in the order of the list that holds a valid context.
-    pub(crate) fn read(formats: &[Format], fields: &dyn Fields) -> Self {
+    pub(crate) fn read(formats: &[Format], fields: &Fields) -> Self {
         let mut sent = false;
         for format in formats {
             match read_one(*format, fields) {
@@ -50,11 +50,11 @@ impl Incoming {
 }
 
 /// Whether any field that carries trace context is there, in whatever format.
-pub(crate) fn anything(fields: &dyn Fields) -> bool {
+pub(crate) fn anything(fields: &Fields) -> bool {
     names::ALL.iter().any(|name| fields.has(name))
 }
 
-fn read_one(format: Format, fields: &dyn Fields) -> Incoming {
+fn read_one(format: Format, fields: &Fields) -> Incoming {
     let found = match format {
         Format::TraceContext => only(fields, &names::TRACEPARENT).map(|value| value.and_then(traceparent)),
         Format::B3 => only(fields, &names::B3).map(|value| value.and_then(B3::parse_single).map(Incoming::from)),
@@ -90,7 +90,7 @@ pub(crate) fn sampled_flag(sampled: bool) -> u8 {
 }
 
 /// The only line of a field: `None` when there is none, `Some(None)` when there are several.
-fn only<'a>(fields: &'a dyn Fields, name: &HeaderName) -> Option<Option<&'a [u8]>> {
+fn only<'a>(fields: &'a Fields, name: &HeaderName) -> Option<Option<&'a [u8]>> {
     match fields.only(name) {
         Ok(line) => line.map(|line| Some(list::trim(line))),
         Err(Repeated) => Some(None),
@@ -98,7 +98,7 @@ fn only<'a>(fields: &'a dyn Fields, name: &HeaderName) -> Option<Option<&'a [u8]
 }
 
 /// The `x-b3-*` fields: `None` when there are none of those read, `Some(None)` when one has several lines.
-fn multi(fields: &dyn Fields) -> Option<Option<Multi<'_>>> {
+fn multi(fields: &Fields) -> Option<Option<Multi<'_>>> {
     let [trace_id, span_id, sampled, flags] =
         [&names::B3_TRACE_ID, &names::B3_SPAN_ID, &names::B3_SAMPLED, &names::B3_FLAGS].map(|name| only(fields, name));
     let lines = [trace_id, span_id, sampled, flags];

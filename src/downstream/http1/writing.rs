@@ -4,9 +4,9 @@ use super::{Http1, Unread};
 use crate::downstream::date;
 use crate::downstream::untaken::Untaken;
 use crate::downstream::writer::{Next, framing_of, tell_next, write_head};
+use crate::response_head::ResponseHead;
 use bytes::Bytes;
 use http::header::HeaderMap;
-use http::response::Parts;
 use http::{StatusCode, Version};
 use pingora::{Error, ErrorType, Result};
 use std::future::poll_fn;
@@ -23,8 +23,8 @@ impl Http1 {
     /// # Errors
     ///
     /// The client is gone, or takes nothing.
-    pub async fn write_head(&mut self, mut head: Parts) -> Result<()> {
-        let is_interim = head.status.is_informational() && head.status != StatusCode::SWITCHING_PROTOCOLS;
+    pub async fn write_head(&mut self, mut head: ResponseHead) -> Result<()> {
+        let is_interim = head.is_interim();
         // RFC 9110 section 15.2: they came after HTTP/1.0.
         if is_interim && self.head.version == Version::HTTP_10 {
             return Ok(());
@@ -43,8 +43,8 @@ impl Http1 {
             self.next = Next::Closes;
         }
         if head.status != StatusCode::SWITCHING_PROTOCOLS {
-            date::add(&mut head.headers);
-            tell_next(&mut head.headers, self.next, self.head.version);
+            date::add(&mut head.fields);
+            tell_next(&mut head.fields, self.next, self.head.version);
         }
         write_head(&head, self.out.head());
         // A body of known length is near, and leaves with its head.

@@ -8,18 +8,18 @@ use crate::connections::{Age, Replay, RequestBody, SMALL_HEAD, USUAL_HEAD, Upstr
 use crate::edge::rules;
 use crate::exchange::Story;
 use crate::proxy::wire;
+use crate::response_head::ResponseHead;
 use crate::upstream::Reuse;
-use http::response::Parts;
 use http::{StatusCode, header};
 use pingora::{Error, ErrorType};
 use std::sync::Arc;
-use vestibule_plugin::{AnsweredBy, Flow, Keep, Response, ResponseHead};
+use vestibule_plugin::{AnsweredBy, Flow, Keep, Response};
 
 /// Most interim responses passed on.
 const MAX_INTERIM: usize = 16;
 
 /// A connection on which the final head has come: it, the interim heads before it, and the head.
-pub type ReplyHead = (UpstreamConnection, Vec<Parts>, Head);
+pub type ReplyHead = (UpstreamConnection, Vec<ResponseHead>, Head);
 
 /// Why an attempt came to no reply.
 pub enum AttemptError {
@@ -96,9 +96,7 @@ impl Call {
             && let Some(interim) = interim_to
         {
             // Nobody else will say it.
-            let (mut go_on, ()) = http::Response::new(()).into_parts();
-            go_on.status = StatusCode::CONTINUE;
-            interim.put(go_on);
+            interim.put(ResponseHead::new(StatusCode::CONTINUE));
         }
 
         let (interim, mut head) = match self.read_final_head(story, &mut connection, interim_to).await {
@@ -112,16 +110,16 @@ impl Call {
         };
 
         story.attempt_answered(self.host.clock.now(), head.status);
-        let trailer = head.headers.remove(header::TRAILER);
-        wire::strip_response_hops(head.status, &mut head.headers);
-        head.headers.remove(header::TRANSFER_ENCODING);
+        let trailer = head.fields.value(header::TRAILER);
+        wire::strip_response_hops(head.status, &mut head.fields);
+        head.fields.remove(header::TRANSFER_ENCODING);
         if head.status == StatusCode::NO_CONTENT {
             // RFC 9110 section 8.6: a 204 has none.
-            head.headers.remove(header::CONTENT_LENGTH);
+            head.fields.remove(header::CONTENT_LENGTH);
         }
         if let Some(trailer) = trailer {
             // For the hooks that hold, which must know that more than a body is to come; see `keep`.
-            head.headers.insert(header::TRAILER, trailer);
+            head.fields.set(header::TRAILER, trailer);
         }
         Ok((connection, interim, head))
     }
@@ -151,7 +149,7 @@ impl Call {
         story: &mut Story,
         connection: &mut UpstreamConnection,
         interim_to: Option<&InterimResponses>,
-    ) -> Result<(Vec<Parts>, Head), Box<Error>> {
+    ) -> Result<(Vec<ResponseHead>, Head), Box<Error>> {
         let invalid = |why| Err(Error::explain(ErrorType::InvalidHTTPHeader, why).into_up());
         let (mut interim, mut heard) = (Vec::new(), 0);
         // What comes behind a head is here before anybody can ask whether there is memory for it.
@@ -159,8 +157,8 @@ impl Call {
         loop {
             let mut head = connection.read_head(room, &mut |piece| story.show_upload(piece)).await?;
             if head.status == StatusCode::SWITCHING_PROTOCOLS {
-                let key = self.head.headers.get(header::SEC_WEBSOCKET_KEY);
-                if !rules::is_websocket_acceptance(&head.headers, key) {
+                let key = self.head.fields.get(header::SEC_WEBSOCKET_KEY);
+                if !rules::is_websocket_acceptance(&head.fields, key) {
                     return invalid("a 101 that does not accept the handshake");
                 }
                 return Ok((interim, Box::new(head)));
@@ -178,9 +176,9 @@ impl Call {
             if answers_expectation && !self.forwards_expectation(connection) {
                 continue;
             }
-            wire::strip_response_hops(head.status, &mut head.headers);
+            wire::strip_response_hops(head.status, &mut head.fields);
             for framing in [header::TRANSFER_ENCODING, header::CONTENT_LENGTH] {
-                head.headers.remove(framing);
+                head.fields.remove(framing);
             }
             match interim_to {
                 Some(interim_to) => interim_to.put(head),
@@ -194,18 +192,18 @@ impl Call {
         &self,
         story: &mut Story,
         connection: UpstreamConnection,
-        interim: Vec<Parts>,
+        interim: Vec<ResponseHead>,
         mut head: Head,
     ) -> Result<Reply, Box<Error>> {
         let mut wanted = Keep::Nothing;
-        let response = ResponseHead { status: &mut head.status, fields: &mut head.headers };
+        let response = head.edited();
         let (hooks, facts) = story.entered_inside_out();
         for attached in hooks {
             let Some(hold) = attached.hold else { continue };
             wanted = super::larger(wanted, attached.enter().on_held_head(&response, hold.response, facts));
             attached.leave();
         }
-        head.headers.remove(header::TRAILER);
+        head.fields.remove(header::TRAILER);
         let (method, connector) = (&self.request.method, &self.host.connector);
         let body = keep::keep(connection, story, &head, method, wanted, connector, self.room()).await?;
         if let Body::Whole { .. } = body {

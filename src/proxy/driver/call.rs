@@ -12,17 +12,17 @@ use crate::memory_budget::{Holder, Reservation};
 use crate::pipeline::Pipeline;
 use crate::proxy::failure;
 use crate::proxy::resend::{FailedAttempt, Processed, Resendable, next_attempt};
+use crate::response_head::ResponseHead;
 use crate::upstream::{Reuse, Upstream};
 use bytes::Bytes;
 use http::Method;
 use http::header;
-use http::response::Parts;
 use parking_lot::Mutex;
 use pingora::{Error, ErrorType};
 use std::sync::Arc;
 use vestibule_plugin::{
-    AnsweredBy, Detach, Ended, Failure, Flow, Held, HeldFlow, Hold, Keep, Problem, Response, ResponseHead, Sent,
-    WhyFailed, WhyFlowing,
+    AnsweredBy, Detach, Ended, Failure, Flow, Held, HeldFlow, Hold, Keep, Problem, Response, Sent, WhyFailed,
+    WhyFlowing,
 };
 
 /// A call, ready to be made.
@@ -49,8 +49,8 @@ pub enum CallBody {
     Streamed(Upload),
 }
 
-/// A final head as it is held: without the spelling of its names, which nobody may depend on and which costs a second map.
-pub type Head = Box<Parts>;
+/// A final head as it is held.
+pub type Head = Box<ResponseHead>;
 
 /// What came of it.
 pub enum Outcome {
@@ -73,7 +73,7 @@ enum CallError {
 /// A reply.
 pub struct Reply {
     /// Interim heads, in order.
-    pub interim: Vec<Parts>,
+    pub interim: Vec<ResponseHead>,
     /// The final head, hop-by-hop fields removed, framing not yet decided.
     pub head: Head,
     /// The body.
@@ -275,7 +275,7 @@ impl Call {
                     let (connector, room) = (&self.host.connector, self.room());
                     let body = keep::keep(connection, story, &head, &Method::GET, wanted, connector, room).await?;
                     if let Body::Whole { trailers: None, .. } = body {
-                        head.headers.remove(header::TRAILER);
+                        head.fields.remove(header::TRAILER);
                     }
                     return Ok((head, body));
                 }
@@ -295,7 +295,7 @@ impl Call {
         let (hooks, facts) = story.entered_inside_out();
         for attached in hooks {
             let Some(hold) = attached.hold else { continue };
-            let mut response = ResponseHead { status: &mut reply.head.status, fields: &mut reply.head.headers };
+            let mut response = reply.head.edited();
             let body = reply.body.as_held(hold.response);
             let verdict = attached.enter().on_held(&mut response, body, facts).get().await;
             attached.leave();

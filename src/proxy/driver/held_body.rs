@@ -161,7 +161,7 @@ async fn look_first(
 
     let Story { hooks, facts, .. } = &mut exchange.story;
     let attached = &mut hooks[at];
-    let looked = Looked { status: head.status, fields: &head.headers, body: body.as_held(wanted) };
+    let looked = Looked { status: head.status, fields: &head.fields, body: body.as_held(wanted) };
     let flow = attached.enter().on_looked(looked, facts).get().await;
     attached.leave();
     body.discard(&exchange.host, wanted);

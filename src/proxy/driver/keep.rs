@@ -6,9 +6,9 @@ use crate::exchange::Story;
 use crate::host::Host;
 use crate::memory_budget::Reservation;
 use crate::proxy::wire;
+use crate::response_head::ResponseHead;
 use bytes::Bytes;
 use http::header::{self, HeaderMap};
-use http::response::Parts;
 use http::{Method, StatusCode};
 use pingora::Error;
 use std::sync::Arc;
@@ -121,7 +121,7 @@ impl Body {
 pub async fn keep(
     mut connection: UpstreamConnection,
     story: &mut Story,
-    head: &Parts,
+    head: &ResponseHead,
     method: &Method,
     wanted: Keep,
     connector: &Connections,
@@ -203,10 +203,10 @@ fn flowing_on(connection: UpstreamConnection, kept: Gather, why: WhyFlowing) -> 
     Body::Flowing { first, rest: Box::new(Rest { connection, why, room: Some(room) }) }
 }
 
-fn has_no_body(head: &Parts, method: &Method) -> bool {
+fn has_no_body(head: &ResponseHead, method: &Method) -> bool {
     *method == Method::HEAD || matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
 }
 
-fn declared_length(head: &Parts) -> Option<u64> {
-    head.headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.trim().parse().ok()
+fn declared_length(head: &ResponseHead) -> Option<u64> {
+    head.fields.text(header::CONTENT_LENGTH)?.trim().parse().ok()
 }

@@ -40,7 +40,7 @@ pub async fn look(
 ) -> Result<(Head, Body), Box<Error>> {
     head.method = Method::GET;
     for name in &NOT_OF_A_LOOK {
-        head.headers.remove(name);
+        head.fields.remove(name);
     }
     let patience = exchange.pipeline.upstream(exchange.story.facts.route()).settings.read_timeout;
     let hold = Hold { request_body: None, response: wanted, detach: Detach::WithClient };

@@ -8,19 +8,19 @@ use crate::answer::{close_when_done, write_body, write_piece};
 use crate::downstream::Downstream;
 use crate::exchange::Exchange;
 use crate::proxy::{failure, response};
+use crate::response_head::ResponseHead;
 use bytes::Bytes;
-use http::header::{self, HeaderMap, HeaderValue};
-use http::response::Parts;
+use http::header::{self, HeaderValue};
 use http::{Method, StatusCode, Version};
 use pingora::{ErrorSource, Result};
 use std::time::Duration;
-use vestibule_plugin::ResponseHead;
+use vestibule_plugin::Fields;
 
 /// How long the rest of a request body may take once its response is complete.
 const LATE_UPLOAD: Duration = Duration::from_secs(5);
 
 /// Writes interim heads, in order.
-pub async fn write_interim(downstream: &mut Downstream, heads: Vec<Parts>) -> Result<()> {
+pub async fn write_interim(downstream: &mut Downstream, heads: Vec<ResponseHead>) -> Result<()> {
     for head in heads {
         Box::pin(downstream.write_head(head)).await?;
     }
@@ -36,7 +36,7 @@ pub async fn write(
 ) -> Result<()> {
     write_interim(downstream, reply.interim).await?;
     let mut head = reply.head;
-    response::finish_head(ResponseHead { status: &mut head.status, fields: &mut head.headers }, exchange)?;
+    response::finish_head(head.edited(), exchange)?;
     close_when_done(downstream, exchange);
 
     let bodiless = exchange.request.method == Method::HEAD
@@ -44,7 +44,7 @@ pub async fn write(
     match reply.body {
         Body::Whole { bytes, trailers } => {
             if !bodiless {
-                head.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(bytes.len()));
+                head.fields.set(header::CONTENT_LENGTH, HeaderValue::from(bytes.len()));
             }
             let empty = bodiless || bytes.is_empty();
             match trailers.filter(|_| !bodiless && exchange.request.takes_trailers) {
@@ -55,7 +55,7 @@ pub async fn write(
                     write_body(downstream, exchange, bytes, true).await?;
                 }
                 Some(trailers) => {
-                    chunk_for_trailers(&mut head.headers, exchange);
+                    chunk_for_trailers(&mut head.fields, exchange);
                     downstream.write_head(*head).await?;
                     write_body(downstream, exchange, bytes, false).await?;
                     downstream.write_trailers(trailers).await?;
@@ -74,21 +74,21 @@ pub async fn write(
 }
 
 /// In HTTP/1.1 trailers stand behind chunks.
-fn chunk_for_trailers(headers: &mut HeaderMap, exchange: &Exchange) {
+fn chunk_for_trailers(fields: &mut Fields, exchange: &Exchange) {
     if exchange.request.version == Version::HTTP_11 {
-        headers.remove(header::CONTENT_LENGTH);
-        headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        fields.remove(header::CONTENT_LENGTH);
+        fields.set(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
     }
 }
 
 /// A body of unknown length is chunked for HTTP/1.1 and ends with the connection for HTTP/1.0.
-fn frame_flow(head: &mut Parts, exchange: &Exchange) {
-    if head.headers.contains_key(header::CONTENT_LENGTH) {
+fn frame_flow(head: &mut ResponseHead, exchange: &Exchange) {
+    if head.fields.has(header::CONTENT_LENGTH) {
         return;
     }
     match exchange.request.version {
         Version::HTTP_11 => {
-            head.headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+            head.fields.set(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
         }
         Version::HTTP_2 => {}
         _ => {

@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, sleep_until};
-use vestibule_plugin::{Detach, Ended, Hold, Keep, ResponseHead};
+use vestibule_plugin::{Detach, Ended, Hold, Keep};
 
 /// Bytes passed on at once.
 const PIECE: usize = 16 * 1024;
@@ -48,7 +48,7 @@ pub async fn run(downstream: &mut Downstream, exchange: &mut Exchange) -> Result
     }
 
     exchange.connection.expect(Expecting::Tunnel);
-    response::finish_head(ResponseHead { status: &mut head.status, fields: &mut head.headers }, exchange)?;
+    response::finish_head(head.edited(), exchange)?;
     downstream.write_head(*head).await?;
 
     let no_stream = || Error::explain(ErrorType::InternalError, "a tunnel needs HTTP/1").into_in();

@@ -13,28 +13,27 @@ const ROOM: usize = 10;
 /// Prepares the client's head for `connection`: what was meant for the hop to here goes, what the proxy tells the
 /// application comes, and plugins edit the rest. Who writes it frames the body.
 pub fn upstream_head(call: &Call, story: &mut Story, connection: &UpstreamConnection) -> RequestHead {
-    let (mut parts, ()) = http::Request::new(()).into_parts();
-    parts.method = call.head.method.clone();
-    parts.headers.clone_from(&call.head.headers);
-    parts.headers.reserve(ROOM);
-    wire::strip_request_hops(&mut parts.headers);
+    let mut fields = call.head.fields.clone();
+    fields.reserve(ROOM);
+    wire::strip_request_hops(&mut fields);
     if !call.forwards_expectation(connection) {
-        parts.headers.remove(header::EXPECT);
+        fields.remove(header::EXPECT);
     }
-    wire::add_forwarding_fields(&mut parts.headers, &call.request, call.pipeline.via.as_ref());
+    wire::add_forwarding_fields(&mut fields, &call.request, call.pipeline.via.as_ref());
 
     for attached in &mut story.hooks {
-        attached.enter().on_upstream_request(&mut parts.headers, &story.facts);
+        attached.enter().on_upstream_request(&mut fields, &story.facts);
         attached.leave();
     }
 
-    parts.headers.remove(header::CONTENT_LENGTH);
-    parts.headers.remove(header::HOST);
+    fields.remove(header::CONTENT_LENGTH);
+    fields.remove(header::HOST);
     let upstream = call.pipeline.upstream(story.facts.route());
     // Only HTTP/1.0 may come without one.
     let authority = call.request.authority.clone().or_else(|| HeaderValue::try_from(upstream.authority()).ok());
     RequestHead {
-        parts,
+        method: call.head.method.clone(),
+        fields,
         target: Bytes::copy_from_slice(call.request.target.as_bytes()),
         authority: authority.unwrap_or_else(|| HeaderValue::from_static("")),
         scheme: if connection.is_tls() { "https" } else { "http" },

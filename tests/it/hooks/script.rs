@@ -77,5 +77,5 @@ impl Script {
 /// A complete answer that names its author.
 pub fn answer(plugin: &str, status: u16) -> FullResponse {
     let status = StatusCode::from_u16(status).expect("a status of three digits");
-    FullResponse { status, fields: http::HeaderMap::new(), body: format!("by {plugin}").into() }
+    FullResponse { status, fields: vestibule_plugin::Fields::new(), body: format!("by {plugin}").into() }
 }

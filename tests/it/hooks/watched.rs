@@ -129,7 +129,7 @@ impl Hooks for WatchedHooks {
         pace(&self.script, Call::Failed, value)
     }
 
-    fn on_upstream_request(&mut self, fields: &mut dyn Fields, facts: &Facts) {
+    fn on_upstream_request(&mut self, fields: &mut Fields, facts: &Facts) {
         self.note(Call::UpstreamRequest, "");
         self.panic_if_told(Call::UpstreamRequest);
         fields.append(SEEN_BY, HeaderValue::from_static(self.name));

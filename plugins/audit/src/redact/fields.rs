@@ -15,7 +15,7 @@ pub(super) const COUNT: usize = 4;
 pub(super) static KEPT: [HeaderName; COUNT] = [ACCEPT, CONTENT_TYPE, ORIGIN, REFERER];
 
 /// An object of the fields that are kept; of repeated fields the first.
-pub(super) fn redact(scope: Scope<'_>, headers: &dyn Fields) -> Vec<u8> {
+pub(super) fn redact(scope: Scope<'_>, headers: &Fields) -> Vec<u8> {
     let mut kept = Vec::new();
     let mut members = Members::new(&mut kept);
     for (name, hidden) in KEPT.iter().zip(scope.redactor.fields) {
@@ -52,14 +52,17 @@ pub(super) fn is_coded(content_encoding: &[u8]) -> bool {
 mod tests {
     use super::*;
     use crate::redact::Redactor;
-    use http::{HeaderMap, HeaderValue};
+    use http::{HeaderName, HeaderValue};
     use serde_json::{Value, json};
     use vestibule_plugin::media;
 
     fn headers(fields: &[(&'static str, &str)]) -> Value {
-        let mut map = HeaderMap::new();
+        let mut map = Fields::new();
         for (name, value) in fields {
-            map.append(*name, HeaderValue::from_bytes(value.as_bytes()).expect("a field value"));
+            map.append(
+                HeaderName::from_static(name),
+                HeaderValue::from_bytes(value.as_bytes()).expect("a field value"),
+            );
         }
         serde_json::from_slice(&Redactor::new(["cookie", "accept-x", "token"]).headers(&map)).expect("JSON")
     }

@@ -1,12 +1,12 @@
 use super::*;
+use http::header::HeaderValue;
 use http::header::IF_NONE_MATCH;
-use http::header::{HeaderMap, HeaderValue};
 use proptest::prelude::*;
 
 const OURS: &str = "\"vst1-Tf02EDqsCve23Mow6uXldw\"";
 
 fn of(lines: &[&str]) -> TagField {
-    let mut fields = HeaderMap::new();
+    let mut fields = Fields::new();
     for line in lines {
         fields.append(IF_NONE_MATCH, HeaderValue::from_bytes(line.as_bytes()).expect("a field value"));
     }

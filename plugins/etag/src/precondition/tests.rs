@@ -1,6 +1,6 @@
 use super::*;
-use http::HeaderMap;
 use http::header::{HeaderName, HeaderValue};
+use vestibule_plugin::Fields;
 
 const OURS: &str = "\"vst1-Tf02EDqsCve23Mow6uXldw\"";
 const OTHER: &str = "\"vst1-AAAAAAAAAAAAAAAAAAAAAA\"";
@@ -9,7 +9,7 @@ const LATER: &str = "Mon, 07 Nov 1994 08:49:37 GMT";
 const EARLIER: &str = "Sat, 05 Nov 1994 08:49:37 GMT";
 
 fn preconditions(fields: &[(&'static str, &str)]) -> Preconditions {
-    let mut map = HeaderMap::new();
+    let mut map = Fields::new();
     for (name, value) in fields {
         map.append(HeaderName::from_static(name), HeaderValue::from_str(value).expect("a value"));
     }
@@ -17,8 +17,8 @@ fn preconditions(fields: &[(&'static str, &str)]) -> Preconditions {
 }
 
 fn tagged(tag: &str) -> Target<'_> {
-    let mut fields = HeaderMap::new();
-    fields.insert("last-modified", HeaderValue::from_static(MODIFIED));
+    let mut fields = Fields::new();
+    fields.set(HeaderName::from_static("last-modified"), HeaderValue::from_static(MODIFIED));
     let modified = date::single(&fields, &http::header::LAST_MODIFIED);
     Target::Content { tag: EntityTag::parse(tag.as_bytes()), modified }
 }

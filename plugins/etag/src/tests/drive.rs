@@ -53,7 +53,7 @@ pub(super) fn from_toml(table: &str) -> Proxy {
 }
 
 impl Proxy {
-    pub(super) fn attach(&self, method: &Method, route: RouteId, fields: &mut HeaderMap) -> Option<Box<dyn Hooks>> {
+    pub(super) fn attach(&self, method: &Method, route: RouteId, fields: &mut Fields) -> Option<Box<dyn Hooks>> {
         self.plugin.attach(&request_head(method, fields), route)
     }
 
@@ -129,11 +129,11 @@ pub(super) fn end(hooks: &mut dyn Hooks, method: &Method, facts: &Facts) -> Acce
 /// What came of an exchange.
 pub(super) struct Exchange {
     pub(super) status: StatusCode,
-    pub(super) fields: HeaderMap,
+    pub(super) fields: Fields,
     /// `None`: dropped.
     pub(super) body: Option<Bytes>,
     /// What the upstream saw.
-    pub(super) seen: HeaderMap,
+    pub(super) seen: Fields,
     /// What was asked for at the head.
     pub(super) keep: Keep,
     pub(super) outcome: String,
@@ -141,26 +141,26 @@ pub(super) struct Exchange {
 
 impl Exchange {
     pub(super) fn etag(&self) -> Option<&str> {
-        self.fields.get(http::header::ETAG)?.to_str().ok()
+        self.fields.text(http::header::ETAG)
     }
 }
 
 pub(super) struct Request {
     method: Method,
-    fields: HeaderMap,
+    fields: Fields,
 }
 
 pub(super) fn get() -> Request {
-    Request { method: Method::GET, fields: HeaderMap::new() }
+    Request { method: Method::GET, fields: Fields::new() }
 }
 
 pub(super) fn head() -> Request {
-    Request { method: Method::HEAD, fields: HeaderMap::new() }
+    Request { method: Method::HEAD, fields: Fields::new() }
 }
 
 impl Request {
     pub(super) fn with(mut self, name: &'static str, value: &str) -> Self {
-        HeaderMap::append(&mut self.fields, name, HeaderValue::from_str(value).expect("a value"));
+        self.fields.append(HeaderName::from_static(name), HeaderValue::from_str(value).expect("a value"));
         self
     }
 }
@@ -168,7 +168,7 @@ impl Request {
 #[derive(Clone)]
 pub(super) struct Reply {
     status: StatusCode,
-    fields: HeaderMap,
+    fields: Fields,
     body: Bytes,
     trailers: Option<HeaderMap>,
     fate: Fate,
@@ -184,7 +184,7 @@ enum Fate {
 
 pub(super) fn reply(status: u16, body: impl Into<Bytes>) -> Reply {
     let status = StatusCode::from_u16(status).expect("a status");
-    Reply { status, fields: HeaderMap::new(), body: body.into(), trailers: None, fate: Fate::AsAsked }
+    Reply { status, fields: Fields::new(), body: body.into(), trailers: None, fate: Fate::AsAsked }
 }
 
 pub(super) fn ok(body: impl Into<Bytes>) -> Reply {
@@ -193,13 +193,13 @@ pub(super) fn ok(body: impl Into<Bytes>) -> Reply {
 
 impl Reply {
     pub(super) fn with(mut self, name: &'static str, value: &str) -> Self {
-        HeaderMap::append(&mut self.fields, name, HeaderValue::from_str(value).expect("a value"));
+        self.fields.append(HeaderName::from_static(name), HeaderValue::from_str(value).expect("a value"));
         self
     }
 
     pub(super) fn trailers(mut self) -> Self {
         let mut trailers = HeaderMap::new();
-        trailers.set(HeaderName::from_static("x-sum"), HeaderValue::from_static("1"));
+        trailers.insert(HeaderName::from_static("x-sum"), HeaderValue::from_static("1"));
         self.trailers = Some(trailers);
         self
     }
@@ -215,7 +215,7 @@ impl Reply {
     }
 }
 
-fn request_head<'a>(method: &'a Method, fields: &'a mut HeaderMap) -> RequestHead<'a> {
+fn request_head<'a>(method: &'a Method, fields: &'a mut Fields) -> RequestHead<'a> {
     RequestHead {
         method,
         target: "/orders/7?full=1",

@@ -2,15 +2,15 @@
 
 use super::drive::{build, get, head, ok, proxy, reply};
 use crate::{Config, RouteKey};
-use http::header::HeaderValue;
-use http::{HeaderMap, Method};
-use vestibule_plugin::RouteId;
+use http::Method;
+use http::header::{HeaderValue, UPGRADE};
+use vestibule_plugin::{Fields, RouteId};
 
 const OURS: &str = r#"W/"vst1-Tf02EDqsCve23Mow6uXldw""#;
 const DATE: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
 
-fn lines<'a>(fields: &'a HeaderMap, name: &str) -> Vec<&'a str> {
-    fields.get_all(name).iter().map(|line| line.to_str().expect("ASCII")).collect()
+fn lines<'a>(fields: &'a Fields, name: &str) -> Vec<&'a str> {
+    fields.lines(name).map(|line| std::str::from_utf8(line).expect("ASCII")).collect()
 }
 
 #[test]
@@ -73,7 +73,7 @@ fn a_range_on_another_tag_is_forwarded() {
         let sent = proxy().send(request, reply(206, "x").with("content-range", "bytes 0-9/20").with("etag", r#""v1""#));
         assert_eq!((lines(&sent.seen, "range"), lines(&sent.seen, "if-range")), (vec!["bytes=0-9"], vec![condition]));
         assert_eq!(sent.status, 206);
-        assert_eq!(sent.fields["content-range"], "bytes 0-9/20");
+        assert_eq!(sent.fields.text("content-range"), Some("bytes 0-9/20"));
     }
     assert_eq!(lines(&proxy().send(get().with("range", "bytes=0-9"), ok("x")).seen, "range"), ["bytes=0-9"]);
 }
@@ -82,7 +82,7 @@ fn a_range_on_another_tag_is_forwarded() {
 #[test]
 fn off_is_not_attached() {
     let Ok(off) = build(Config::default(), Some(RouteKey::Switch(false))) else { panic!("does not build") };
-    let attached = |route| off.attach(&Method::GET, RouteId(route), &mut HeaderMap::new()).is_some();
+    let attached = |route| off.attach(&Method::GET, RouteId(route), &mut Fields::new()).is_some();
     assert!(!attached(1));
     assert!(attached(0), "other routes are as the table says");
     assert!(!attached(2), "a route that does not exist");
@@ -92,13 +92,13 @@ fn off_is_not_attached() {
 #[test]
 fn writes_are_not_attached_to() {
     for method in [Method::PUT, Method::PATCH, Method::DELETE, Method::POST, Method::OPTIONS] {
-        assert!(proxy().attach(&method, RouteId(1), &mut HeaderMap::new()).is_none(), "{method}");
+        assert!(proxy().attach(&method, RouteId(1), &mut Fields::new()).is_none(), "{method}");
     }
 }
 
 #[test]
 fn an_upgrade_is_not_attached_to() {
-    let mut fields = HeaderMap::new();
-    fields.insert("upgrade", HeaderValue::from_static("websocket"));
+    let mut fields = Fields::new();
+    fields.set(UPGRADE, HeaderValue::from_static("websocket"));
     assert!(proxy().attach(&Method::GET, RouteId(1), &mut fields).is_none());
 }

@@ -1,6 +1,6 @@
 use super::*;
 use crate::names::Names;
-use http::HeaderMap;
+use vestibule_plugin::Fields;
 use vestibule_plugin::Secret;
 
 fn of_parts(method: &str, authority: &str, target: &str, fields: &[(&str, &str)], body: &[u8]) -> Fingerprint {
@@ -15,10 +15,10 @@ fn with_kind(
     fields: &[(&str, &str)],
     body: &[u8],
 ) -> Fingerprint {
-    let mut map = HeaderMap::new();
+    let mut map = Fields::new();
     for (name, value) in fields {
         let name: http::HeaderName = name.parse().expect("a name");
-        map.append(name, value.parse().expect("a value"));
+        map.append(name, http::HeaderValue::from_str(value).expect("a value"));
     }
     let names = Names::new(&Secret::new([7; 32]), "vestibule");
     of(names.fingerprint(), kind, &Head::new(method, "http", authority, target, &map), body)

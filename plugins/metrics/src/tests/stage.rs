@@ -1,13 +1,13 @@
 //! Exchanges without a socket.
 
 use crate::{Config, Metrics};
-use http::{HeaderMap, Method, StatusCode, Version};
+use http::{Method, StatusCode, Version};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use vestibule_plugin::meter::{Format, Registry};
 use vestibule_plugin::{
     AccessLine, AnsweredBy, Attempt, AttemptResult, Build, BuildErrors, ClientAddress, Clock, Deps, End, Ended, Facts,
-    Hooks, Monotonic, NoRoute, Plugin, RequestHead, RouteId, Routes, Secret, ServerName, Soon, TraceContext,
+    Fields, Hooks, Monotonic, NoRoute, Plugin, RequestHead, RouteId, Routes, Secret, ServerName, Soon, TraceContext,
 };
 
 /// Wall time stands still at 1,700,000,000.25 s.
@@ -80,7 +80,7 @@ impl Stage {
             scheme: "http",
             version: Version::HTTP_11,
             body_length: Some(0),
-            fields: &mut HeaderMap::new(),
+            fields: &mut Fields::new(),
         };
         self.plugin.attach(&head, RouteId(1))
     }

@@ -1,8 +1,8 @@
 use super::*;
-use http::HeaderMap;
 use proptest::prelude::*;
 use sfv::{BareItem, List, ListEntry, Parser};
 use std::time::Duration;
+use vestibule_plugin::Fields;
 use vestibule_store::quotas::gcra::Gcra;
 use vestibule_store::quotas::{Algorithm, Decision, OnStoreError, Sharing, Terms};
 
@@ -55,28 +55,31 @@ fn names_are_escaped_as_strings() {
 #[test]
 fn a_tighter_github_set_of_the_upstream_is_kept_whole() {
     let a = gcra("a", 10, 60, 10);
-    let mut fields = HeaderMap::new();
-    fields.insert("x-ratelimit-remaining", HeaderValue::from(3));
-    fields.insert("x-ratelimit-limit", HeaderValue::from(5));
+    let mut fields = Fields::new();
+    fields.set(HeaderName::from_static("x-ratelimit-remaining"), HeaderValue::from(3));
+    fields.set(HeaderName::from_static("x-ratelimit-limit"), HeaderValue::from(5));
     assert!(!github(&mut fields, Standing::admitted(&a, left(4)), 1_000));
-    assert_eq!(fields["x-ratelimit-limit"], "5");
-    assert!(!fields.contains_key("x-ratelimit-reset"));
+    assert_eq!(fields.text("x-ratelimit-limit"), Some("5"));
+    assert!(!fields.has("x-ratelimit-reset"));
     assert!(github(&mut fields, Standing::admitted(&a, left(2)), 1_000));
-    let ours = GITHUB.map(|name| fields[name].to_str().expect("ASCII").to_owned());
+    let ours = GITHUB.map(|name| fields.text(name).expect("ASCII").to_owned());
     assert_eq!(ours, ["10", "2", "8", "1012", "a"]);
 }
 
 #[test]
 fn exposed_names_are_merged_once_and_only_where_another_origin_reads() {
-    let mut fields = HeaderMap::new();
+    let mut fields = Fields::new();
     expose(&mut fields, &[&POLICY]);
     assert!(fields.is_empty());
-    fields.insert("access-control-allow-origin", HeaderValue::from_static("https://app.example"));
-    fields.append("access-control-expose-headers", HeaderValue::from_static("x-a"));
-    fields.append("access-control-expose-headers", HeaderValue::from_static("x-b, RateLimit-Policy"));
+    fields.set(HeaderName::from_static("access-control-allow-origin"), HeaderValue::from_static("https://app.example"));
+    fields.append(HeaderName::from_static("access-control-expose-headers"), HeaderValue::from_static("x-a"));
+    fields.append(
+        HeaderName::from_static("access-control-expose-headers"),
+        HeaderValue::from_static("x-b, RateLimit-Policy"),
+    );
     expose(&mut fields, &[&POLICY, &LIMIT]);
-    let lines: Vec<_> = fields.get_all("access-control-expose-headers").iter().collect();
-    assert_eq!(lines, ["x-a, x-b, RateLimit-Policy, ratelimit"]);
+    let lines: Vec<_> = fields.lines("access-control-expose-headers").collect();
+    assert_eq!(lines, [b"x-a, x-b, RateLimit-Policy, ratelimit"]);
 }
 
 /// The members of a field, checked to be Strings with Integer parameters.

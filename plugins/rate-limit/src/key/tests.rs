@@ -1,7 +1,7 @@
 use super::*;
-use http::{HeaderMap, HeaderValue, Method, Version};
+use http::{HeaderValue, Method, Version};
 use proptest::prelude::*;
-use vestibule_plugin::{Claims, ClientAddress, RouteId, TraceContext};
+use vestibule_plugin::{Claims, ClientAddress, Fields, RouteId, TraceContext};
 
 fn of_subject(subject: &str) -> Principal {
     Principal { subject: Some(subject.into()), ..Principal::of_token(Claims::default()) }
@@ -17,7 +17,7 @@ fn facts(ip: &str, prefix: u8, principal: Option<Principal>) -> Facts {
     facts
 }
 
-fn text(words: &[&str], fields: &mut HeaderMap, facts: &Facts) -> String {
+fn text(words: &[&str], fields: &mut Fields, facts: &Facts) -> String {
     let key = match words {
         [word] => Key::One((*word).into()),
         words => Key::Many(words.iter().map(|word| (*word).to_owned()).collect()),
@@ -43,9 +43,9 @@ fn every_kind_of_key_has_its_text() {
     let robot = || Some(Principal::of_api_key("ci 1"));
     let nobody = facts("203.0.113.7", 32, None);
     let (alice, robot) = (facts("203.0.113.7", 32, alice()), facts("2001:db8:1:2::", 64, robot()));
-    let mut fields = HeaderMap::new();
-    fields.append("x-tenant", HeaderValue::from_static("  a b "));
-    fields.append("x-tenant", HeaderValue::from_static("c"));
+    let mut fields = Fields::new();
+    fields.append(HeaderName::from_static("x-tenant"), HeaderValue::from_static("  a b "));
+    fields.append(HeaderName::from_static("x-tenant"), HeaderValue::from_static("c"));
     for (words, facts, expected) in [
         (&["client"][..], &nobody, "addr=203.0.113.7"),
         (&["client"], &alice, "sub=alice"),
@@ -70,7 +70,7 @@ fn every_kind_of_key_has_its_text() {
 fn a_unix_socket_and_a_prefix_are_addresses_too() {
     let trace = TraceContext { trace_id: 1, span_id: 1, flags: 0 };
     let local = Facts::new(RouteId::UNMATCHED, ClientAddress::Local, trace);
-    assert_eq!(text(&["client"], &mut HeaderMap::new(), &local), "addr=local");
+    assert_eq!(text(&["client"], &mut Fields::new(), &local), "addr=local");
 }
 
 #[test]
@@ -92,7 +92,7 @@ proptest! {
     fn different_identities_never_share_a_text(a in "\\PC{0,12}", b in "\\PC{0,12}") {
         let of = |subject: &str| {
             let facts = facts("203.0.113.7", 32, Some(of_subject(subject)));
-            text(&["subject", "address"], &mut HeaderMap::new(), &facts)
+            text(&["subject", "address"], &mut Fields::new(), &facts)
         };
         prop_assert_eq!(of(&a) == of(&b), a == b);
         prop_assert_ne!(of(&a), "sub,addr=203.0.113.7;addr=203.0.113.7");

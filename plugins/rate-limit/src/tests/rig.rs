@@ -2,7 +2,7 @@
 
 use crate::RateLimit;
 use crate::config::{Config, Route};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
+use http::{HeaderName, HeaderValue, Method, StatusCode, Version};
 use serde::Deserialize;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 use vestibule_plugin::meter::Registry;
 use vestibule_plugin::{
     AccessLine, AdminCall, AdminReply, AnsweredBy, Build, BuildError, Claims, ClientAddress, Clock, Deps, End, Ended,
-    Facts, Field, Flow, Monotonic, Plugin, Principal, Problem, RequestHead, Response, ResponseHead, RouteEntry,
+    Facts, Field, Fields, Flow, Monotonic, Plugin, Principal, Problem, RequestHead, Response, ResponseHead, RouteEntry,
     RouteId, Routes, Secret, Soon, TraceContext,
 };
 use vestibule_store::{MemoryQuotas, Quotas};
@@ -55,7 +55,7 @@ pub(super) struct Rig {
 #[derive(Debug)]
 pub(super) struct Reply {
     pub(super) status: StatusCode,
-    pub(super) fields: HeaderMap,
+    pub(super) fields: Fields,
     pub(super) problem: Option<Problem>,
     /// The fields of the access line.
     pub(super) line: Vec<(&'static str, Field)>,
@@ -63,7 +63,7 @@ pub(super) struct Reply {
 
 impl Reply {
     pub(super) fn field(&self, name: &str) -> Option<&str> {
-        self.fields.get(name).map(|value| value.to_str().expect("ASCII"))
+        self.fields.text(name)
     }
     pub(super) fn limit(&self) -> &str {
         self.field("ratelimit").expect("a RateLimit field")
@@ -79,8 +79,8 @@ pub(super) struct Ask {
     address: ClientAddress,
     /// Of a verified token, if there is a subject.
     claims: Claims,
-    request: HeaderMap,
-    upstream: HeaderMap,
+    request: Fields,
+    upstream: Fields,
     status: StatusCode,
 }
 
@@ -90,8 +90,8 @@ impl Ask {
             route: RouteId::UNMATCHED,
             address: ClientAddress::Ip { ip: "127.0.0.1".parse().expect("an address"), prefix: 32 },
             claims: Claims::default(),
-            request: HeaderMap::new(),
-            upstream: HeaderMap::new(),
+            request: Fields::new(),
+            upstream: Fields::new(),
             status: StatusCode::OK,
         }
     }

@@ -1,13 +1,13 @@
 //! An exchange without a socket: a caller's fields in, the upstream's and the client's fields out.
 
 use crate::{Config, Trace};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
+use http::{HeaderName, HeaderValue, Method, StatusCode, Version};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use vestibule_plugin::meter::{Format, Registry};
 use vestibule_plugin::{
-    Build, BuildErrors, ClientAddress, Deps, Facts, Flow, Hooks, NoRoute, Plugin, RequestHead, ResponseHead, RouteId,
-    Routes, Secret, Soon, SystemClock, TraceContext,
+    Build, BuildErrors, ClientAddress, Deps, Facts, Fields, Flow, Hooks, NoRoute, Plugin, RequestHead, ResponseHead,
+    RouteId, Routes, Secret, Soon, SystemClock, TraceContext,
 };
 
 /// The context the host draws for every exchange here.
@@ -48,7 +48,7 @@ impl Stage {
     }
 
     pub(super) fn exchange_drawn(&self, sent: &[(&str, &[u8])], drawn: TraceContext) -> Exchange {
-        let mut fields = HeaderMap::new();
+        let mut fields = Fields::new();
         for (name, value) in sent {
             let name: HeaderName = name.parse().expect("a field name");
             fields.append(name, HeaderValue::from_bytes(value).expect("a field value"));
@@ -69,7 +69,7 @@ impl Stage {
         if let Some(hooks) = &mut hooks {
             assert!(matches!(hooks.on_request(&mut head, &mut facts), Soon::Now(Flow::Continue)));
         }
-        let mut exchange = Exchange { hooks, facts, sent: fields, upstream: HeaderMap::new() };
+        let mut exchange = Exchange { hooks, facts, sent: fields, upstream: Fields::new() };
         exchange.attempt();
         exchange
     }
@@ -89,8 +89,8 @@ impl Stage {
 pub(super) struct Exchange {
     hooks: Option<Box<dyn Hooks>>,
     pub(super) facts: Facts,
-    sent: HeaderMap,
-    pub(super) upstream: HeaderMap,
+    sent: Fields,
+    pub(super) upstream: Fields,
 }
 
 impl Exchange {
@@ -104,9 +104,9 @@ impl Exchange {
 
     /// The only line of a field at the upstream.
     pub(super) fn saw(&self, name: &str) -> Option<&str> {
-        let lines: Vec<_> = self.upstream.get_all(name).iter().collect();
+        let lines: Vec<_> = self.upstream.lines(name).collect();
         assert!(lines.len() < 2, "{name}: {lines:?}");
-        lines.first().map(|value| value.to_str().expect("ASCII"))
+        self.upstream.text(name)
     }
 
     pub(super) fn traceparent(&self) -> crate::traceparent::TraceParent {
@@ -117,7 +117,7 @@ impl Exchange {
     }
 
     /// The client's fields after the upstream answered with these.
-    pub(super) fn response(&mut self, mut fields: HeaderMap) -> HeaderMap {
+    pub(super) fn response(&mut self, mut fields: Fields) -> Fields {
         let mut status = StatusCode::OK;
         if let Some(hooks) = &mut self.hooks {
             hooks.on_response(&mut ResponseHead { status: &mut status, fields: &mut fields }, &self.facts);
