@@ -14,14 +14,15 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::timeout;
-use vestibule_plugin::Monotonic;
+use vestibule_plugin::{Monotonic, Names};
 
 /// Most bytes sent at once: what one frame carries (RFC 9113 section 6.5.2). A client that takes so many in the time that it
 /// has is seen to take some.
 const FRAME: usize = 16 * 1024;
 
 /// Fields that HTTP/2 does not have (RFC 9113 section 8.2.2).
-const OF_HTTP1: [&str; 5] = ["transfer-encoding", "connection", "upgrade", "keep-alive", "proxy-connection"];
+static OF_HTTP1: Names<5> =
+    Names::new(["transfer-encoding", "connection", "upgrade", "keep-alive", "proxy-connection"]);
 
 /// The stream. Dropped before its response has ended, it is reset.
 pub struct Http2 {
@@ -120,9 +121,7 @@ impl Http2 {
     ///
     /// The stream or its connection has ended.
     pub async fn write_head(&mut self, mut head: ResponseHead, ends: bool) -> Result<()> {
-        for name in OF_HTTP1 {
-            head.fields.remove(name);
-        }
+        head.fields.remove_all(&OF_HTTP1);
         if head.status.is_informational() {
             // Nothing waits for its body over HTTP/2 but where it is asked for.
             let sent = self.respond.send_informational(response(&head));

@@ -5,13 +5,35 @@ use crate::edge::forwarded::{X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROT
 use crate::exchange::Request;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{StatusCode, Version};
-use vestibule_plugin::{Fields, list};
+use vestibule_plugin::{Fields, Names, list};
 
 /// Fields that speak to the next hop only (RFC 9110 section 7.6.1), framing apart: whoever writes the message frames it.
-const HOP_BY_HOP: [&str; 7] =
-    ["keep-alive", "proxy-connection", "proxy-authenticate", "proxy-authorization", "te", "trailer", "http2-settings"];
-/// Fields that frame a message, route it, or speak to the next hop, beside those.
-const NOT_OF_TRAILERS: [&str; 5] = ["connection", "upgrade", "transfer-encoding", "content-length", "host"];
+static HOP_BY_HOP: Names<7> = Names::new([
+    "keep-alive",
+    "proxy-connection",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "te",
+    "trailer",
+    "http2-settings",
+]);
+/// Fields of a request that speak to the next hop or frame the message, beside those.
+static OF_REQUEST_HOPS: Names<3> = Names::new(["connection", "upgrade", "transfer-encoding"]);
+/// Fields that frame a message, route it, or speak to the next hop (RFC 9110 section 6.5.1).
+const NOT_OF_TRAILERS: [&str; 12] = [
+    "connection",
+    "upgrade",
+    "transfer-encoding",
+    "content-length",
+    "host",
+    "keep-alive",
+    "proxy-connection",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "te",
+    "trailer",
+    "http2-settings",
+];
 
 /// Removes from a response what was meant for this hop.
 pub fn strip_response_hops(status: StatusCode, fields: &mut Fields) {
@@ -26,19 +48,13 @@ pub fn strip_response_hops(status: StatusCode, fields: &mut Fields) {
     if status != StatusCode::SWITCHING_PROTOCOLS {
         fields.remove(header::UPGRADE);
     }
-    remove_hop_by_hop(fields);
+    fields.remove_all(&HOP_BY_HOP);
 }
 
-/// Removes from trailers what speaks to the next hop or frames the message (RFC 9110 section 6.5.1).
+/// Removes from trailers what does not belong there.
 pub fn strip_trailers(trailers: &mut HeaderMap) {
-    for name in NOT_OF_TRAILERS.iter().chain(&HOP_BY_HOP) {
-        trailers.remove(*name);
-    }
-}
-
-fn remove_hop_by_hop(fields: &mut Fields) {
-    for name in HOP_BY_HOP {
-        fields.remove(name);
+    for name in NOT_OF_TRAILERS {
+        trailers.remove(name);
     }
 }
 
@@ -55,10 +71,8 @@ fn named_by_connection(fields: &Fields) -> Vec<HeaderName> {
 
 /// Removes from a request what was meant for this hop.
 pub fn strip_request_hops(fields: &mut Fields) {
-    for name in [header::CONNECTION, header::UPGRADE, header::TRANSFER_ENCODING] {
-        fields.remove(name);
-    }
-    remove_hop_by_hop(fields);
+    fields.remove_all(&OF_REQUEST_HOPS);
+    fields.remove_all(&HOP_BY_HOP);
 }
 
 /// HTTP/2 may send a cookie string in pieces; everybody else reads one line (RFC 9113 section 8.2.3).

@@ -7,13 +7,12 @@
 //! ```text
 //! bytes ── read_request / read_response ── head: start line, FieldTable, Framing, ConnectionOptions
 //!       ── BodyReader (Chunks) ─────────── which bytes are body, and where it ends
-//! head + Edits ── write_request / write_response ── bytes
+//! pieces ── write_chunk_head, LAST_CHUNK ─── a body in chunks
 //! ```
 
 mod body;
 mod chunks;
 mod connection;
-mod edits;
 mod fault;
 mod framing;
 mod known;
@@ -27,7 +26,6 @@ mod write;
 pub use body::{AtEof, BodyReader};
 pub use chunks::{Chunks, Step};
 pub use connection::ConnectionOptions;
-pub use edits::{Edited, Edits};
 pub use fault::{ChunkFault, FaultKind, HeadFault, LengthFault, RequestFault, ResponseFault};
 pub use framing::Framing;
 pub use known::Known;
@@ -35,6 +33,4 @@ pub use lines::{Limits, Parsed, Progress};
 pub use request::{RequestHead, is_framing_twin, read_request};
 pub use response::{RequestKind, ResponseHead, read_response};
 pub use table::{FieldTable, Lines};
-pub use write::{
-    CHUNK_END, LAST_CHUNK, write_chunk_head, write_last_chunk_with_trailers, write_request, write_response,
-};
+pub use write::{CHUNK_END, LAST_CHUNK, write_chunk_head, write_last_chunk_with_trailers};

@@ -61,10 +61,6 @@ impl FieldTable {
         self.fields.push(field);
     }
 
-    pub(crate) fn entries(&self) -> &[Field] {
-        &self.fields
-    }
-
     /// Field lines.
     pub fn len(&self) -> usize {
         self.fields.len()

@@ -90,25 +90,40 @@ pub fn is_authority(text: &[u8]) -> bool {
     Authority::parse(text, "http").is_ok()
 }
 
+/// Bytes of a name: RFC 3986 section 3.2.2 without escapes, which would be a second spelling of a name, and without most
+/// sub-delims: `,` begins another member where fields are joined, `;` and `=` mean something in Forwarded, and no name has them.
+static IN_NAME: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let b = byte as u8;
+        table[byte] = b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~' | b'!');
+        byte += 1;
+    }
+    table
+};
+
 fn folded(name: &[u8]) -> Result<Cow<'_, str>, BadAuthority> {
     if name.is_empty() {
         return Err(BadAuthority::NoHost);
     }
-    // RFC 3986 section 3.2.2 without escapes, which would be a second spelling of a name, and most sub-delims: `,` begins
-    // another member where fields are joined, `;` and `=` mean something in Forwarded, and no name has them.
-    let is_allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~!".contains(byte);
-    if name.len() > MAX_NAME || !name.iter().all(is_allowed) {
-        return Err(BadAuthority::BadHost);
-    }
-    // An empty label has no name (RFC 1034 section 3.1), and servers differ on whether they take one. A dot at the end
-    // is the root's.
-    let labels = name.strip_suffix(b".").unwrap_or(name);
-    if labels.split(|byte| *byte == b'.').any(<[u8]>::is_empty) {
+    if name.len() > MAX_NAME {
         return Err(BadAuthority::BadHost);
     }
 
+    let (mut begins_label, mut has_capital) = (true, false);
+    for &byte in name {
+        // An empty label has no name (RFC 1034 section 3.1), and servers differ on whether they take one. A dot at the end
+        // is the root's.
+        if !IN_NAME[usize::from(byte)] || begins_label && byte == b'.' {
+            return Err(BadAuthority::BadHost);
+        }
+        begins_label = byte == b'.';
+        has_capital |= byte.is_ascii_uppercase();
+    }
+
     let text = std::str::from_utf8(name).map_err(|_| BadAuthority::BadHost)?;
-    Ok(if text.bytes().any(|byte| byte.is_ascii_uppercase()) { text.to_ascii_lowercase().into() } else { text.into() })
+    Ok(if has_capital { text.to_ascii_lowercase().into() } else { text.into() })
 }
 
 fn v6(inside: &[u8]) -> Result<Cow<'static, str>, BadAuthority> {

@@ -6,7 +6,7 @@
 //!
 //! Names are asked for in any case.
 
-use bytes::{BufMut, Bytes};
+use bytes::Bytes;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use std::borrow::Borrow;
 use std::fmt;
@@ -23,6 +23,13 @@ pub struct Fields {
     /// A bit for each [`Shape`] that a line has or had.
     shapes: u64,
 }
+
+/// Bytes of names and values that are usually added to a head: room for them is made at once.
+const ADDED_ROOM: usize = 384;
+/// Between a name and its value.
+const SEPARATOR: &[u8] = b": ";
+/// Behind a value.
+const LINE_END: &[u8] = b"\r\n";
 
 /// One field line.
 #[derive(Clone, Copy)]
@@ -51,14 +58,38 @@ enum Source {
 struct Shape(u32);
 
 impl Shape {
-    fn of(name: &[u8]) -> Self {
-        let letter = |byte: Option<&u8>| u32::from(byte.map_or(0, u8::to_ascii_lowercase));
-        Self((name.len() as u32) << 16 | letter(name.first()) << 8 | letter(name.last()))
+    const fn of(name: &[u8]) -> Self {
+        let [first, .., last] = name else { return Self(if let [only] = name { fold(*only) } else { 0 }) };
+        Self((name.len() as u32) << 16 | fold(*first) << 8 | fold(*last))
     }
 
-    fn bit(self) -> u64 {
+    const fn bit(self) -> u64 {
         let Self(shape) = self;
         1 << ((shape >> 16 ^ shape >> 7 ^ shape) % 64)
+    }
+}
+
+const fn fold(byte: u8) -> u32 {
+    byte.to_ascii_lowercase() as u32
+}
+
+/// Names that are looked for together.
+#[derive(Debug)]
+pub struct Names<const N: usize> {
+    names: [&'static str; N],
+    /// The bits of their [`Shape`]s.
+    shapes: u64,
+}
+
+impl<const N: usize> Names<N> {
+    /// These.
+    pub const fn new(names: [&'static str; N]) -> Self {
+        let (mut shapes, mut at) = (0, 0);
+        while at < N {
+            shapes |= Shape::of(names[at].as_bytes()).bit();
+            at += 1;
+        }
+        Self { names, shapes }
     }
 }
 
@@ -108,12 +139,14 @@ impl Fields {
     }
 
     /// The value of the first line of `name`.
+    #[inline]
     pub fn get(&self, name: impl AsRef<[u8]>) -> Option<&[u8]> {
         let at = self.find(name.as_ref())?;
         Some(self.bytes(self.lines[at].value))
     }
 
     /// The values of all lines of `name`, in their order.
+    #[inline]
     pub fn lines(&self, name: impl AsRef<[u8]>) -> Lines<'_> {
         let from = self.find(name.as_ref()).unwrap_or(self.lines.len());
         let rest = &self.lines[from..];
@@ -126,6 +159,7 @@ impl Fields {
     }
 
     /// Whether there is a line of `name`.
+    #[inline]
     pub fn has(&self, name: impl AsRef<[u8]>) -> bool {
         self.find(name.as_ref()).is_some()
     }
@@ -142,6 +176,7 @@ impl Fields {
     }
 
     /// The first line of `name`, if it is visible ASCII.
+    #[inline]
     pub fn text(&self, name: impl AsRef<[u8]>) -> Option<&str> {
         let is_visible = |byte: &u8| matches!(byte, b' '..=b'~' | b'\t');
         let value = self.get(name).filter(|value| value.iter().all(is_visible))?;
@@ -149,6 +184,7 @@ impl Fields {
     }
 
     /// A copy of the first line of `name`.
+    #[inline]
     pub fn value(&self, name: impl AsRef<[u8]>) -> Option<HeaderValue> {
         let part = self.lines[self.find(name.as_ref())?].value;
         match part.source {
@@ -180,6 +216,7 @@ impl Fields {
     }
 
     /// Makes `value` the only line of `name`, in the place of the first there is.
+    #[inline]
     pub fn set(&mut self, name: impl Borrow<HeaderName>, value: impl Borrow<HeaderValue>) {
         let (name, value) = (name.borrow(), value.borrow());
         let Some(at) = self.find(name.as_ref()) else { return self.append(name, value) };
@@ -197,6 +234,7 @@ impl Fields {
     }
 
     /// Removes every line of `name`; whether there was one.
+    #[inline]
     pub fn remove(&mut self, name: impl AsRef<[u8]>) -> bool {
         let Some(at) = self.find(name.as_ref()) else { return false };
         self.remove_from(at, name.as_ref());
@@ -208,6 +246,27 @@ impl Fields {
         self.lines.reserve(lines);
     }
 
+    /// A copy with room for so many `more` lines.
+    pub fn copy(&self, more: usize) -> Self {
+        let mut lines = Vec::with_capacity(self.lines.len() + more);
+        lines.extend_from_slice(&self.lines);
+        Self { sent: self.sent.clone(), added: self.added.clone(), lines, shapes: self.shapes }
+    }
+
+    /// Removes every line of each of these names.
+    pub fn remove_all<const N: usize>(&mut self, names: &Names<N>) {
+        // Of most heads no line has one of them.
+        if self.shapes & names.shapes == 0 {
+            return;
+        }
+        let mut lines = std::mem::take(&mut self.lines);
+        lines.retain(|line| {
+            let is_one = |name: &&str| is_same_name(self.bytes(line.name), name.as_bytes());
+            names.shapes & line.shape.bit() == 0 || !names.names.iter().any(is_one)
+        });
+        self.lines = lines;
+    }
+
     /// Keeps the lines of which `keeps` says so, by name and value.
     pub fn retain(&mut self, mut keeps: impl FnMut(&[u8], &[u8]) -> bool) {
         let mut lines = std::mem::take(&mut self.lines);
@@ -217,25 +276,60 @@ impl Fields {
 
     /// Writes every line as HTTP/1 has it, with its end.
     pub fn write(&self, spelling: Spelling, out: &mut Vec<u8>) {
-        for line in &self.lines {
-            let start = out.len();
-            out.put_slice(self.bytes(line.name));
-            if line.name.source == Source::Added && spelling == Spelling::Usual {
-                spell_usually(&mut out[start..]);
+        let mut lines = &self.lines[..];
+        while let [line, rest @ ..] = lines {
+            let run = self.run(lines);
+            if run.is_empty() {
+                self.write_line(line, spelling, out);
+                lines = rest;
+            } else {
+                let (first, last) = (lines[0].name.start as usize, lines[run.len() - 1].value.range().end);
+                out.extend_from_slice(&self.sent[first..last + LINE_END.len()]);
+                lines = &lines[run.len()..];
             }
-            out.put_slice(b": ");
-            out.put_slice(self.bytes(line.value));
-            out.put_slice(b"\r\n");
+        }
+    }
+
+    /// The lines at the beginning of `lines` that lie in the head as they are to be written, one behind the other.
+    fn run<'l>(&self, lines: &'l [Line]) -> &'l [Line] {
+        let mut next = lines.first().map_or(0, |line| line.name.start as usize);
+        let lies_next = |line: &&Line| {
+            let (name, value) = (line.name.range(), line.value.range());
+            let is_next = line.name.source == Source::Sent
+                && line.value.source == Source::Sent
+                && name.start == next
+                && self.sent[name.end..].starts_with(SEPARATOR)
+                && name.end + SEPARATOR.len() == value.start
+                && self.sent[value.end..].starts_with(LINE_END);
+            next = value.end + LINE_END.len();
+            is_next
+        };
+        &lines[..lines.iter().take_while(lies_next).count()]
+    }
+
+    fn write_line(&self, line: &Line, spelling: Spelling, out: &mut Vec<u8>) {
+        let start = out.len();
+        out.extend_from_slice(self.bytes(line.name));
+        if line.name.source == Source::Added && spelling == Spelling::Usual {
+            spell_usually(&mut out[start..]);
+        }
+        for part in [SEPARATOR, self.bytes(line.value), LINE_END] {
+            out.extend_from_slice(part);
         }
     }
 
     /// Where the first line of `name` is.
+    #[inline]
     fn find(&self, name: &[u8]) -> Option<usize> {
         let shape = Shape::of(name);
         if self.shapes & shape.bit() == 0 {
             return None;
         }
-        self.lines.iter().position(|line| line.shape == shape && self.bytes(line.name).eq_ignore_ascii_case(name))
+        self.look(name, shape)
+    }
+
+    fn look(&self, name: &[u8], shape: Shape) -> Option<usize> {
+        self.lines.iter().position(|line| line.shape == shape && is_same_name(self.bytes(line.name), name))
     }
 
     fn remove_from(&mut self, at: usize, name: &[u8]) {
@@ -243,7 +337,7 @@ impl Fields {
         let mut kept = at;
         for next in at..self.lines.len() {
             let line = self.lines[next];
-            if line.shape == shape && self.bytes(line.name).eq_ignore_ascii_case(name) {
+            if line.shape == shape && is_same_name(self.bytes(line.name), name) {
                 continue;
             }
             self.lines[kept] = line;
@@ -253,6 +347,9 @@ impl Fields {
     }
 
     fn add(&mut self, bytes: &[u8]) -> Part {
+        if self.added.capacity() - self.added.len() < bytes.len() {
+            self.added.reserve(bytes.len().max(ADDED_ROOM));
+        }
         let start = self.added.len() as u32;
         self.added.extend_from_slice(bytes);
         Part { source: Source::Added, start, length: bytes.len() as u32 }
@@ -271,6 +368,32 @@ impl Part {
     fn range(self) -> Range<usize> {
         self.start as usize..self.start as usize + self.length as usize
     }
+}
+
+/// Whether two names are one, letters folded: eight bytes at a time.
+fn is_same_name(one: &[u8], other: &[u8]) -> bool {
+    if one.len() != other.len() {
+        return false;
+    }
+    let (Some(last), Some(its)) = (one.last_chunk(), other.last_chunk()) else {
+        return one.eq_ignore_ascii_case(other);
+    };
+    // The last word overlaps the one before, so that no byte is left over.
+    let mut words = one.as_chunks().0.iter().zip(other.as_chunks().0);
+    words.all(|(one, other)| is_same_word(*one, *other)) && is_same_word(*last, *its)
+}
+
+fn is_same_word(one: [u8; 8], other: [u8; 8]) -> bool {
+    const ONES: u64 = u64::MAX / 0xff;
+    let (one, other) = (u64::from_le_bytes(one), u64::from_le_bytes(other));
+    let differs = one ^ other;
+    if differs == 0 {
+        return true;
+    }
+    // A letter and its capital differ by 0x20. Of seven bits a byte no sum below carries into the next one.
+    let lower = (one | ONES * 0x20) & (ONES * 0x7f);
+    let is_letter = ((lower + ONES * (0x80 - 0x61)) ^ (lower + ONES * (0x80 - 0x7b))) & !one;
+    differs & !(ONES * 0x20) == 0 && (differs << 2) & !is_letter & (ONES * 0x80) == 0
 }
 
 /// Makes the first letter of each word of a name a capital.
@@ -339,7 +462,7 @@ pub struct Lines<'a> {
 impl Lines<'_> {
     fn is_one(&self, line: &Line) -> bool {
         let name = |line: &Line| self.fields.bytes(line.name);
-        self.first.is_some_and(|first| first.shape == line.shape && name(first).eq_ignore_ascii_case(name(line)))
+        self.first.is_some_and(|first| first.shape == line.shape && is_same_name(name(first), name(line)))
     }
 }
 
@@ -371,6 +494,7 @@ impl DoubleEndedIterator for Lines<'_> {
 mod tests {
     use super::*;
     use http::header::{ACCEPT, AGE, COOKIE, ETAG, HOST};
+    use proptest::prelude::*;
 
     /// `Accept: a`, `accept: b`, `Host: h` as they came.
     fn sent() -> Fields {
@@ -415,6 +539,44 @@ mod tests {
             Fields::from(&fields.to_map()).iter().collect::<Vec<_>>(),
             [(&b"host"[..], &b"h"[..]), (b"host", b"i")]
         );
+    }
+
+    #[test]
+    fn lines_that_came_as_they_are_written_are_written_together() {
+        let head = Bytes::from_static(b"A: 1\r\nB:2\r\nC: 3\r\nD: 4\r\nE:  5 \r\nF: 6\r\n");
+        let lines = [(0, 3), (6, 8), (11, 14), (17, 20), (23, 27), (31, 34)];
+        let ranges = lines.map(|(name, value)| (name..name + 1, value..value + 1));
+        let mut fields = Fields::of_head(head, ranges.into_iter(), 1);
+        assert_eq!(written(&fields, Spelling::Small), "A: 1\r\nB: 2\r\nC: 3\r\nD: 4\r\nE: 5\r\nF: 6\r\n");
+        fields.remove("c");
+        fields.set(HeaderName::from_static("a"), HeaderValue::from_static("x"));
+        assert_eq!(written(&fields, Spelling::Small), "A: x\r\nB: 2\r\nD: 4\r\nE: 5\r\nF: 6\r\n");
+    }
+
+    #[test]
+    fn names_are_removed_together() {
+        const DOOMED: Names<3> = Names::new(["te", "accept", "aCCEPX"]);
+        let mut fields = sent();
+        fields.append(HeaderName::from_static("te"), HeaderValue::from_static("trailers"));
+        fields.append(HeaderName::from_static("tx"), HeaderValue::from_static("1"));
+        fields.remove_all(&DOOMED);
+        assert_eq!(written(&fields, Spelling::Small), "Host: h\r\ntx: 1\r\n");
+    }
+
+    proptest! {
+        #[test]
+        fn names_are_the_same_where_letters_are_folded(one in "[ -~]{0,20}", other in "[ -~]{0,20}", upper in any::<u32>(), swap in 0u8..=255) {
+            prop_assert_eq!(is_same_name(one.as_bytes(), other.as_bytes()), one.eq_ignore_ascii_case(&other));
+
+            let flips = |at: usize| upper >> (at % 32) & 1 == 1;
+            let flip = |(at, byte): (usize, &u8)| if flips(at) { byte ^ 0x20 } else { *byte };
+            let mut flipped: Vec<u8> = one.as_bytes().iter().enumerate().map(flip).collect();
+            prop_assert_eq!(is_same_name(one.as_bytes(), &flipped), one.as_bytes().eq_ignore_ascii_case(&flipped));
+            if let Some(last) = flipped.last_mut() {
+                *last = swap;
+            }
+            prop_assert_eq!(is_same_name(&flipped, one.as_bytes()), flipped.eq_ignore_ascii_case(one.as_bytes()));
+        }
     }
 
     #[test]

@@ -38,7 +38,7 @@ pub use clock::{Clock, Monotonic, SystemClock};
 pub use end::{AnsweredBy, Attempt, AttemptResult, End, Ended};
 pub use event::{AdminAct, Denial, Event, Running, Spot};
 pub use facts::{Claims, ClientAddress, Facts, Principal, PrincipalKind, RouteId, TraceContext, claim};
-pub use fields::{Fields, Lines, Repeated, Spelling};
+pub use fields::{Fields, Lines, Names, Repeated, Spelling};
 pub use flow::{Detach, Failure, Flow, Held, HeldFlow, Hold, Keep, Looked, Sent, WhyFailed, WhyFlowing};
 pub use head::{RequestHead, ResponseHead};
 pub use hooks::{Guard, Hooks, Plugin};

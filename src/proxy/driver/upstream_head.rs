@@ -6,15 +6,18 @@ use crate::exchange::Story;
 use crate::proxy::wire;
 use bytes::Bytes;
 use http::header::{self, HeaderValue};
+use vestibule_plugin::Names;
 
 /// Fields that the edge and the plugins usually add to a head. There is room for more; it is made again then.
 const ROOM: usize = 10;
 
+/// Fields that are written by whoever writes the head.
+static WRITTEN_ANEW: Names<2> = Names::new(["content-length", "host"]);
+
 /// Prepares the client's head for `connection`: what was meant for the hop to here goes, what the proxy tells the
 /// application comes, and plugins edit the rest. Who writes it frames the body.
 pub fn upstream_head(call: &Call, story: &mut Story, connection: &UpstreamConnection) -> RequestHead {
-    let mut fields = call.head.fields.clone();
-    fields.reserve(ROOM);
+    let mut fields = call.head.fields.copy(ROOM);
     wire::strip_request_hops(&mut fields);
     if !call.forwards_expectation(connection) {
         fields.remove(header::EXPECT);
@@ -26,8 +29,7 @@ pub fn upstream_head(call: &Call, story: &mut Story, connection: &UpstreamConnec
         attached.leave();
     }
 
-    fields.remove(header::CONTENT_LENGTH);
-    fields.remove(header::HOST);
+    fields.remove_all(&WRITTEN_ANEW);
     let upstream = call.pipeline.upstream(story.facts.route());
     // Only HTTP/1.0 may come without one.
     let authority = call.request.authority.clone().or_else(|| HeaderValue::try_from(upstream.authority()).ok());
