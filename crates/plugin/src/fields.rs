@@ -63,6 +63,7 @@ impl Shape {
         Self((name.len() as u32) << 16 | fold(*first) << 8 | fold(*last))
     }
 
+    /// One of 64 bits, by all three.
     const fn bit(self) -> u64 {
         let Self(shape) = self;
         1 << ((shape >> 16 ^ shape >> 7 ^ shape) % 64)
@@ -390,9 +391,11 @@ fn is_same_word(one: [u8; 8], other: [u8; 8]) -> bool {
     if differs == 0 {
         return true;
     }
-    // A letter and its capital differ by 0x20. Of seven bits a byte no sum below carries into the next one.
-    let lower = (one | ONES * 0x20) & (ONES * 0x7f);
-    let is_letter = ((lower + ONES * (0x80 - 0x61)) ^ (lower + ONES * (0x80 - 0x7b))) & !one;
+    // A letter and its capital differ by 0x20. Of a byte of seven bits, each sum below sets the eighth where the byte is not below
+    // the bound, and carries into no other.
+    let lower = (one | (ONES * 0x20)) & (ONES * 0x7f);
+    let at_least = |bound: u8| lower + ONES * (0x80 - u64::from(bound));
+    let is_letter = (at_least(b'a') ^ at_least(b'z' + 1)) & !one;
     differs & !(ONES * 0x20) == 0 && (differs << 2) & !is_letter & (ONES * 0x80) == 0
 }
 
