@@ -1,7 +1,7 @@
 //! Heads on their way: what a hop keeps for itself, what is added, and that both lanes do it alike.
 
 use super::lane::{Client, Lane};
-use vestibule_testkit::{Certs, H2Origin, H2Reply, Origin, Over, Received, Reply};
+use vestibule_testkit::{Certs, H2Origin, H2Reply, Origin, Over, Received, Reply, Setup};
 
 /// Nothing that differs from one request to the next.
 const PLAIN: &str = "[trace]\nenabled = false\n";
@@ -152,4 +152,27 @@ async fn both_lanes_give_the_client_the_same_head() {
         names.sort();
         assert_eq!(names, expected, "{client:?}");
     }
+}
+
+/// What passes as it came has its place and its spelling, from HTTP/1 to HTTP/1, and what the proxy adds stands behind it.
+#[tokio::test]
+async fn lines_keep_their_order_and_their_names_the_spelling() {
+    let reply = "HTTP/1.1 200 OK\r\nX-ZULU: 1\r\nX-alpha: 2\r\nx-zulu: 3\r\nContent-Length: 2\r\nDATE: now\r\n\r\nok";
+    let origin = Origin::replying(move |_| Reply::raw(reply));
+    let proxy = Setup::new(crate::bin()).upstream(origin.url()).toml("[trace]\n").start().await;
+
+    let mut raw = proxy.connect().await;
+    raw.write("GET / HTTP/1.1\r\nHost: localhost\r\nX-bravo:1\r\nX-ALPHA:  2 \r\nx-Bravo: 3\r\nAccept: */*\r\n\r\n").await;
+    let answer = raw.answer().await;
+    let sent = origin.last();
+
+    let own = |fields: &vestibule_testkit::Fields, of: &[&str]| -> Vec<String> {
+        let names = fields.iter().filter(|(name, _)| of.iter().any(|one| one.eq_ignore_ascii_case(name)));
+        names.map(|(name, value)| format!("{name}: {value}")).collect()
+    };
+    let wanted = ["X-bravo: 1", "X-ALPHA: 2", "x-Bravo: 3", "Accept: */*"];
+    assert_eq!(own(&sent.fields, &["x-bravo", "x-alpha", "accept"]), wanted);
+    assert!(sent.fields.iter().last().is_some_and(|(name, _)| name == "Traceparent"), "{:?}", sent.fields);
+    let wanted = ["X-ZULU: 1", "X-alpha: 2", "x-zulu: 3", "Content-Length: 2", "DATE: now"];
+    assert_eq!(own(&answer.fields, &["x-zulu", "x-alpha", "content-length", "date"]), wanted);
 }
