@@ -162,7 +162,8 @@ async fn lines_keep_their_order_and_their_names_the_spelling() {
     let proxy = Setup::new(crate::bin()).upstream(origin.url()).toml("[trace]\n").start().await;
 
     let mut raw = proxy.connect().await;
-    raw.write("GET / HTTP/1.1\r\nHost: localhost\r\nX-bravo:1\r\nX-ALPHA:  2 \r\nx-Bravo: 3\r\nAccept: */*\r\n\r\n").await;
+    raw.write("GET / HTTP/1.1\r\nHost: localhost\r\nX-bravo:1\r\nX-ALPHA:  2 \r\nx-Bravo: 3\r\nAccept: */*\r\n\r\n")
+        .await;
     let answer = raw.answer().await;
     let sent = origin.last();
 
