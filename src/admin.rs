@@ -61,6 +61,7 @@ impl Admin {
                 return Page::refusal(StatusCode::PAYLOAD_TOO_LARGE, "a body is at most 64 KiB");
             }
         }
+
         let head = downstream.head();
         let (path, query) = target_of(head);
         let pipeline = self.host.pipeline();
@@ -69,6 +70,7 @@ impl Admin {
             self.account_for(&method, &path, &refusal);
             return refusal;
         }
+
         let accept = head.fields.text(header::ACCEPT).map(str::to_owned);
         let page = pages::serve(self, &method, &path, &query, accept.as_deref()).await;
         self.account_for(&method, &path, &page);

@@ -36,6 +36,7 @@ impl Form {
     pub fn render(self, problem: &Problem, trace_id: u128) -> FullResponse {
         let mut fields = Fields::with_capacity(problem.fields.len() + 3);
         fields.set(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+
         match self {
             Self::Json => {
                 // Nothing in it can fail to be written.

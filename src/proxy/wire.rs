@@ -19,21 +19,8 @@ static HOP_BY_HOP: Names<7> = Names::new([
 ]);
 /// Fields of a request that speak to the next hop or frame the message, beside those.
 static OF_REQUEST_HOPS: Names<3> = Names::new(["connection", "upgrade", "transfer-encoding"]);
-/// Fields that frame a message, route it, or speak to the next hop (RFC 9110 section 6.5.1).
-const NOT_OF_TRAILERS: [&str; 12] = [
-    "connection",
-    "upgrade",
-    "transfer-encoding",
-    "content-length",
-    "host",
-    "keep-alive",
-    "proxy-connection",
-    "proxy-authenticate",
-    "proxy-authorization",
-    "te",
-    "trailer",
-    "http2-settings",
-];
+/// Fields that frame or route a message, beside those (RFC 9110 section 6.5.1).
+const NOT_OF_TRAILERS: [&str; 2] = ["content-length", "host"];
 
 /// Removes from a response what was meant for this hop.
 pub fn strip_response_hops(status: StatusCode, fields: &mut Fields) {
@@ -53,8 +40,8 @@ pub fn strip_response_hops(status: StatusCode, fields: &mut Fields) {
 
 /// Removes from trailers what does not belong there.
 pub fn strip_trailers(trailers: &mut HeaderMap) {
-    for name in NOT_OF_TRAILERS {
-        trailers.remove(name);
+    for name in NOT_OF_TRAILERS.iter().chain(OF_REQUEST_HOPS.all()).chain(HOP_BY_HOP.all()) {
+        trailers.remove(*name);
     }
 }
 

@@ -154,16 +154,17 @@ impl RedisRecords {
     async fn ask_until(&self, deadline: Instant, call: &Call) -> Result<Answer, Outage> {
         let settled_after = (call.kind == Kind::Claim && call.replicas > 0).then_some(self.sentinel_silence);
         let asked = Asked { call, recent: self.recent.as_deref(), settled_after, now: self.clock.now() };
-        let (keeper, sent) = (self.servers.keeper(&call.key), Instant::now());
-        let answer = self.servers.run(&asked, deadline).await;
+        let Some(recent) = self.recent.as_ref().filter(|_| call.replicas > 0) else {
+            return self.servers.run(&asked, deadline).await;
+        };
 
-        let is_replicated = |answer: &Answer| call.replicas > 0 && answer.acknowledged >= Some(call.replicas);
-        if let Some(recent) = &self.recent
-            && answer.as_ref().is_ok_and(is_replicated)
-            // What was sent before this may be written behind it, for as long as it may take.
-            && let Some(before) = sent.checked_sub(self.timeout)
-        {
-            recent.replicated(keeper, before);
+        let keeper = self.servers.keeper(&call.key);
+        // What was sent before this may be written behind it, for as long as it may take.
+        let before = Instant::now().checked_sub(self.timeout);
+        let answer = self.servers.run(&asked, deadline).await;
+        if let Some(before) = before {
+            let is_replicated = |answer: &Answer| answer.acknowledged >= Some(call.replicas);
+            recent.waited_for(keeper, before, answer.as_ref().is_ok_and(is_replicated));
         }
         answer
     }

@@ -25,7 +25,7 @@ pub enum Fault {
     Stall,
     /// The same of connections from this address alone: whoever uses it is cut off, and nobody else.
     StallFrom(IpAddr),
-    /// What comes from this address is kept back; what goes there passes. It is told everything, and nobody hears it.
+    /// Bytes from this address are kept back; those to it pass. It is told everything, and nobody hears it.
     MuteFrom(IpAddr),
     /// Connections are taken, and what passes in either direction is gone for good.
     Blackhole,

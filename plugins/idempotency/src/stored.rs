@@ -127,14 +127,17 @@ pub(crate) fn encode_within(
         return Err(Unstorable("its status is of no class"));
     }
     let body: &[u8] = if is_bodiless(status) { &[] } else { body };
+
     let named = fields.iter().filter_map(|(name, value)| Some((HeaderName::from_bytes(name).ok()?, value)));
     let lines: Vec<(HeaderName, &[u8])> = named.filter(|(name, _)| is_kept(name)).collect();
     let size: usize = lines.iter().map(|(name, value)| 6 + name.as_str().len() + value.len()).sum();
+
     let mut out = Vec::with_capacity(10 + size + body.len());
     out.extend_from_slice(&[VERSION, PLAIN]);
     out.extend_from_slice(&status.as_u16().to_be_bytes());
     let count = u16::try_from(lines.len()).ok().filter(|count| usize::from(*count) <= MAX_FIELDS);
     out.extend_from_slice(&count.ok_or(Unstorable("it has too many fields"))?.to_be_bytes());
+
     for (name, value) in lines {
         let too_long = |_| Unstorable("one of its fields is too long");
         out.extend_from_slice(&u16::try_from(name.as_str().len()).map_err(too_long)?.to_be_bytes());

@@ -1,4 +1,4 @@
-//! What holds for all heads: they read as the fields they were written from; cut, they read the same; and no other strict
+//! Properties of all heads: they read as the fields they were written from; cut, they read the same; and no other strict
 //! reader disagrees.
 
 use super::{LIMITS, request, trickled};

@@ -25,7 +25,7 @@ use tokio::time::{Instant, timeout_at};
 pub(super) const KEPT: Duration = Duration::from_secs(5);
 /// Most bytes that are kept; the oldest writes go first.
 const MOST_BYTES: usize = 16 << 20;
-/// What a key and its last write take beside their words.
+/// Bytes that a key and its last write take beside their words.
 const ENTRY_BYTES: usize = 320;
 /// Most owners of a key whose claims were taken back; the oldest go first. One client that repeats its request four times a
 /// second fills it in four minutes.
@@ -64,7 +64,7 @@ pub(super) enum Rewritten {
     NotYet,
 }
 
-/// What is known of a key, in the order in which it is written again.
+/// Knowledge of a key, in the order in which it is written again.
 #[derive(Default)]
 struct Entry {
     undone: VecDeque<Undone>,
@@ -93,7 +93,7 @@ struct Place {
     since: Instant,
 }
 
-/// What is written again of a key: one call each.
+/// Calls to write again for a key.
 struct Behind {
     key: Vec<u8>,
     /// The server that should have it.
@@ -140,9 +140,14 @@ impl Recent {
         });
     }
 
-    /// A replica of `keeper` has everything that was written there before `moment`.
-    pub(super) fn replicated(&self, keeper: u64, moment: Instant) {
-        self.state.lock().replicated.insert(keeper, moment);
+    /// Replicas of `keeper` were waited for: with `heard`, they have everything that was written there before `moment`. Else that is
+    /// the least that may be missing, unless more is known.
+    pub(super) fn waited_for(&self, keeper: u64, moment: Instant, heard: bool) {
+        let mut state = self.state.lock();
+        let known = state.replicated.entry(keeper).or_insert(moment);
+        if heard {
+            *known = moment;
+        }
     }
 
     /// What is known of `key` is of interest for so much longer.
@@ -235,7 +240,7 @@ impl Recent {
         Ok(())
     }
 
-    /// What is not where it should be.
+    /// Keys of which something is not where it should be.
     fn behind(&self, keeper: impl Fn(&[u8]) -> u64) -> Vec<Behind> {
         let mut state = self.state.lock();
         let now = Instant::now();
@@ -453,16 +458,25 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_no_replica_was_heard_to_have_is_kept_for_as_long_as_none_is_heard() {
         let recent = Recent::default();
-        recent.replicated(1, Instant::now());
+        recent.waited_for(1, Instant::now(), true);
         tokio::time::advance(Duration::from_millis(10)).await;
         note(&recent, 1, 1, KEPT);
         recent.undone(&call(4).key, Owner([4; 16]), 1);
         tokio::time::advance(KEPT * 10).await;
         assert_eq!(recent.behind(|_| 2).len(), 2, "no replica is heard");
 
-        recent.replicated(1, Instant::now());
+        recent.waited_for(1, Instant::now(), true);
         tokio::time::advance(LOOK_AGAIN).await;
         assert!(recent.behind(|_| 2).is_empty(), "one is");
+
+        recent.waited_for(5, Instant::now(), false);
+        tokio::time::advance(Duration::from_millis(10)).await;
+        recent.waited_for(5, Instant::now(), false);
+        note(&recent, 5, 5, KEPT);
+        tokio::time::advance(KEPT * 10).await;
+        assert_eq!(recent.behind(|_| 2).len(), 1, "none was ever heard");
+        recent.waited_for(5, Instant::now(), true);
+        tokio::time::advance(LOOK_AGAIN).await;
 
         note(&recent, 2, 3, KEPT);
         tokio::time::advance(KEPT).await;
