@@ -43,7 +43,7 @@ impl Admin {
         self.host.is_draining.load(Ordering::Relaxed)
     }
 
-    async fn respond(&self, downstream: &mut Downstream) -> Page {
+    async fn respond(&self, downstream: &mut Downstream, head: &Head) -> Page {
         let mut body = 0;
         loop {
             let chunk = match downstream.read_body().await {
@@ -62,7 +62,6 @@ impl Admin {
             }
         }
 
-        let head = downstream.head();
         let (path, query) = target_of(head);
         let pipeline = self.host.pipeline();
         let method = head.method.clone();
@@ -89,7 +88,7 @@ impl Admin {
 }
 
 impl App for Admin {
-    async fn serve(&self, downstream: &mut Downstream) -> Served {
+    async fn serve(&self, downstream: &mut Downstream, head: Arc<Head>) -> Served {
         let connection = Arc::clone(downstream.connection());
         connection.expect(if downstream.has_no_body() { Expecting::Nothing } else { Expecting::Body });
         let page = match connection.take_refused_head() {
@@ -99,9 +98,9 @@ impl App for Admin {
                 let problem = refused_head::problem(refused.why);
                 Page::refusal(problem.status, &problem.detail)
             }
-            None => self.respond(downstream).await,
+            None => self.respond(downstream, &head).await,
         };
-        let bodiless = downstream.head().method == Method::HEAD;
+        let bodiless = head.method == Method::HEAD;
         match write(downstream, page, bodiless).await {
             Ok(()) => Served::Whole,
             Err(_) => Served::Failed,

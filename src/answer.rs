@@ -37,7 +37,7 @@ pub fn answer<'a>(
 ) -> BoxFuture<'a, Result<()>> {
     let full = match response {
         Response::Full(full) => full,
-        Response::Problem(problem) => render(downstream, exchange, &problem),
+        Response::Problem(problem) => render(exchange, &problem),
     };
     Box::pin(write(downstream, exchange, by, full))
 }
@@ -46,7 +46,7 @@ pub fn answer<'a>(
 const WITHOUT_STORE: &str = "store-unavailable";
 
 /// The problem in the form this client understands; named in the access line, and its cause in the log.
-fn render(downstream: &Downstream, exchange: &mut Exchange, problem: &Problem) -> FullResponse {
+fn render(exchange: &mut Exchange, problem: &Problem) -> FullResponse {
     exchange.story.problem = Some(problem.slug);
     exchange.story.reason.clone_from(&problem.reason);
     if let Some(cause) = &problem.cause
@@ -71,7 +71,7 @@ fn render(downstream: &Downstream, exchange: &mut Exchange, problem: &Problem) -
             "answered with a problem"
         );
     }
-    let form = Form::of(&exchange.request, downstream.head());
+    let form = Form::of(&exchange.request, &exchange.head);
     form.render(problem, exchange.story.facts.trace().trace_id)
 }
 
@@ -97,7 +97,7 @@ async fn write(
     let mut head = head_of(&full);
     // Ends: each time round, one hook more is not asked again.
     while let Err(Panicked) = respond_hooks(exchange, &mut head.edited()) {
-        full = render(downstream, exchange, &failure::internal());
+        full = render(exchange, &failure::internal());
         exchange.story.answered_by = AnsweredBy::Edge;
         exchange.story.ended = Some(Ended::UpstreamError);
         head = head_of(&full);

@@ -23,7 +23,7 @@ use patience::Timeouts;
 use pingora::connectors::http::Connector;
 use pingora::connectors::{ConnectorOptions, TransportConnector};
 use pingora::protocols::http::client::HttpSession;
-use pingora::protocols::{ALPN, Shutdown, Stream};
+use pingora::protocols::{ALPN, Stream};
 use pingora::upstreams::peer::{HttpPeer, Peer};
 use pingora::{Error, ErrorType, Result};
 use std::sync::Arc;
@@ -46,6 +46,8 @@ pub struct Connections {
 pub struct UpstreamConnection {
     protocol: Protocol,
     peer: Arc<HttpPeer>,
+    /// What others look for who want the same peer.
+    key: u64,
 }
 
 /// Boxed: it is moved from hand to hand on its way.
@@ -83,17 +85,19 @@ impl Connections {
     ///
     /// As the engine's connectors name them; nothing of a request was sent.
     pub async fn connect(&self, peer: Arc<HttpPeer>) -> Result<(UpstreamConnection, Age)> {
-        let (protocol, age) = self.protocol(&peer).await?;
-        Ok((UpstreamConnection { protocol, peer }, age))
+        let key = peer.reuse_hash();
+        let (protocol, age) = self.protocol(&peer, key).await?;
+        Ok((UpstreamConnection { protocol, peer, key }, age))
     }
 
-    async fn protocol(&self, peer: &Arc<HttpPeer>) -> Result<(Protocol, Age)> {
+    async fn protocol(&self, peer: &Arc<HttpPeer>, key: u64) -> Result<(Protocol, Age)> {
         let timeouts = Timeouts { read: peer.options.read_timeout, write: peer.options.write_timeout };
         let http1 = |stream| Protocol::Http1(Box::new(Http1::new(stream, timeouts)));
 
         // A peer that may speak HTTP/2 and does not has its connections here as well.
-        if let Some(stream) = self.idle.take(worker::number(), peer.reuse_hash()) {
-            return Ok((http1(stream), Age::Used));
+        if let Some(mut kept) = self.idle.take(worker::number(), key) {
+            kept.begin(timeouts);
+            return Ok((Protocol::Http1(kept), Age::Used));
         }
         if !peer.is_tls() && peer.options.alpn == ALPN::H1 {
             let stream = Box::pin(self.plain.new_stream(&**peer)).await.map_err(Error::into_up)?;
@@ -115,23 +119,17 @@ impl Connections {
 
     /// Gives a connection back; one that cannot be used again is closed.
     pub async fn release(&self, connection: UpstreamConnection) {
-        let UpstreamConnection { protocol, peer } = connection;
+        let UpstreamConnection { protocol, peer, key } = connection;
         match protocol {
-            Protocol::Http1(http1) => {
-                // One that was asked for fresh has a key that nobody else will look for.
-                let may_serve_others = peer.idle_timeout().is_none();
-                match http1.into_idle() {
-                    Some(stream) if may_serve_others => {
-                        self.idle.keep(worker::number(), peer.reuse_hash(), stream);
-                    }
-                    Some(mut stream) if peer.is_tls() => {
-                        let farewell = Box::pin(Shutdown::shutdown(stream.as_mut()));
-                        // Who does not take it loses nothing.
-                        let _ = tokio::time::timeout(FAREWELL, farewell).await;
-                    }
-                    _ => {}
-                }
+            Protocol::Http1(http1) if !http1.is_idle() => drop(http1),
+            // One that was asked for fresh has a key that nobody else will look for.
+            Protocol::Http1(http1) if peer.idle_timeout().is_none() => self.idle.keep(worker::number(), key, http1),
+            Protocol::Http1(mut http1) if peer.is_tls() => {
+                let farewell = Box::pin(http1.close());
+                // Who does not take it loses nothing.
+                let _ = tokio::time::timeout(FAREWELL, farewell).await;
             }
+            Protocol::Http1(http1) => drop(http1),
             // It goes back whatever became of its stream.
             Protocol::Http2(http2) => drop(http2),
         }
@@ -163,7 +161,7 @@ impl UpstreamConnection {
     /// # Errors
     ///
     /// When the head cannot be said in this protocol, or an HTTP/2 connection takes no more streams.
-    pub fn send(&mut self, head: &RequestHead, body: RequestBody) -> Result<()> {
+    pub fn send(&mut self, head: &RequestHead<'_>, body: RequestBody) -> Result<()> {
         match &mut self.protocol {
             Protocol::Http1(http1) => {
                 http1.send(head, body);

@@ -8,7 +8,6 @@ mod head;
 pub mod http1;
 pub mod http2;
 pub mod lingering;
-mod outbox;
 mod pace;
 mod reader;
 pub mod refused;
@@ -49,8 +48,8 @@ pub enum Served {
 
 /// What serves the requests of a listener.
 pub trait App: Send + Sync + 'static {
-    /// Answers one request.
-    fn serve(&self, downstream: &mut Downstream) -> impl Future<Output = Served> + Send;
+    /// Answers the request with this head.
+    fn serve(&self, downstream: &mut Downstream, head: Arc<Head>) -> impl Future<Output = Served> + Send;
 }
 
 impl Downstream {
@@ -67,22 +66,6 @@ impl Downstream {
         match self {
             Self::Http1(http1) => http1.connection().head_began(),
             Self::Http2(http2) => http2.began(),
-        }
-    }
-
-    /// The request head.
-    pub fn head(&self) -> &Head {
-        match self {
-            Self::Http1(http1) => http1.head(),
-            Self::Http2(http2) => http2.head(),
-        }
-    }
-
-    /// The same, to be changed.
-    pub fn head_mut(&mut self) -> &mut Head {
-        match self {
-            Self::Http1(http1) => http1.head_mut(),
-            Self::Http2(http2) => http2.head_mut(),
         }
     }
 

@@ -1,13 +1,16 @@
 //! One request and its response: the state the proxy keeps for it, and its end, which comes exactly once.
 
 mod closing;
+mod provenance;
 mod request;
 mod story;
 
 pub use closing::{Closing, Returning};
-pub use request::{Provenance, Request};
+pub use provenance::Provenance;
+pub use request::Request;
 pub use story::{Attached, Story};
 
+use crate::downstream::Head;
 use crate::downstream::connection::Connection;
 use crate::edge::threats::Threat;
 use crate::host::Host;
@@ -30,7 +33,9 @@ pub struct Exchange {
     pub connection: Arc<Connection>,
     /// First byte of the head.
     pub began: Monotonic,
-    /// The head.
+    /// The head as it came, and as plugins have changed it. Nobody else has it before the call is made.
+    pub head: Arc<Head>,
+    /// What the edge read in it.
     pub request: Arc<Request>,
     /// All that may outlive this exchange.
     pub story: Story,
@@ -80,7 +85,7 @@ impl Drop for InFlight {
 
 impl Exchange {
     /// A new exchange on `connection`, under the configuration of this moment.
-    pub fn new(host: Arc<Host>, connection: Arc<Connection>, began: Monotonic) -> Self {
+    pub fn new(host: Arc<Host>, connection: Arc<Connection>, began: Monotonic, head: Arc<Head>) -> Self {
         let pipeline = host.pipeline();
         let facts = Facts::new(RouteId::UNMATCHED, ClientAddress::Local, draw_trace());
         Self {
@@ -89,6 +94,7 @@ impl Exchange {
             pipeline,
             connection,
             began,
+            head,
             request: Arc::default(),
             story: Story::new(facts),
             request_bytes: 0,

@@ -26,7 +26,7 @@ pub use failure::cause_of;
 pub use judge::Refusal;
 
 use crate::answer::let_upload_end;
-use crate::downstream::{App, Downstream, Served};
+use crate::downstream::{App, Downstream, Head, Served};
 use crate::exchange::Exchange;
 use crate::host::Host;
 use futures::FutureExt;
@@ -48,10 +48,10 @@ impl Proxy {
 
 impl App for Proxy {
     /// One exchange: everything about a request but its place on the connection.
-    async fn serve(&self, downstream: &mut Downstream) -> Served {
+    async fn serve(&self, downstream: &mut Downstream, head: Arc<Head>) -> Served {
         let (connection, began) = (Arc::clone(downstream.connection()), downstream.began());
         // Boxed: it is moved about.
-        let mut exchange = Box::new(Exchange::new(Arc::clone(&self.host), connection, began));
+        let mut exchange = Box::new(Exchange::new(Arc::clone(&self.host), connection, began, head));
 
         let served = match exchange_on(downstream, &mut exchange).await {
             Ok(()) => Served::Whole,

@@ -7,13 +7,14 @@
 use super::message::{Framing, RequestBody, RequestHead, Switch};
 use super::patience::{Patience, Timeouts, Waiting};
 use super::upload::{Piece, UploadReader};
+use crate::outbox::Outbox;
 use crate::response_head::ResponseHead;
 use bytes::{Buf, Bytes, BytesMut};
+use futures::FutureExt;
 use http::header::HeaderMap;
 use http::{Method, StatusCode};
-use pingora::protocols::Stream;
+use pingora::protocols::{Shutdown, Stream};
 use pingora::{Error, ErrorType, Result};
-use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io;
 use std::pin::{Pin, pin};
@@ -36,12 +37,14 @@ const LIMITS: Limits = Limits { max_bytes: 256 * 1024, max_fields: 1024 };
 /// The connection ended inside a response head.
 pub const BROKEN_HEAD: ErrorType = ErrorType::Custom("BrokenHead");
 
-/// The connection.
+/// The connection. It serves one exchange after another.
 pub struct Http1 {
     stream: Stream,
     patience: Patience,
-    /// Bytes that are to leave, in order.
-    out: VecDeque<Bytes>,
+    out: Outbox,
+    /// What leaves behind that, and what ends it.
+    piece: Bytes,
+    piece_end: &'static [u8],
     is_flushed: bool,
     upload: Option<Chunking>,
     /// Why the upstream took no more of the request.
@@ -74,12 +77,14 @@ enum State {
 }
 
 impl Http1 {
-    /// An exchange on `stream`.
+    /// On `stream`, before its first exchange.
     pub fn new(stream: Stream, timeouts: Timeouts) -> Self {
         Self {
             stream,
             patience: Patience::new(timeouts),
-            out: VecDeque::new(),
+            out: Outbox::default(),
+            piece: Bytes::new(),
+            piece_end: b"",
             is_flushed: true,
             upload: None,
             write_error: None,
@@ -93,24 +98,26 @@ impl Http1 {
         }
     }
 
+    /// Begins another exchange.
+    pub fn begin(&mut self, timeouts: Timeouts) {
+        self.patience.begin(timeouts);
+        self.has_heard = false;
+    }
+
     /// Lines a request up.
-    pub fn send(&mut self, head: &RequestHead, body: RequestBody) {
-        let framing = body.framing(&head.method);
+    pub fn send(&mut self, head: &RequestHead<'_>, body: RequestBody) {
+        let framing = body.framing(head.method);
         self.kind = match head.switch {
             Switch::Asked => RequestKind::Upgrade,
-            Switch::NotAsked if head.method == Method::HEAD => RequestKind::Head,
+            Switch::NotAsked if *head.method == Method::HEAD => RequestKind::Head,
             Switch::NotAsked => RequestKind::Other,
         };
         self.state = State::Asked;
-        self.out.push_back(write_head(head, framing));
+        write_head(head, framing, self.out.head());
         self.is_flushed = false;
         match body {
             RequestBody::None => {}
-            RequestBody::Whole(bytes) => {
-                if !bytes.is_empty() {
-                    self.out.push_back(bytes);
-                }
-            }
+            RequestBody::Whole(bytes) => (self.piece, self.piece_end) = (bytes, b""),
             RequestBody::Streamed { from, .. } => {
                 self.upload = Some(Chunking { from, is_chunked: framing == Framing::Chunked });
             }
@@ -124,7 +131,7 @@ impl Http1 {
 
     /// Whether all of the request has left, or none of it will any more.
     pub fn is_sent(&self) -> bool {
-        self.out.is_empty() && self.upload.is_none()
+        self.out.is_empty() && self.piece.is_empty() && self.upload.is_none()
     }
 
     /// Sends what is left of the request, once the response is complete.
@@ -140,33 +147,40 @@ impl Http1 {
     /// `ReadError` or `WriteError` when the connection ended, `ReadTimedout` and `WriteTimedout`.
     pub async fn read_head(&mut self, room: usize, seen: &mut (dyn FnMut(&Bytes) + Send)) -> Result<ResponseHead> {
         self.patience.restart();
-        let head = loop {
-            match codec::read_response(&self.input, &mut self.scan, &LIMITS, self.kind) {
-                Ok(Parsed::Complete(head)) => break head,
-                Ok(Parsed::Incomplete) => {}
-                Err(fault) => {
-                    self.state = State::Spent;
-                    return Err(invalid("reading a response head", fault));
-                }
+        loop {
+            if let Some(head) = self.take_head()? {
+                return Ok(head);
             }
             if self.fill(room, seen).await? == 0 {
                 return Err(self.ended_before_an_answer());
             }
-        };
+        }
+    }
+
+    /// Takes a head off what has been read, once it is whole.
+    fn take_head(&mut self) -> Result<Option<ResponseHead>> {
+        let mut read = codec::ResponseHead::default();
+        match read.read(&self.input, &mut self.scan, &LIMITS, self.kind) {
+            Ok(Parsed::Complete(())) => {}
+            Ok(Parsed::Incomplete) => return Ok(None),
+            Err(fault) => {
+                self.state = State::Spent;
+                return Err(invalid("reading a response head", fault));
+            }
+        }
         self.scan = Progress::default();
 
-        let bytes = self.input.split_to(head.len()).freeze();
-        let parts = response_head(&head, &bytes)?;
-        if !parts.is_interim() {
-            self.body = BodyReader::new(head.framing(), LIMITS.max_bytes, LIMITS.max_fields);
-            let switched = parts.status == StatusCode::SWITCHING_PROTOCOLS;
-            let serves_again = head.persists() && !switched;
+        let head = response_head(&read, self.input.split_to(read.len()).freeze())?;
+        if !head.is_interim() {
+            self.body = BodyReader::new(read.framing(), LIMITS.max_bytes, LIMITS.max_fields);
+            let switched = head.status == StatusCode::SWITCHING_PROTOCOLS;
+            let serves_again = read.persists() && !switched;
             self.state = if serves_again { State::Answered } else { State::Spent };
             if let Some(upload) = &mut self.upload {
                 upload.from.is_last();
             }
         }
-        Ok(parts)
+        Ok(Some(head))
     }
 
     /// The next piece of the body, of about `most` bytes at most; `None` at its end.
@@ -219,13 +233,29 @@ impl Http1 {
         (self.input.freeze(), self.stream)
     }
 
-    /// The connection, when another exchange may follow on it: request and response were complete,
-    /// and nothing came behind them.
-    pub fn into_idle(self) -> Option<Stream> {
-        let request_is_complete =
-            self.out.is_empty() && self.is_flushed && self.upload.is_none() && self.write_error.is_none();
+    /// Whether another exchange may follow: request and response were complete, and nothing came behind them.
+    pub fn is_idle(&self) -> bool {
+        let request_is_complete = self.is_sent() && self.is_flushed && self.write_error.is_none();
         let response_is_complete = self.state == State::Answered && self.body.is_finished() && self.input.is_empty();
-        (request_is_complete && response_is_complete).then_some(self.stream)
+        request_is_complete && response_is_complete
+    }
+
+    /// Gives up what only an exchange needs.
+    pub fn lighten(&mut self) {
+        (self.input, self.body) = (BytesMut::new(), BodyReader::None);
+    }
+
+    /// Of a connection that is idle: whether the other end has neither closed it nor said anything, which nobody asked it to.
+    pub fn is_open(&mut self) -> bool {
+        let mut byte = [0];
+        // Outside the budget of the task: an exhausted one would make every connection look open.
+        let said = tokio::task::unconstrained(self.stream.read(&mut byte)).now_or_never();
+        said.is_none()
+    }
+
+    /// Says good-bye to the other end.
+    pub async fn close(&mut self) {
+        Shutdown::shutdown(self.stream.as_mut()).await;
     }
 
     fn ended_before_an_answer(&mut self) -> Box<Error> {
@@ -256,7 +286,7 @@ impl Http1 {
             let waiting = match sending {
                 _ if self.write_error.is_some() => Waiting::EarlyAnswer,
                 Poll::Ready(()) => Waiting::Read,
-                Poll::Pending if self.out.is_empty() && self.is_flushed => Waiting::Client,
+                Poll::Pending if self.out.is_empty() && self.piece.is_empty() && self.is_flushed => Waiting::Client,
                 Poll::Pending => Waiting::Write,
             };
             let overdue = ready!(self.patience.poll_overdue(cx, waiting, self.moved));
@@ -288,8 +318,7 @@ impl Http1 {
             Poll::Ready(Err(error)) => {
                 // It may have decided already, and want no more (RFC 9112 section 9.5).
                 self.write_error = Some(error);
-                self.out.clear();
-                self.upload = None;
+                (self.out, self.piece, self.upload) = (Outbox::default(), Bytes::new(), None);
                 Poll::Ready(())
             }
             Poll::Ready(Ok(())) => Poll::Ready(()),
@@ -299,16 +328,10 @@ impl Http1 {
 
     fn poll_write_all(&mut self, cx: &mut Context<'_>, seen: &mut (dyn FnMut(&Bytes) + Send)) -> Poll<io::Result<()>> {
         loop {
-            while let Some(first) = self.out.front_mut() {
-                let written = ready!(Pin::new(&mut self.stream).poll_write(cx, first))?;
-                if written == 0 {
-                    return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-                }
-                first.advance(written);
-                if first.is_empty() {
-                    self.out.pop_front();
-                }
-                self.moved += written as u64;
+            while !self.piece.is_empty() {
+                let taken = ready!(self.out.poll_write(&mut self.stream, cx, &self.piece, self.piece_end))?;
+                self.piece.advance(taken);
+                self.moved += taken as u64;
                 self.is_flushed = false;
             }
 
@@ -320,7 +343,8 @@ impl Http1 {
                 Poll::Ready(Some(piece)) => self.line_up(piece, seen),
                 Poll::Ready(None) if self.upload.as_ref().is_some_and(|upload| upload.is_chunked) => {
                     self.upload = None;
-                    self.out.push_back(Bytes::from_static(codec::LAST_CHUNK));
+                    self.out.head().extend_from_slice(codec::LAST_CHUNK);
+                    self.is_flushed = false;
                 }
                 Poll::Ready(None) => {
                     self.upload = None;
@@ -335,6 +359,10 @@ impl Http1 {
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let waiting = self.out.waiting();
+        let drained = self.out.poll_drain(&mut self.stream, cx);
+        self.moved += (waiting - self.out.waiting()) as u64;
+        ready!(drained)?;
         if !self.is_flushed {
             ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
             self.is_flushed = true;
@@ -355,15 +383,12 @@ impl Http1 {
             // An empty chunk would be the end.
             return;
         }
+        self.piece_end = b"";
         if self.upload.as_ref().is_some_and(|upload| upload.is_chunked) {
-            let mut size = BytesMut::with_capacity(18);
-            codec::write_chunk_head(bytes.len(), &mut size);
-            self.out.push_back(size.freeze());
-            self.out.push_back(bytes);
-            self.out.push_back(Bytes::from_static(codec::CHUNK_END));
-        } else {
-            self.out.push_back(bytes);
+            codec::write_chunk_head(bytes.len(), self.out.head());
+            self.piece_end = codec::CHUNK_END;
         }
+        self.piece = bytes;
     }
 }
 
@@ -371,28 +396,27 @@ fn invalid(context: &'static str, fault: impl std::error::Error + Send + Sync + 
     Error::because(ErrorType::InvalidHTTPHeader, context, fault).into_up()
 }
 
-/// The bytes of a request head.
-fn write_head(head: &RequestHead, framing: Framing) -> Bytes {
-    let mut out = Vec::with_capacity(head.target.len() + 96 + head.fields.len() * 48);
-    for part in [head.method.as_str().as_bytes(), b" ", &head.target, b" HTTP/1.1\r\n"] {
+/// Writes a request head.
+fn write_head(head: &RequestHead<'_>, framing: Framing, out: &mut Vec<u8>) {
+    out.reserve(head.target.len() + 96 + head.fields.len() * 48);
+    for part in [head.method.as_str().as_bytes(), b" ", head.target, b" HTTP/1.1\r\n"] {
         out.extend_from_slice(part);
     }
-    write_field(&mut out, b"Host", head.authority.as_bytes());
-    head.fields.write(Spelling::Usual, &mut out);
+    write_field(out, b"Host", &head.authority);
+    head.fields.write(Spelling::Usual, out);
 
     match framing {
         Framing::None => {}
         Framing::Length(length) => {
-            write_field(&mut out, b"Content-Length", itoa::Buffer::new().format(length).as_bytes());
+            write_field(out, b"Content-Length", itoa::Buffer::new().format(length).as_bytes());
         }
-        Framing::Chunked => write_field(&mut out, b"Transfer-Encoding", b"chunked"),
+        Framing::Chunked => write_field(out, b"Transfer-Encoding", b"chunked"),
     }
     if head.switch == Switch::Asked {
-        write_field(&mut out, b"Connection", b"upgrade");
-        write_field(&mut out, b"Upgrade", b"websocket");
+        write_field(out, b"Connection", b"upgrade");
+        write_field(out, b"Upgrade", b"websocket");
     }
     out.extend_from_slice(b"\r\n");
-    out.into()
 }
 
 fn write_field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
@@ -403,15 +427,12 @@ fn write_field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
 }
 
 /// A head as the rest of the proxy knows it.
-fn response_head(head: &codec::ResponseHead, bytes: &Bytes) -> Result<ResponseHead> {
+fn response_head(head: &codec::ResponseHead, bytes: Bytes) -> Result<ResponseHead> {
     let status = StatusCode::from_u16(head.status()).map_err(|error| invalid("a status", error))?;
-    let reason = head.reason(bytes);
+    let reason = head.reason(&bytes);
     let is_usual = reason.is_empty() || status.canonical_reason().map(str::as_bytes) == Some(reason);
-    Ok(ResponseHead {
-        status,
-        reason: (!is_usual).then(|| bytes.slice_ref(reason)),
-        fields: Fields::of_head(bytes.clone(), head.fields().ranges(), FIELDS_ADDED),
-    })
+    let reason = (!is_usual).then(|| bytes.slice_ref(reason));
+    Ok(ResponseHead { status, reason, fields: Fields::of_head(bytes, head.fields().ranges(), FIELDS_ADDED) })
 }
 
 /// Fields that the edge and the plugins usually add to a response. There is room for more; it is

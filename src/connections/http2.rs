@@ -89,15 +89,13 @@ impl Http2 {
     ///
     /// `InvalidHTTPHeader` for a head that cannot be written, `H2Error` when the connection takes
     /// no more streams: nothing was processed then.
-    pub fn send(&mut self, head: &RequestHead, body: RequestBody) -> Result<()> {
+    pub fn send(&mut self, head: &RequestHead<'_>, body: RequestBody) -> Result<()> {
         let (mut parts, ()) = http::Request::new(()).into_parts();
         (parts.version, parts.method, parts.headers) = (Version::HTTP_2, head.method.clone(), head.fields.to_map());
-        let authority = head.authority.as_bytes();
-        let target = Bytes::clone(&head.target);
         parts.uri = Uri::builder()
             .scheme(head.scheme)
-            .authority(authority)
-            .path_and_query(target.as_ref())
+            .authority(&*head.authority)
+            .path_and_query(head.target)
             .build()
             .or_err(ErrorType::InvalidHTTPHeader, "making the target of an HTTP/2 request")?;
         let length = match &body {

@@ -3,12 +3,10 @@
 //! Each worker has a shelf of its own and is alone at it but for the sweep, so its lock is free. The room is shared by all
 //! shelves: where there is none left, the one that has been idle for longest makes room.
 
-use futures::FutureExt;
+use super::http1::Http1;
 use parking_lot::Mutex;
-use pingora::protocols::Stream;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
-use tokio::io::AsyncReadExt;
 
 /// Idle connections by worker.
 pub struct Idle {
@@ -19,7 +17,7 @@ pub struct Idle {
 
 struct Kept {
     key: u64,
-    stream: Stream,
+    connection: Box<Http1>,
     since: Instant,
 }
 
@@ -38,24 +36,25 @@ impl Idle {
     }
 
     /// The connection last given back under `key` that is still open.
-    pub fn take(&self, shelf: usize, key: u64) -> Option<Stream> {
+    pub fn take(&self, shelf: usize, key: u64) -> Option<Box<Http1>> {
         let mut shelf = self.shelf(shelf).lock();
         while let Some(at) = shelf.iter().rposition(|kept| kept.key == key) {
             let mut kept = shelf.remove(at);
             self.kept.fetch_sub(1, Ordering::Relaxed);
-            if kept.is_open() {
-                return Some(kept.stream);
+            if kept.connection.is_open() {
+                return Some(kept.connection);
             }
         }
         None
     }
 
-    /// Keeps `stream` for others under `key`.
-    pub fn keep(&self, shelf: usize, key: u64, stream: Stream) {
-        let mut kept = Kept { key, stream, since: Instant::now() };
-        if self.room == 0 || !kept.is_open() {
+    /// Keeps `connection` for others under `key`; who takes it up sees whether it is still open.
+    pub fn keep(&self, shelf: usize, key: u64, mut connection: Box<Http1>) {
+        if self.room == 0 {
             return;
         }
+        connection.lighten();
+        let kept = Kept { key, connection, since: Instant::now() };
         if self.kept.fetch_add(1, Ordering::Relaxed) >= self.room {
             self.make_room(shelf);
         }
@@ -80,33 +79,25 @@ impl Idle {
         for shelf in &self.shelves {
             let mut shelf = shelf.lock();
             let before = shelf.len();
-            shelf.retain_mut(|kept| kept.since.elapsed() < MAX_IDLE && kept.is_open());
+            shelf.retain_mut(|kept| kept.since.elapsed() < MAX_IDLE && kept.connection.is_open());
             self.kept.fetch_sub(before - shelf.len(), Ordering::Relaxed);
         }
     }
 }
 
-impl Kept {
-    /// Whether the other end has neither closed it nor said anything, which nobody asked it to.
-    fn is_open(&mut self) -> bool {
-        let mut byte = [0];
-        // Outside the budget of the task: an exhausted one would make every connection look open.
-        let said = tokio::task::unconstrained(self.stream.read(&mut byte)).now_or_never();
-        said.is_none()
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::patience::Timeouts;
     use super::*;
     use pingora::protocols::l4::stream::Stream as L4;
     use tokio::net::{TcpListener, TcpStream};
 
-    async fn pair() -> (Stream, TcpStream) {
+    async fn pair() -> (Box<Http1>, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
         let address = listener.local_addr().expect("address");
         let (ours, theirs) = tokio::join!(TcpStream::connect(address), listener.accept());
-        (Box::new(L4::from(ours.expect("connect"))), theirs.expect("accept").0)
+        let ours = Http1::new(Box::new(L4::from(ours.expect("connect"))), Timeouts { read: None, write: None });
+        (Box::new(ours), theirs.expect("accept").0)
     }
 
     #[tokio::test]
@@ -114,12 +105,12 @@ mod tests {
         let idle = Idle::new(8, 2);
         let (first, _a) = pair().await;
         let (last, _b) = pair().await;
-        let id = last.id();
+        let address: *const Http1 = &raw const *last;
         idle.keep(1, 7, first);
         idle.keep(1, 7, last);
         assert!(idle.take(1, 8).is_none(), "another peer's");
         assert!(idle.take(0, 7).is_none(), "another worker's");
-        assert_eq!(idle.take(1, 7).map(|stream| stream.id()), Some(id));
+        assert!(idle.take(1, 7).is_some_and(|taken| std::ptr::eq(&raw const *taken, address)));
         assert!(idle.take(1, 7).is_some());
         assert!(idle.take(1, 7).is_none());
     }

@@ -2,19 +2,20 @@
 
 use super::upload::UploadReader;
 use bytes::Bytes;
-use http::{HeaderValue, Method};
+use http::Method;
+use std::borrow::Cow;
 use vestibule_plugin::Fields;
 
 /// A request head, as one attempt sends it. Who writes it adds the framing and nothing else.
-pub struct RequestHead {
+pub struct RequestHead<'a> {
     /// The method.
-    pub method: Method,
+    pub method: &'a Method,
     /// The fields, without those of framing and of connections.
     pub fields: Fields,
     /// Path and query, or `*`, as the client sent them.
-    pub target: Bytes,
+    pub target: &'a [u8],
     /// `Host` for HTTP/1.1, `:authority` for HTTP/2.
-    pub authority: HeaderValue,
+    pub authority: Cow<'a, [u8]>,
     /// `:scheme` for HTTP/2.
     pub scheme: &'static str,
     /// A switch of protocols is asked for.

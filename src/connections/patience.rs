@@ -1,10 +1,10 @@
 //! Deadlines of an exchange with an upstream: each wait has its own, and progress begins it anew.
 
+use crate::deadline::Deadline;
 use pingora::{Error, ErrorType};
-use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::time::Instant;
 
 /// How long each wait may take. `None`: for ever.
 #[derive(Clone, Copy, Debug)]
@@ -17,6 +17,9 @@ pub struct Timeouts {
 
 /// How long an answer may take that came before its request was sent: it is there, or there is none.
 const EARLY_ANSWER: Duration = Duration::from_secs(1);
+
+/// First deadline of who waits for ever; it is moved before it counts.
+const UNUSED: Duration = Duration::from_secs(60);
 
 /// The party that is waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,17 +45,22 @@ impl Timeouts {
     }
 }
 
-/// The timer of one exchange, for one wait after another; pushed on when something moved.
+/// The deadline of one wait after another; put off when something moved.
 pub struct Patience {
     timeouts: Timeouts,
     running: Option<(Waiting, u64)>,
-    sleep: Pin<Box<Sleep>>,
+    deadline: Deadline,
 }
 
 impl Patience {
     /// By these timeouts.
     pub fn new(timeouts: Timeouts) -> Self {
-        Self { timeouts, running: None, sleep: Box::pin(sleep(Duration::ZERO)) }
+        Self { timeouts, running: None, deadline: Deadline::at(Instant::now() + timeouts.read.unwrap_or(UNUSED)) }
+    }
+
+    /// The same for the next exchange, by these timeouts.
+    pub fn begin(&mut self, timeouts: Timeouts) {
+        (self.timeouts, self.running) = (timeouts, None);
     }
 
     /// The next wait begins now, whatever came before.
@@ -69,12 +77,9 @@ impl Patience {
         };
         if self.running != Some((waiting, progress)) {
             self.running = Some((waiting, progress));
-            self.sleep.as_mut().reset(Instant::now() + patience);
+            self.deadline.set(Instant::now() + patience);
         }
-        match self.sleep.as_mut().poll(cx) {
-            Poll::Ready(()) => Poll::Ready(overdue(waiting)),
-            Poll::Pending => Poll::Pending,
-        }
+        self.deadline.poll(cx).map(|()| overdue(waiting))
     }
 }
 

@@ -8,22 +8,19 @@ mod reading;
 mod writing;
 
 use super::connection::Connection;
-use super::head::Head;
-use super::outbox::Outbox;
 use super::pace::Pace;
 use super::untaken::Untaken;
 use super::writer::Next;
+use crate::deadline::Deadline;
 use crate::edge::rules::MAX_FIELDS;
 use crate::host::Host;
+use crate::outbox::Outbox;
 use bytes::BytesMut;
-use http::{Method, StatusCode};
+use http::{Method, StatusCode, Version};
 use pingora::protocols::Stream;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
 use std::time::Duration;
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::Instant;
 use vestibule_http1::{BodyReader, Framing, Limits};
 
 /// Requests served on one connection before it is closed.
@@ -75,9 +72,7 @@ pub struct Http1 {
     out: Outbox,
     /// Runs while the client takes none of the bytes that wait for it.
     untaken: Option<Untaken>,
-    /// Fires at or before `deadline`; pushed on when it fires early, so that a request costs no timer operation.
-    sleep: Pin<Box<Sleep>>,
-    deadline: Instant,
+    deadline: Deadline,
     /// When the head began that has not been read yet.
     first_byte: Option<Instant>,
     requests: u32,
@@ -86,7 +81,9 @@ pub struct Http1 {
     bounds: Bounds,
     host: Arc<Host>,
 
-    head: Head,
+    /// Of the request under way.
+    method: Method,
+    version: Version,
     body: BodyReader,
     pace: Pace,
     unread: Unread,
@@ -102,20 +99,20 @@ impl Http1 {
     /// was accepted.
     pub fn new(io: Stream, first: First, connection: Arc<Connection>, bounds: Bounds, host: Arc<Host>) -> Self {
         let (First::ByteSince(since) | First::ByteAt(since)) = first;
-        let deadline = since + bounds.header_timeout;
+        let deadline = Deadline::at(since + bounds.header_timeout);
         Self {
             io: Some(io),
             input: BytesMut::new(),
             out: Outbox::default(),
             untaken: None,
-            sleep: Box::pin(sleep_until(deadline)),
             deadline,
             first_byte: if let First::ByteAt(at) = first { Some(at) } else { None },
             requests: 0,
             connection,
             bounds,
             host,
-            head: Head::new(Method::GET, ""),
+            method: Method::GET,
+            version: Version::HTTP_11,
             body: BodyReader::None,
             pace: Pace::default(),
             unread: Unread::Closes,
@@ -129,16 +126,6 @@ impl Http1 {
     /// What exchanges know of it.
     pub fn connection(&self) -> &Arc<Connection> {
         &self.connection
-    }
-
-    /// The head of the request.
-    pub fn head(&self) -> &Head {
-        &self.head
-    }
-
-    /// The same, to be changed.
-    pub fn head_mut(&mut self) -> &mut Head {
-        &mut self.head
     }
 
     /// Whether no body follows the head.
@@ -164,24 +151,5 @@ impl Http1 {
     /// Reads what is left of the body before the next request.
     pub fn discard_body(&mut self) {
         self.unread = Unread::Discarded;
-    }
-
-    fn set_deadline(&mut self, deadline: Instant) {
-        self.deadline = deadline;
-        if self.sleep.deadline() > deadline {
-            self.sleep.as_mut().reset(deadline);
-        }
-    }
-
-    /// Ready when the deadline has passed.
-    fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        loop {
-            ready!(self.sleep.as_mut().poll(cx));
-            if self.sleep.deadline() >= self.deadline {
-                return Poll::Ready(());
-            }
-            let deadline = self.deadline;
-            self.sleep.as_mut().reset(deadline);
-        }
     }
 }

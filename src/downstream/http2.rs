@@ -26,7 +26,8 @@ static OF_HTTP1: Names<5> =
 
 /// The stream. Dropped before its response has ended, it is reset.
 pub struct Http2 {
-    head: Head,
+    /// No body follows the head.
+    has_no_body: bool,
     body: RecvStream,
     respond: SendResponse<Bytes>,
     /// Once the final head is written.
@@ -40,18 +41,20 @@ pub struct Http2 {
 }
 
 impl Http2 {
-    /// Of a stream that the library has accepted.
+    /// Of a stream that the library has accepted, and the head of its request.
     pub fn new(
         request: http::Request<RecvStream>,
         respond: SendResponse<Bytes>,
         patience: Duration,
         connection: Arc<Connection>,
         began: Monotonic,
-    ) -> Self {
+    ) -> (Self, Arc<Head>) {
         let (head, body) = request.into_parts();
         let head = Head::of_http2(head);
+        let has_no_body = body.is_end_stream() || head.fields.text(header::CONTENT_LENGTH) == Some("0");
         let (out, has_ended, written) = (None, false, None);
-        Self { head, body, respond, out, has_ended, written, patience, connection, began }
+        let stream = Self { has_no_body, body, respond, out, has_ended, written, patience, connection, began };
+        (stream, Arc::new(head))
     }
 
     /// What the exchange knows of its stream.
@@ -64,19 +67,9 @@ impl Http2 {
         self.began
     }
 
-    /// The head of the request.
-    pub fn head(&self) -> &Head {
-        &self.head
-    }
-
-    /// The same, to be changed.
-    pub fn head_mut(&mut self) -> &mut Head {
-        &mut self.head
-    }
-
     /// Whether no body follows the head.
     pub fn has_no_body(&self) -> bool {
-        self.body.is_end_stream() || self.head.fields.text(header::CONTENT_LENGTH) == Some("0")
+        self.has_no_body
     }
 
     /// Whether all of the body has come.

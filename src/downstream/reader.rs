@@ -4,29 +4,37 @@ use super::refused::Why;
 use crate::edge::target::{BadTarget, MAX_TARGET, settle};
 use bytes::Bytes;
 use std::borrow::Cow;
-use vestibule_http1::{HeadFault, Known, Limits, Parsed, Progress, RequestHead, read_request};
+use vestibule_http1::{HeadFault, Known, Limits, Parsed, Progress, RequestHead};
 
 /// Longest field name that the types behind hold.
 const MAX_NAME: usize = 32 * 1024;
 
-/// A head, and the target in which it goes on where that is not the one that came.
-pub struct Read {
-    /// The head.
-    pub head: RequestHead,
-    /// Its target in origin-form, encoded.
-    pub target: Option<Bytes>,
+/// What has been read.
+pub enum Read {
+    /// The head is not whole yet.
+    Incomplete,
+    /// All of it.
+    Complete {
+        /// The target in origin-form, encoded, where that is not the one that came.
+        target: Option<Bytes>,
+    },
 }
 
-/// Reads a head at the start of `bytes`; `None`: it is not whole. `tls` is that of the connection.
+/// Reads a head at the start of `bytes` into a blank one. `tls` is that of the connection.
 ///
 /// # Errors
 ///
 /// Why it is refused.
-pub fn read(bytes: &[u8], progress: &mut Progress, limits: &Limits, tls: bool) -> Result<Option<Read>, Why> {
-    let head = match read_request(bytes, progress, limits).map_err(Why::Fault)? {
-        Parsed::Complete(head) => head,
-        Parsed::Incomplete => return Ok(None),
-    };
+pub fn read(
+    head: &mut RequestHead,
+    bytes: &[u8],
+    progress: &mut Progress,
+    limits: &Limits,
+    tls: bool,
+) -> Result<Read, Why> {
+    if head.read(bytes, progress, limits).map_err(Why::Fault)? == Parsed::Incomplete {
+        return Ok(Read::Incomplete);
+    }
 
     let (method, sent) = (head.method(bytes), head.target(bytes));
     if method == b"CONNECT" {
@@ -48,5 +56,5 @@ pub fn read(bytes: &[u8], progress: &mut Progress, limits: &Limits, tls: bool) -
         Cow::Borrowed(part) => Some(Bytes::copy_from_slice(part)),
         Cow::Owned(settled) => Some(settled.into()),
     };
-    Ok(Some(Read { head, target }))
+    Ok(Read::Complete { target })
 }

@@ -1,5 +1,6 @@
 //! What was asked, as the edge read it.
 
+use super::Provenance;
 use crate::downstream::refused::Unread;
 use http::{HeaderValue, Method, Version};
 
@@ -32,7 +33,7 @@ pub struct Request {
     pub user_agent: Option<HeaderValue>,
     /// The head was refused before it became a request; what of it could not be read.
     pub unread: Option<Unread>,
-    /// What the application is told about where it came from; set once the edge has found the client.
+    /// Where it came from; set once the edge has found the client.
     pub provenance: Option<Provenance>,
 }
 
@@ -74,17 +75,4 @@ impl Request {
     pub fn authority_text(&self) -> &str {
         self.authority.as_ref().and_then(|a| a.to_str().ok()).unwrap_or("")
     }
-}
-
-/// What the application is told about where a request came from; header values made once a request.
-#[derive(Clone, Debug)]
-pub struct Provenance {
-    /// X-Forwarded-For: client, trusted hops, peer.
-    pub chain: HeaderValue,
-    /// X-Real-IP.
-    pub client: HeaderValue,
-    /// X-Forwarded-Host.
-    pub host: Option<HeaderValue>,
-    /// Forwarded.
-    pub forwarded: HeaderValue,
 }

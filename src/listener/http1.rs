@@ -9,21 +9,19 @@ pub async fn serve<A: App>(listener: &Listener<A>, http1: Http1) {
     let mut http1 = Box::new(http1);
     let mut draining = listener.draining.clone();
     loop {
-        let is_asked = tokio::select! {
+        let head = tokio::select! {
             biased;
-            is_asked = http1.next() => is_asked,
+            head = http1.next() => head,
             // No request is under way.
-            _ = draining.wait_for(|draining| *draining) => false,
+            _ = draining.wait_for(|draining| *draining) => None,
         };
-        if !is_asked {
-            return;
-        }
+        let Some(head) = head else { return };
         if *draining.borrow() {
             http1.close_after();
         }
 
         let mut downstream = Downstream::Http1(http1);
-        let served = listener.app().serve(&mut downstream).await;
+        let served = listener.app().serve(&mut downstream, head).await;
         let Downstream::Http1(back) = downstream else { return };
         http1 = back;
 

@@ -2,6 +2,7 @@
 
 use super::Listener;
 use super::open_streams::OpenStreams;
+use crate::downstream::Head;
 use crate::downstream::connection::{Connection, Expecting};
 use crate::downstream::http1::Bounds;
 use crate::downstream::http2::{Http2, refuse};
@@ -89,8 +90,8 @@ pub async fn serve<A: App>(
                 None => {
                     let own = Arc::new(connection.stream(&replies));
                     let began = listener.host.clock.now();
-                    let http2 = Http2::new(request, respond, bounds.idle_timeout, Arc::clone(&own), began);
-                    spawn(listener, &streams, http2, own, bounds.min_body_rate);
+                    let stream = Http2::new(request, respond, bounds.idle_timeout, Arc::clone(&own), began);
+                    spawn(listener, &streams, stream, own, bounds.min_body_rate);
                 }
                 Some(threat) => {
                     refuse(respond);
@@ -108,7 +109,13 @@ pub async fn serve<A: App>(
 }
 
 /// Serves one stream in a task of its own.
-fn spawn<A: App>(listener: &Listener<A>, streams: &Arc<Streams>, http2: Http2, own: Arc<Connection>, floor: u64) {
+fn spawn<A: App>(
+    listener: &Listener<A>,
+    streams: &Arc<Streams>,
+    (http2, head): (Http2, Arc<Head>),
+    own: Arc<Connection>,
+    floor: u64,
+) {
     let busy = Busy::new(streams);
     let app = Arc::clone(listener.app());
     listener.live.spawn(async move {
@@ -120,7 +127,7 @@ fn spawn<A: App>(listener: &Listener<A>, streams: &Arc<Streams>, http2: Http2, o
         };
         let served = tokio::select! {
             biased;
-            served = app.serve(&mut downstream) => served,
+            served = app.serve(&mut downstream, head) => served,
             // The exchange is dropped where it stands, and its stream reset.
             () = overdue => Served::Failed,
         };

@@ -37,6 +37,7 @@ use interim::InterimResponses;
 use pingora::{Error, ErrorType, Result};
 use reply::write_interim;
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use tokio::sync::OwnedSemaphorePermit;
 use vestibule_plugin::{AnsweredBy, Detach, Ended, Hold, Keep};
 
@@ -81,11 +82,11 @@ async fn call(downstream: &mut Downstream, exchange: &mut Exchange, hold: Hold) 
         Some(wanted) => match Box::pin(take_body(downstream, exchange, wanted, hold.detach)).await? {
             Some((body, reserved)) => {
                 room = reserved;
-                whole(exchange, downstream, body)
+                whole(exchange, body)
             }
             None => return Ok(None),
         },
-        None if exchange.request.body_length == Some(0) => whole(exchange, downstream, Bytes::new()),
+        None if exchange.request.body_length == Some(0) => whole(exchange, Bytes::new()),
         None => {
             let room = exchange.host.memory.nothing_yet(exchange.story.facts.address());
             let (sender, upload) = upload(room);
@@ -97,10 +98,10 @@ async fn call(downstream: &mut Downstream, exchange: &mut Exchange, hold: Hold) 
         return Ok(None);
     }
 
-    let call = Call::new(downstream.head().clone(), body, hold, room, exchange);
+    let call = Call::new(Arc::clone(&exchange.head), body, hold, room, exchange);
     match hold.detach {
         Detach::WithClient => {
-            let outcome = run_attached(downstream, exchange, call, intake.as_deref_mut()).await?;
+            let outcome = run_attached(downstream, exchange, &call, intake.as_deref_mut()).await?;
             Ok(Some(Called { outcome, intake, _unread: None }))
         }
         Detach::Survives { .. } => {
@@ -113,8 +114,8 @@ async fn call(downstream: &mut Downstream, exchange: &mut Exchange, hold: Hold) 
 }
 
 /// A body that is here. One that was declared, and empty, is still one (RFC 9110 section 8.6).
-fn whole(exchange: &Exchange, downstream: &Downstream, body: Bytes) -> CallBody {
-    let fields = &downstream.head().fields;
+fn whole(exchange: &Exchange, body: Bytes) -> CallBody {
+    let fields = &exchange.head.fields;
     let is_declared = exchange.request.version != Version::HTTP_2 && fields.has(header::TRANSFER_ENCODING)
         || fields.has(header::CONTENT_LENGTH);
     if body.is_empty() && !is_declared { CallBody::None } else { CallBody::Whole(body) }
@@ -133,7 +134,7 @@ async fn finish(downstream: &mut Downstream, exchange: &mut Exchange, called: Ca
 async fn run_attached(
     downstream: &mut Downstream,
     exchange: &mut Exchange,
-    call: Call,
+    call: &Call,
     mut intake: Option<&mut Intake>,
 ) -> Result<Outcome> {
     let interim = InterimResponses::default();

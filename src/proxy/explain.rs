@@ -1,6 +1,6 @@
 //! What would become of a request, without anything becoming of it.
 
-use super::judge::judge;
+use super::judge::{Refusal, judge, settle};
 use super::provenance;
 use super::request;
 use super::wire;
@@ -34,17 +34,16 @@ pub fn explain(
         head.fields.append(name, value);
     }
     let tls = pipeline.settings.server.tls.is_some();
-    request::settle_target(&mut head, tls);
+    if let Err(refusal) = settle(&mut head, tls) {
+        return Ok(refused(&refusal));
+    }
     wire::join_cookies(&mut head);
     let mut request = request::read(&head, tls, true);
-    let route = match judge(pipeline, &mut request, &mut head, tls) {
+    let route = match judge(pipeline, &mut request, &mut head) {
         Ok(route) => route,
-        Err(refusal) => {
-            let problem = &refusal.problem;
-            let status = problem.status.as_u16();
-            return Ok(row("edge", &format!("would answer {status} {}: {}", problem.slug, problem.detail)));
-        }
+        Err(refusal) => return Ok(refused(&refusal)),
     };
+
     let mut trust = pipeline.trust.clone();
     trust.proxies.push(PEER.into());
     if let Some(scheme) = trust.scheme(&head.fields) {
@@ -81,6 +80,12 @@ pub fn explain(
         said.push_str(&row("upstream", &pipeline.upstream(route).authority()));
     }
     Ok(said)
+}
+
+/// What the edge answers.
+fn refused(refusal: &Refusal) -> String {
+    let problem = &refusal.problem;
+    row("edge", &format!("would answer {} {}: {}", problem.status.as_u16(), problem.slug, problem.detail))
 }
 
 /// A name and what stands beside it; further lines are indented.

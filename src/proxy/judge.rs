@@ -12,7 +12,6 @@ use crate::pipeline::Pipeline;
 use http::header::{self, HeaderValue};
 use http::uri::Scheme;
 use http::{StatusCode, Version};
-use std::borrow::Cow;
 use vestibule_http1::RequestFault;
 use vestibule_plugin::{Problem, RouteId, list};
 
@@ -24,8 +23,8 @@ pub struct Refusal {
     pub problem: Problem,
 }
 
-/// The edge rules, in the order in which they count. `tls` is that of the connection.
-pub fn judge(pipeline: &Pipeline, request: &mut Request, head: &mut Head, tls: bool) -> Result<RouteId, Box<Refusal>> {
+/// The edge rules, in the order in which they count, of a head whose target is [settled](settle).
+pub fn judge(pipeline: &Pipeline, request: &mut Request, head: &mut Head) -> Result<RouteId, Box<Refusal>> {
     // The reader counts those of HTTP/1, the protocol itself the bytes of HTTP/2.
     if head.fields.len() > rules::MAX_FIELDS {
         let too_large = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
@@ -40,10 +39,11 @@ pub fn judge(pipeline: &Pipeline, request: &mut Request, head: &mut Head, tls: b
     }
     let target = match head.version {
         Version::HTTP_2 => http2_target(request, head),
-        _ => settled_target(head, tls).map(|_| ()),
+        // Whoever read the head has seen to it.
+        _ => Ok(()),
     };
     if let Err(bad @ BadTarget::Host) = target {
-        return Err(refuse(Some(Threat::BadHost), bad_request("bad-host", "Bad host", bad.to_string())));
+        return Err(refuse_target(bad));
     }
 
     check_method(pipeline, request)?;
@@ -55,7 +55,7 @@ pub fn judge(pipeline: &Pipeline, request: &mut Request, head: &mut Head, tls: b
         return Err(refuse(None, problem));
     }
 
-    target.map_err(|bad| bad_target(bad.to_string()))?;
+    target.map_err(refuse_target)?;
     if request.target == "*" {
         return Ok(RouteId::UNMATCHED);
     }
@@ -67,13 +67,17 @@ fn is_framing_twin(name: &[u8]) -> bool {
     name.contains(&b'_') && vestibule_http1::is_framing_twin(name)
 }
 
-/// The target of HTTP/1 in origin-form, and whether it and Host go together.
-pub(super) fn settled_target(head: &Head, tls: bool) -> Result<Cow<'_, [u8]>, BadTarget> {
+/// Brings the target of a head of HTTP/1 into origin-form and sees whether it and Host go together, as whoever reads one from
+/// a connection has done. `tls` is that of the connection.
+pub fn settle(head: &mut Head, tls: bool) -> Result<(), Box<Refusal>> {
     let hosts = head.fields.lines(header::HOST);
-    target::settle(head.method.as_str().as_bytes(), &head.target, head.version, tls, hosts)
+    let settled = target::settle(head.method.as_str().as_bytes(), &head.target, head.version, tls, hosts);
+    let settled = settled.map_err(refuse_target)?.into_owned();
+    head.target = settled.into();
+    Ok(())
 }
 
-/// The same for HTTP/2, where authority and path come apart (RFC 9113 section 8.3.1).
+/// Whether authority and path go together in HTTP/2, where authority and path come apart (RFC 9113 section 8.3.1).
 fn http2_target(request: &Request, head: &Head) -> Result<(), BadTarget> {
     let fields = head.fields.lines(header::HOST);
     let is_known = |scheme: &Scheme| [Scheme::HTTP, Scheme::HTTPS].contains(scheme);
@@ -90,6 +94,13 @@ fn refuse(threat: Option<Threat>, problem: Problem) -> Box<Refusal> {
 
 fn bad_request(slug: &'static str, title: &'static str, detail: String) -> Problem {
     Problem::new(slug, StatusCode::BAD_REQUEST, title).detail(detail)
+}
+
+fn refuse_target(bad: BadTarget) -> Box<Refusal> {
+    match bad {
+        BadTarget::Host => refuse(Some(Threat::BadHost), bad_request("bad-host", "Bad host", bad.to_string())),
+        _ => bad_target(bad.to_string()),
+    }
 }
 
 fn bad_target(detail: String) -> Box<Refusal> {

@@ -2,7 +2,7 @@
 
 use crate::downstream::Head;
 use crate::downstream::connection::Connection;
-use crate::edge::forwarded::{Origin, X_FORWARDED_FOR, X_FORWARDED_PROTO};
+use crate::edge::forwarded::{X_FORWARDED_FOR, X_FORWARDED_PROTO};
 use crate::edge::forwarding_fields::Forwarding;
 use crate::edge::guarded::Guarded;
 use crate::edge::rules;
@@ -12,7 +12,7 @@ use http::header::{self, HeaderValue};
 use ipnet::IpNet;
 use smallvec::SmallVec;
 use std::net::IpAddr;
-use vestibule_plugin::{ClientAddress, is_authority};
+use vestibule_plugin::ClientAddress;
 
 /// Who is at the other end, and what was wrong with what it said about that.
 pub struct Located {
@@ -78,9 +78,10 @@ pub fn locate(pipeline: &Pipeline, connection: &Connection, request: &mut Reques
     }
     let found = trusted.then_some(Found { client: origin.client, scheme: request.scheme });
     let removed = remove_forwarding(head, found, &pipeline.guarded);
-    request.provenance = Some(describe(&origin, connection, host, request.scheme));
+    let client = pipeline.trust.key(origin.client);
+    request.provenance = Some(Provenance { origin, peer, peer_text: connection.peer_text.clone(), host });
     Located {
-        client: pipeline.trust.key(origin.client),
+        client,
         spoofed: removed.spoofed,
         unheard: (!trusted && is_inside(peer)).then_some(removed).and_then(Unheard::of),
     }
@@ -162,27 +163,4 @@ pub(super) fn remove_forwarding(head: &mut Head, trusted: Option<Found>, guarded
         head.fields.remove(name);
     }
     removed
-}
-
-fn describe(origin: &Origin, connection: &Connection, host: Option<HeaderValue>, scheme: &str) -> Provenance {
-    let value = |text: String| HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static("unknown"));
-    let text = |ip: &IpAddr| if *ip == connection.peer { connection.peer_text.clone() } else { value(ip.to_string()) };
-    let nodes: Vec<HeaderValue> = std::iter::once(&origin.client).chain(&origin.hops).map(text).collect();
-    let host_text = host.as_ref().and_then(|host| host.to_str().ok());
-    // A host that the edge has let through needs no escaping inside quotes.
-    let host_text = host_text.filter(|host| is_authority(host.as_bytes()));
-    let mut forwarded = String::with_capacity(nodes.len() * 24 + host_text.map_or(0, str::len) + 24);
-    for (n, node) in nodes.iter().filter_map(|node| node.to_str().ok()).enumerate() {
-        let (open, close) = if node.contains(':') { ("for=\"[", "]\"") } else { ("for=", "") };
-        forwarded.extend([if n == 0 { "" } else { ", " }, open, node, close]);
-    }
-    if let Some(host) = host_text {
-        forwarded.extend([";host=\"", host, "\""]);
-    }
-    forwarded.extend([";proto=", scheme]);
-    let chain = match &nodes[..] {
-        [only] => only.clone(),
-        nodes => value(nodes.iter().filter_map(|node| node.to_str().ok()).collect::<Vec<_>>().join(", ")),
-    };
-    Provenance { client: nodes[0].clone(), chain, host, forwarded: value(forwarded) }
 }

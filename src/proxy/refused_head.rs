@@ -15,14 +15,13 @@ pub fn refusal(
     pipeline: &Pipeline,
     request: &mut Request,
     head: &mut Head,
-    tls: bool,
 ) -> Result<RouteId, Box<Refusal>> {
     request.unread = Some(refused.unread);
     if refused.why == Why::Connect {
         request.method = Method::CONNECT;
         request.unread = Some(Unread { method: false, ..refused.unread });
         // No more than the edge asks of any method.
-        return judge(pipeline, request, head, tls);
+        return judge(pipeline, request, head);
     }
     Err(Box::new(Refusal { threat: Some(refused.why.threat()), problem: problem(refused.why) }))
 }

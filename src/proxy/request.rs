@@ -2,7 +2,7 @@
 
 use super::driver;
 use super::failure;
-use super::judge::{judge, settled_target};
+use super::judge::judge;
 use super::provenance::{self, locate};
 use super::refused_head;
 use super::wire;
@@ -13,30 +13,29 @@ use crate::edge::threats::Threat;
 use crate::edge::{path, rules, target};
 use crate::exchange::{Exchange, Request};
 use crate::pipeline::Pipeline;
-use bytes::Bytes;
 use http::header::{self, HeaderValue};
 use http::{Method, StatusCode, Version};
 use pingora::Result;
-use std::borrow::Cow;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use vestibule_plugin::{AnsweredBy, Ended, Facts, Flow, Hold, Problem, Response, RouteId, Soon, list, media};
 
 /// Reads the head, applies the edge rules, finds the client and the route, and attaches the plugins.
-pub fn enter(downstream: &mut Downstream, exchange: &mut Exchange) {
-    let empty = downstream.has_no_body();
-    let head = downstream.head_mut();
-    settle_target(head, exchange.connection.tls);
-    wire::join_cookies(head);
+pub fn enter(downstream: &Downstream, exchange: &mut Exchange) {
+    let head = Arc::make_mut(&mut exchange.head);
+    if head.version == Version::HTTP_2 {
+        encode_target(head);
+        wire::join_cookies(head);
+    }
 
-    let mut request = read(head, exchange.connection.tls, empty);
+    let mut request = read(head, exchange.connection.tls, downstream.has_no_body());
 
     let refused = exchange.connection.take_refused_head();
-    let tls = exchange.connection.tls;
     let judged = match refused {
         // What was refused below the parser is a stand-in here.
-        Some(refused) => refused_head::refusal(refused, &exchange.pipeline, &mut request, head, tls),
-        None => judge(&exchange.pipeline, &mut request, head, tls),
+        Some(refused) => refused_head::refusal(refused, &exchange.pipeline, &mut request, head),
+        None => judge(&exchange.pipeline, &mut request, head),
     };
 
     let (route, refusal) = match judged {
@@ -71,23 +70,15 @@ pub fn enter(downstream: &mut Downstream, exchange: &mut Exchange) {
         _ => Expecting::Body,
     });
 
-    exchange.request = std::sync::Arc::new(request);
-    let pipeline = std::sync::Arc::clone(&exchange.pipeline);
-    pipeline.attach(&exchange.request, head, &mut exchange.story);
+    exchange.request = Arc::new(request);
+    exchange.pipeline.attach(&exchange.request, head, &mut exchange.story);
     exchange.refusal = refusal;
 }
 
-/// Brings an absolute-form target of HTTP/1 into origin-form, so that routes and the application see its path, and
-/// percent-encodes bytes that are not ASCII. A target for which that cannot be done is left for the edge to refuse.
-pub(super) fn settle_target(head: &mut Head, tls: bool) {
+/// Percent-encodes bytes that HTTP/1 and applications do not take; of a head of HTTP/1 that was done when it was read.
+fn encode_target(head: &mut Head) {
     if let Some(encoded) = target::encoded(&head.target) {
         head.target = encoded.into();
-    }
-    if head.version != Version::HTTP_2
-        && !head.target.starts_with(b"/")
-        && let Ok(settled) = settled_target(head, tls).map(Cow::into_owned)
-    {
-        head.target = settled.into();
     }
 }
 
@@ -185,7 +176,7 @@ pub async fn admit(downstream: &mut Downstream, exchange: &mut Exchange) -> Resu
 async fn end_empty_body(downstream: &mut Downstream, exchange: &Exchange) -> Result<()> {
     if exchange.request.version != Version::HTTP_2
         || exchange.request.body_length != Some(0)
-        || !downstream.head().fields.has(header::CONTENT_LENGTH)
+        || !exchange.head.fields.has(header::CONTENT_LENGTH)
     {
         return Ok(());
     }
@@ -216,20 +207,19 @@ async fn first_answer(
     // What a client sends behind a complete request is kept back below the parser, so that only its leaving is read. A
     // body that is still to come would be read instead: such a client is not watched.
     let is_complete = exchange.connection.expecting() == Expecting::Nothing;
-    let mut lent = Lent::of(downstream);
     while exchange.story.entered < until {
         let at = exchange.story.entered;
         exchange.story.entered += 1;
         let story = &mut exchange.story;
         let attached = &mut story.hooks[at];
 
-        let mut head = exchange.request.head(&mut lent.head.fields);
+        let mut head = exchange.request.head(&mut Arc::make_mut(&mut exchange.head).fields);
         let flow = match attached.enter().on_request(&mut head, &mut story.facts) {
             Soon::Now(flow) => Ok(flow),
             Soon::Later(decided) if is_complete => tokio::select! {
                 biased;
                 flow = decided => Ok(flow),
-                gone = lent.downstream.leaves() => Err(gone),
+                gone = downstream.leaves() => Err(gone),
             },
             Soon::Later(decided) => Ok(decided.await),
         };
@@ -243,26 +233,6 @@ async fn first_answer(
         }
     }
     Ok(None)
-}
-
-/// A downstream whose head a plugin has, so that its client can be watched meanwhile. It has the head back when this is
-/// dropped, however that comes.
-struct Lent<'s> {
-    downstream: &'s mut Downstream,
-    head: Head,
-}
-
-impl<'s> Lent<'s> {
-    fn of(downstream: &'s mut Downstream) -> Self {
-        let head = std::mem::replace(downstream.head_mut(), Head::new(Method::GET, Bytes::new()));
-        Self { downstream, head }
-    }
-}
-
-impl Drop for Lent<'_> {
-    fn drop(&mut self) {
-        std::mem::swap(self.downstream.head_mut(), &mut self.head);
-    }
 }
 
 fn overload(exchange: &Exchange) -> Option<Problem> {

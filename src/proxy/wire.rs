@@ -1,7 +1,6 @@
 //! What of a message is for one hop only, and what is added to a request on its way up.
 
 use crate::downstream::Head;
-use crate::edge::forwarded::{X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO, X_REAL_IP};
 use crate::exchange::Request;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{StatusCode, Version};
@@ -76,13 +75,7 @@ pub fn join_cookies(head: &mut Head) {
 /// Writes what the proxy tells the application about the request: who asked, how, and that it passed here.
 pub fn add_forwarding_fields(fields: &mut Fields, request: &Request, via: Option<&Via>) {
     let Some(provenance) = &request.provenance else { return };
-    fields.set(X_FORWARDED_FOR, &provenance.chain);
-    fields.set(X_REAL_IP, &provenance.client);
-    fields.set(X_FORWARDED_PROTO, HeaderValue::from_static(request.scheme));
-    if let Some(host) = &provenance.host {
-        fields.set(X_FORWARDED_HOST, host);
-    }
-    fields.set(header::FORWARDED, &provenance.forwarded);
+    provenance.write(fields, request.scheme);
     if let Some(via) = via {
         fields.append(header::VIA, via.entry(request.version));
     }

@@ -4,9 +4,10 @@ use super::{Reuse, Upstream};
 use crate::config::settings::{self, Target};
 use crate::connections::{RequestBody, RequestHead, Switch, USUAL_HEAD};
 use crate::host::{Host, Lent};
-use bytes::Bytes;
+
 use http::Method;
 use http::header::{self, HeaderValue};
+use std::borrow::Cow;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -132,10 +133,10 @@ async fn ask(host: &Host, upstream: &Upstream) -> Result<(), String> {
     let (mut connection, _) = host.connector.connect(Arc::new(peer)).await.map_err(cause)?;
     let agent = [(header::USER_AGENT, HeaderValue::from_static("vestibule-health"))];
     let head = RequestHead {
-        method: Method::GET,
+        method: &Method::GET,
         fields: agent.into_iter().collect(),
-        target: Bytes::copy_from_slice(path.as_bytes()),
-        authority: HeaderValue::try_from(upstream.authority()).map_err(|error| error.to_string())?,
+        target: path.as_bytes(),
+        authority: Cow::Owned(upstream.authority().into()),
         scheme: if connection.is_tls() { "https" } else { "http" },
         switch: Switch::NotAsked,
     };

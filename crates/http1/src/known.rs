@@ -90,10 +90,7 @@ impl Known {
     /// The one that `name` spells, letters folded.
     pub fn of(name: &[u8]) -> Option<Self> {
         let known = (*BY_SHAPE.get(name.len())?.get(letter(*name.first()?))?)?;
-        // Of the bytes in these names letters alone have the bit 0x40, and differ from their capitals by 0x20.
-        let folds_to = |byte: u8, lower: u8| byte | (lower & 0x40) >> 1 == lower;
-        let is_same = known.name().bytes().zip(name).fold(true, |all, (lower, byte)| all & folds_to(*byte, lower));
-        is_same.then_some(known)
+        folds_to(name, known.name().as_bytes()).then_some(known)
     }
 
     /// Whether the field speaks to the next hop only and is not forwarded (RFC 9110 section 7.6.1).
@@ -120,6 +117,23 @@ impl Known {
     }
 }
 
+/// Whether `name` is `lower`, which is as long, in any case.
+fn folds_to(name: &[u8], lower: &[u8]) -> bool {
+    let (Some(end), Some(lower_end)) = (name.last_chunk(), lower.last_chunk()) else {
+        return name.iter().zip(lower).fold(true, |all, (byte, lower)| all & (byte | (lower & 0x40) >> 1 == *lower));
+    };
+    // The last word overlaps the one before, so that no byte is left over.
+    let mut words = name.as_chunks().0.iter().zip(lower.as_chunks().0);
+    words.all(|(word, lower)| word_folds_to(*word, *lower)) && word_folds_to(*end, *lower_end)
+}
+
+/// Of the bytes in these names letters alone have the bit 0x40, and differ from their capitals by 0x20.
+fn word_folds_to(word: [u8; 8], lower: [u8; 8]) -> bool {
+    const LETTER: u64 = u64::MAX / 0xff * 0x40;
+    let (word, lower) = (u64::from_le_bytes(word), u64::from_le_bytes(lower));
+    word | (lower & LETTER) >> 1 == lower
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -130,6 +144,13 @@ mod tests {
             assert_eq!(Known::of(known.name().as_bytes()), Some(*known));
             assert_eq!(Known::of(known.name().to_ascii_uppercase().as_bytes()), Some(*known));
             assert_eq!(Known::of(format!("{}x", known.name()).as_bytes()), None);
+            for at in 0..known.name().len() {
+                for bit in (0..8).filter(|bit| *bit != 5) {
+                    let mut other = known.name().as_bytes().to_vec();
+                    other[at] ^= 1 << bit;
+                    assert_ne!(Known::of(&other), Some(*known), "{other:?}");
+                }
+            }
         }
         assert_eq!(Known::of(b""), None);
         assert_eq!(Known::of(b"content_length"), None);

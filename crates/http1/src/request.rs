@@ -19,6 +19,8 @@ pub struct RequestHead {
     target: Span,
     version: Version,
     fields: FieldTable,
+    /// A name spells a framing field with `_`.
+    has_twin: bool,
     framing: Framing,
     connection: ConnectionOptions,
     expects_continue: bool,
@@ -80,64 +82,50 @@ pub fn read_request(
     progress: &mut Progress,
     limits: &Limits,
 ) -> Result<Parsed<RequestHead>, RequestFault> {
-    if let [first, ..] = bytes.strip_prefix(b"\r\n").unwrap_or(bytes)
-        && !matches!(first, b'\r' | b'\n')
-        && !is_token_byte(*first)
-    {
-        // Another protocol, such as TLS, may never send a line end.
-        return Err(RequestFault::RequestLine);
-    }
-
-    let is_resumed = progress.is_resumed();
-    let mut draft = Draft::default();
-    let Some(mut end) = draft.walk(bytes, progress, limits)? else { return Ok(Parsed::Incomplete) };
-    if is_resumed {
-        // The lines of earlier calls are not kept: they are read once more, now that all is there.
-        draft = Draft::default();
-        end = draft.walk(bytes, &mut Progress::default(), limits)?.unwrap_or(end);
-    }
-    draft.complete(bytes, end)?;
-    Ok(Parsed::Complete(draft.head))
+    let mut head = RequestHead::default();
+    Ok(match head.read(bytes, progress, limits)? {
+        Parsed::Complete(()) => Parsed::Complete(head),
+        Parsed::Incomplete => Parsed::Incomplete,
+    })
 }
 
-/// A head in the making. It is large, so it is made where it stays.
-struct Draft {
-    head: RequestHead,
-    has_start: bool,
-    has_underscores: bool,
-}
+impl RequestHead {
+    /// As [`read_request`], into a blank head: it is large, so it is best made where it stays.
+    ///
+    /// # Errors
+    ///
+    /// The same.
+    pub fn read(&mut self, bytes: &[u8], progress: &mut Progress, limits: &Limits) -> Result<Parsed<()>, RequestFault> {
+        if let [first, ..] = bytes.strip_prefix(b"\r\n").unwrap_or(bytes)
+            && !matches!(first, b'\r' | b'\n')
+            && !is_token_byte(*first)
+        {
+            // Another protocol, such as TLS, may never send a line end.
+            return Err(RequestFault::RequestLine);
+        }
 
-impl Default for Draft {
-    fn default() -> Self {
-        let head = RequestHead {
-            method: Span::default(),
-            target: Span::default(),
-            version: Version::HTTP_11,
-            fields: FieldTable::default(),
-            framing: Framing::None,
-            connection: ConnectionOptions::default(),
-            expects_continue: false,
-            length: 0,
-        };
-        Self { head, has_start: false, has_underscores: false }
+        let is_resumed = progress.is_resumed();
+        let Some(mut end) = self.walk(bytes, progress, limits)? else { return Ok(Parsed::Incomplete) };
+        if is_resumed {
+            // The lines of earlier calls are not kept: they are read once more, now that all is there.
+            *self = Self::default();
+            end = self.walk(bytes, &mut Progress::default(), limits)?.unwrap_or(end);
+        }
+        self.complete(bytes, end)?;
+        Ok(Parsed::Complete(()))
     }
-}
 
-impl Draft {
     fn walk(&mut self, bytes: &[u8], progress: &mut Progress, limits: &Limits) -> Result<Option<usize>, RequestFault> {
         // One empty line may come before a request line: old clients send one behind a body (RFC 9112 section 2.2).
         let skip = |before| if before == 0 { Ok(()) } else { Err(RequestFault::EmptyLines) };
 
         walk(bytes, progress, limits, skip, |line| {
             match line {
-                Line::Start(line) => {
-                    (self.head.method, self.head.target, self.head.version) = request_line(bytes, line)?;
-                    self.has_start = true;
-                }
+                Line::Start(line) => (self.method, self.target, self.version) = request_line(bytes, line)?,
                 Line::Field(line) => {
                     let field = field(bytes, line)?;
-                    self.has_underscores |= is_twin(&field, bytes);
-                    self.head.fields.push(field);
+                    self.has_twin |= is_twin(&field, bytes);
+                    self.fields.push(field);
                 }
             }
             Ok(())
@@ -146,20 +134,37 @@ impl Draft {
 
     /// Finds out what the fields mean together.
     fn complete(&mut self, bytes: &[u8], end: usize) -> Result<(), RequestFault> {
-        let head = &mut self.head;
-        if !self.has_start {
+        // No method is empty.
+        if self.method == Span::default() {
             return Err(RequestFault::RequestLine);
         }
-        head.framing = framing::declared(&head.fields, bytes, head.version)?.unwrap_or(Framing::None);
-        if self.has_underscores {
+        self.framing = framing::declared(&self.fields, bytes, self.version)?.unwrap_or(Framing::None);
+        if self.has_twin {
             return Err(RequestFault::UnderscoreTwin);
         }
 
-        head.connection = ConnectionOptions::of(&head.fields, bytes);
-        head.expects_continue = head.version == Version::HTTP_11
-            && head.fields.get(bytes, Known::Expect).is_some_and(|value| value.eq_ignore_ascii_case(b"100-continue"));
-        head.length = end as u32;
+        self.connection = ConnectionOptions::of(&self.fields, bytes);
+        self.expects_continue = self.version == Version::HTTP_11
+            && self.fields.get(bytes, Known::Expect).is_some_and(|value| value.eq_ignore_ascii_case(b"100-continue"));
+        self.length = end as u32;
         Ok(())
+    }
+}
+
+impl Default for RequestHead {
+    /// Blank.
+    fn default() -> Self {
+        Self {
+            method: Span::default(),
+            target: Span::default(),
+            version: Version::HTTP_11,
+            fields: FieldTable::default(),
+            has_twin: false,
+            framing: Framing::None,
+            connection: ConnectionOptions::default(),
+            expects_continue: false,
+            length: 0,
+        }
     }
 }
 

@@ -97,60 +97,91 @@ pub fn read_response(
     limits: &Limits,
     request: RequestKind,
 ) -> Result<Parsed<ResponseHead>, ResponseFault> {
-    let is_resumed = progress.is_resumed();
-    let mut draft = Draft::default();
-    let Some(end) = draft.walk(bytes, progress, limits)? else { return Ok(Parsed::Incomplete) };
-    if is_resumed {
-        draft = Draft::default();
-        draft.walk(bytes, &mut Progress::default(), limits)?;
+    let mut head = ResponseHead::default();
+    Ok(match head.read(bytes, progress, limits, request)? {
+        Parsed::Complete(()) => Parsed::Complete(head),
+        Parsed::Incomplete => Parsed::Incomplete,
+    })
+}
+
+impl ResponseHead {
+    /// As [`read_response`], into a blank head: it is large, so it is best made where it stays.
+    ///
+    /// # Errors
+    ///
+    /// The same.
+    pub fn read(
+        &mut self,
+        bytes: &[u8],
+        progress: &mut Progress,
+        limits: &Limits,
+        request: RequestKind,
+    ) -> Result<Parsed<()>, ResponseFault> {
+        let is_resumed = progress.is_resumed();
+        let Some(end) = self.walk(bytes, progress, limits)? else { return Ok(Parsed::Incomplete) };
+        if is_resumed {
+            *self = Self::default();
+            self.walk(bytes, &mut Progress::default(), limits)?;
+        }
+        self.complete(bytes, end, request)?;
+        Ok(Parsed::Complete(()))
     }
-    draft.complete(bytes, end, request).map(Parsed::Complete)
-}
 
-#[derive(Default)]
-struct Draft {
-    start: Option<(u16, Span, Version)>,
-    fields: FieldTable,
-}
-
-impl Draft {
     fn walk(&mut self, bytes: &[u8], progress: &mut Progress, limits: &Limits) -> Result<Option<usize>, ResponseFault> {
-        walk(
-            bytes,
-            progress,
-            limits,
-            |_| Err(ResponseFault::StatusLine),
-            |line| {
-                match line {
-                    Line::Start(line) => self.start = Some(status_line(bytes, line)?),
-                    Line::Field(line) => self.fields.push(field(bytes, line)?),
-                }
-                Ok(())
-            },
-        )
+        let skip = |_| Err(ResponseFault::StatusLine);
+
+        walk(bytes, progress, limits, skip, |line| {
+            match line {
+                Line::Start(line) => (self.status, self.reason, self.version) = status_line(bytes, line)?,
+                Line::Field(line) => self.fields.push(field(bytes, line)?),
+            }
+            Ok(())
+        })
     }
 
-    fn complete(self, bytes: &[u8], end: usize, request: RequestKind) -> Result<ResponseHead, ResponseFault> {
-        let (status, reason, version) = self.start.ok_or(ResponseFault::StatusLine)?;
+    fn complete(&mut self, bytes: &[u8], end: usize, request: RequestKind) -> Result<(), ResponseFault> {
+        let status = self.status;
+        if status == NO_STATUS {
+            return Err(ResponseFault::StatusLine);
+        }
         if status == 101 && request != RequestKind::Upgrade {
             return Err(ResponseFault::UnaskedSwitch);
         }
 
-        let declared = framing::declared(&self.fields, bytes, version)?;
+        let declared = framing::declared(&self.fields, bytes, self.version)?;
         let has_body = request != RequestKind::Head && status >= 200 && !matches!(status, 204 | 304);
-        let framing = match declared {
+        self.framing = match declared {
             _ if !has_body => Framing::None,
             Some(framing) => framing,
             None => Framing::UntilClose,
         };
 
-        let connection = ConnectionOptions::of(&self.fields, bytes);
-        let declared = match declared {
+        self.connection = ConnectionOptions::of(&self.fields, bytes);
+        self.declared = match declared {
             Some(Framing::Length(length)) => Some(length),
             _ => None,
         };
-        let fields = self.fields;
-        Ok(ResponseHead { status, version, reason, fields, framing, declared, connection, length: end as u32 })
+        self.length = end as u32;
+        Ok(())
+    }
+}
+
+/// Of a head whose status line has not been read.
+const NO_STATUS: u16 = 0;
+
+impl Default for ResponseHead {
+    /// Blank.
+    fn default() -> Self {
+        Self {
+            status: NO_STATUS,
+            version: Version::HTTP_11,
+            reason: Span::default(),
+            fields: FieldTable::default(),
+            framing: Framing::None,
+            declared: None,
+            connection: ConnectionOptions::default(),
+            length: 0,
+        }
     }
 }
 

@@ -22,7 +22,7 @@ use std::ops::Range;
 pub struct Fields {
     /// The head as it came.
     sent: Bytes,
-    /// Names and values that were added since.
+    /// Lines that were added since, and values that were changed.
     added: Vec<u8>,
     lines: Vec<Line>,
     /// A bit for each [`Shape`] that a line has or had.
@@ -81,16 +81,15 @@ impl Fields {
     /// Those of a head that is `sent`: each line is the ranges of its name and value there, which a strict reader has found
     /// to be what they must be. There is room for `more` lines.
     pub fn of_head(sent: Bytes, lines: impl ExactSizeIterator<Item = (Range<u32>, Range<u32>)>, more: usize) -> Self {
-        let mut fields = Self::with_capacity(lines.len() + more);
-        for (name, value) in lines {
-            let part =
-                |range: Range<u32>| Part { source: Source::Sent, start: range.start, length: range.end - range.start };
+        let (mut list, mut shapes) = (Vec::with_capacity(lines.len() + more), 0);
+        let part =
+            |range: Range<u32>| Part { source: Source::Sent, start: range.start, length: range.end - range.start };
+        list.extend(lines.map(|(name, value)| {
             let shape = Shape::of(&sent[name.start as usize..name.end as usize]);
-            fields.lines.push(Line { name: part(name), value: part(value), shape });
-            fields.shapes |= shape.bit();
-        }
-        fields.sent = sent;
-        fields
+            shapes |= shape.bit();
+            Line { name: part(name), value: part(value), shape }
+        }));
+        Self { added: Vec::new(), lines: list, shapes, sent }
     }
 
     /// Field lines.
@@ -104,18 +103,16 @@ impl Fields {
     }
 
     /// The value of the first line of `name`.
-    #[inline]
+    #[inline(always)]
     pub fn get(&self, name: impl AsRef<[u8]>) -> Option<&[u8]> {
         let at = self.find(name.as_ref())?;
         Some(self.bytes(self.lines[at].value))
     }
 
     /// The values of all lines of `name`, in their order.
-    #[inline]
+    #[inline(always)]
     pub fn lines(&self, name: impl AsRef<[u8]>) -> Lines<'_> {
-        let from = self.find(name.as_ref()).unwrap_or(self.lines.len());
-        let rest = &self.lines[from..];
-        Lines { fields: self, first: rest.first(), rest: rest.iter() }
+        self.lines_from(self.find(name.as_ref()))
     }
 
     /// Every line: its name, in any case, and its value.
@@ -124,7 +121,7 @@ impl Fields {
     }
 
     /// Whether there is a line of `name`.
-    #[inline]
+    #[inline(always)]
     pub fn has(&self, name: impl AsRef<[u8]>) -> bool {
         self.find(name.as_ref()).is_some()
     }
@@ -141,21 +138,15 @@ impl Fields {
     }
 
     /// The first line of `name`, if it is visible ASCII.
-    #[inline]
+    #[inline(always)]
     pub fn text(&self, name: impl AsRef<[u8]>) -> Option<&str> {
-        let is_visible = |byte: &u8| matches!(byte, b' '..=b'~' | b'\t');
-        let value = self.get(name).filter(|value| value.iter().all(is_visible))?;
-        std::str::from_utf8(value).ok()
+        visible(self.get(name)?)
     }
 
     /// A copy of the first line of `name`.
-    #[inline]
+    #[inline(always)]
     pub fn value(&self, name: impl AsRef<[u8]>) -> Option<HeaderValue> {
-        let part = self.lines[self.find(name.as_ref())?].value;
-        match part.source {
-            Source::Sent => HeaderValue::from_maybe_shared(self.sent.slice(part.range())).ok(),
-            Source::Added => HeaderValue::from_bytes(&self.added[part.range()]).ok(),
-        }
+        self.value_at(self.find(name.as_ref())?)
     }
 
     /// All lines of `name`, joined as they may be (RFC 9110 section 5.3); `None` when there are none.
@@ -181,25 +172,30 @@ impl Fields {
     }
 
     /// Makes `value` the only line of `name`, in the place of the first there is.
-    #[inline]
+    #[inline(always)]
     pub fn set(&mut self, name: impl Borrow<HeaderName>, value: impl Borrow<HeaderValue>) {
-        let (name, value) = (name.borrow(), value.borrow());
-        let Some(at) = self.find(name.as_ref()) else { return self.append(name, value) };
-        self.lines[at].value = self.add(value.as_bytes());
-        self.remove_from(at + 1, name.as_ref());
+        self.put(name.borrow().as_str().as_bytes(), &[value.borrow().as_bytes()]);
+    }
+
+    /// The same of a value in `parts`. Bytes that no value may have become spaces (RFC 9110 section 5.5).
+    pub fn set_parts(&mut self, name: impl Borrow<HeaderName>, parts: &[&[u8]]) {
+        let value = self.put(name.borrow().as_str().as_bytes(), parts);
+        let added = &mut self.added[value.range()];
+        // No early exit, so that it runs sixteen bytes at a time.
+        if added.iter().fold(false, |found, byte| found | is_no_value_byte(*byte)) {
+            added.iter_mut().filter(|byte| is_no_value_byte(**byte)).for_each(|byte| *byte = b' ');
+        }
     }
 
     /// Adds a line of `name` behind those there are.
+    #[inline(always)]
     pub fn append(&mut self, name: impl Borrow<HeaderName>, value: impl Borrow<HeaderValue>) {
         let name = name.borrow().as_str().as_bytes();
-        let shape = Shape::of(name);
-        let line = Line { name: self.add(name), value: self.add(value.borrow().as_bytes()), shape };
-        self.lines.push(line);
-        self.shapes |= shape.bit();
+        self.push(name, Shape::of(name), &[value.borrow().as_bytes()]);
     }
 
     /// Removes every line of `name`; whether there was one.
-    #[inline]
+    #[inline(always)]
     pub fn remove(&mut self, name: impl AsRef<[u8]>) -> bool {
         let Some(at) = self.find(name.as_ref()) else { return false };
         self.remove_from(at, name.as_ref());
@@ -241,28 +237,42 @@ impl Fields {
                 self.write_line(line, spelling, out);
                 lines = rest;
             } else {
-                let (first, last) = (lines[0].name.start as usize, lines[run.len() - 1].value.range().end);
-                out.extend_from_slice(&self.sent[first..last + LINE_END.len()]);
+                self.write_run(run, spelling, out);
                 lines = &lines[run.len()..];
             }
         }
     }
 
-    /// The lines at the beginning of `lines` that lie in the head as they are to be written, one behind the other.
+    /// The lines at the beginning of `lines` that lie somewhere as they are to be written, one behind the other.
     fn run<'l>(&self, lines: &'l [Line]) -> &'l [Line] {
-        let mut next = lines.first().map_or(0, |line| line.name.start as usize);
+        let Some(first) = lines.first() else { return lines };
+        let source = self.source(first.name.source);
+        let mut next = first.name.start as usize;
         let lies_next = |line: &&Line| {
             let (name, value) = (line.name.range(), line.value.range());
-            let is_next = line.name.source == Source::Sent
-                && line.value.source == Source::Sent
+            let is_next = line.name.source == first.name.source
+                && line.value.source == first.name.source
                 && name.start == next
-                && self.sent[name.end..].starts_with(SEPARATOR)
                 && name.end + SEPARATOR.len() == value.start
-                && self.sent[value.end..].starts_with(LINE_END);
+                && source[name.end..].starts_with(SEPARATOR)
+                && source[value.end..].starts_with(LINE_END);
             next = value.end + LINE_END.len();
             is_next
         };
         &lines[..lines.iter().take_while(lies_next).count()]
+    }
+
+    fn write_run(&self, run: &[Line], spelling: Spelling, out: &mut Vec<u8>) {
+        let [first, .., last] = run else { return run.iter().for_each(|line| self.write_line(line, spelling, out)) };
+        let (written, from) = (out.len(), first.name.start as usize);
+        let source = self.source(first.name.source);
+        out.extend_from_slice(&source[from..last.value.range().end + LINE_END.len()]);
+
+        if first.name.source == Source::Added && spelling == Spelling::Usual {
+            for Line { name, .. } in run {
+                spell_usually(&mut out[written..][name.start as usize - from..][..name.length as usize]);
+            }
+        }
     }
 
     fn write_line(&self, line: &Line, spelling: Spelling, out: &mut Vec<u8>) {
@@ -277,13 +287,56 @@ impl Fields {
     }
 
     /// Where the first line of `name` is.
-    #[inline]
+    #[inline(always)]
     fn find(&self, name: &[u8]) -> Option<usize> {
+        // Of a name that is known when this is compiled, so is the shape.
         let shape = Shape::of(name);
         if self.shapes & shape.bit() == 0 {
             return None;
         }
         self.look(name, shape)
+    }
+
+    #[inline(always)]
+    fn put(&mut self, name: &[u8], value: &[&[u8]]) -> Part {
+        match self.find(name) {
+            None => self.push(name, Shape::of(name), value),
+            Some(at) => self.replace(at, name, value),
+        }
+    }
+
+    /// Adds a line as it is written, so that many are written at once.
+    fn push(&mut self, name: &[u8], shape: Shape, value: &[&[u8]]) -> Part {
+        let length: usize = value.iter().map(|part| part.len()).sum();
+        self.make_room(name.len() + SEPARATOR.len() + length + LINE_END.len());
+        let name = self.add(&[name]);
+        self.added.extend_from_slice(SEPARATOR);
+        let value = self.add(value);
+        self.added.extend_from_slice(LINE_END);
+
+        self.lines.push(Line { name, value, shape });
+        self.shapes |= shape.bit();
+        value
+    }
+
+    fn replace(&mut self, at: usize, name: &[u8], value: &[&[u8]]) -> Part {
+        let value = self.add(value);
+        self.lines[at].value = value;
+        self.remove_from(at + 1, name);
+        value
+    }
+
+    fn lines_from(&self, first: Option<usize>) -> Lines<'_> {
+        let rest = &self.lines[first.unwrap_or(self.lines.len())..];
+        Lines { fields: self, first: rest.first(), rest: rest.iter() }
+    }
+
+    fn value_at(&self, at: usize) -> Option<HeaderValue> {
+        let part = self.lines[at].value;
+        match part.source {
+            Source::Sent => HeaderValue::from_maybe_shared(self.sent.slice(part.range())).ok(),
+            Source::Added => HeaderValue::from_bytes(&self.added[part.range()]).ok(),
+        }
     }
 
     fn look(&self, name: &[u8], shape: Shape) -> Option<usize> {
@@ -304,21 +357,30 @@ impl Fields {
         self.lines.truncate(kept);
     }
 
-    fn add(&mut self, bytes: &[u8]) -> Part {
-        if self.added.capacity() - self.added.len() < bytes.len() {
-            self.added.reserve(bytes.len().max(ADDED_ROOM));
+    fn make_room(&mut self, bytes: usize) {
+        if self.added.capacity() - self.added.len() < bytes {
+            self.added.reserve(bytes.max(ADDED_ROOM));
         }
-        let start = self.added.len() as u32;
-        self.added.extend_from_slice(bytes);
-        Part { source: Source::Added, start, length: bytes.len() as u32 }
+    }
+
+    fn add(&mut self, parts: &[&[u8]]) -> Part {
+        let start = self.added.len();
+        for part in parts {
+            self.make_room(part.len());
+            self.added.extend_from_slice(part);
+        }
+        Part { source: Source::Added, start: start as u32, length: (self.added.len() - start) as u32 }
     }
 
     fn bytes(&self, part: Part) -> &[u8] {
-        let source = match part.source {
-            Source::Sent => &self.sent[..],
+        &self.source(part.source)[part.range()]
+    }
+
+    fn source(&self, source: Source) -> &[u8] {
+        match source {
+            Source::Sent => &self.sent,
             Source::Added => &self.added,
-        };
-        &source[part.range()]
+        }
     }
 }
 
@@ -326,6 +388,18 @@ impl Part {
     fn range(self) -> Range<usize> {
         self.start as usize..self.start as usize + self.length as usize
     }
+}
+
+/// `value` as text, if it is visible ASCII.
+fn visible(value: &[u8]) -> Option<&str> {
+    let is_visible = |byte: &u8| matches!(byte, b' '..=b'~' | b'\t');
+    let value = Some(value).filter(|value| value.iter().all(is_visible))?;
+    std::str::from_utf8(value).ok()
+}
+
+/// Controls but the tab (RFC 9110 section 5.5).
+fn is_no_value_byte(byte: u8) -> bool {
+    byte < b' ' && byte != b'\t' || byte == 0x7f
 }
 
 /// Makes the first letter of each word of a name a capital.

@@ -2,12 +2,10 @@
 
 use super::Http1;
 use crate::downstream::Served;
-use crate::downstream::head::Head;
 use crate::downstream::lingering::{LINGER, Lingering};
-use crate::downstream::outbox::Outbox;
 use crate::downstream::writer::Next;
+use crate::outbox::Outbox;
 use bytes::{Bytes, BytesMut};
-use http::Method;
 use pingora::protocols::Stream;
 use std::future::poll_fn;
 use std::io;
@@ -47,11 +45,10 @@ impl Http1 {
 
         self.connection.rearm();
         self.connection.begin_idle(self.host.clock.now());
-        self.head = Head::new(Method::GET, "");
         if self.input.is_empty() {
             self.input = BytesMut::new();
         }
-        self.set_deadline(Instant::now() + self.bounds.idle_timeout);
+        self.deadline.set(Instant::now() + self.bounds.idle_timeout);
         true
     }
 
@@ -68,7 +65,7 @@ impl Http1 {
     pub async fn close(&mut self) {
         let may_be_sending = poll_fn(|cx| self.poll_farewell(cx)).await;
         // Many may linger: session and exchange, with their buffers, are gone.
-        (self.input, self.out, self.head) = (BytesMut::new(), Outbox::default(), Head::new(Method::GET, ""));
+        (self.input, self.out) = (BytesMut::new(), Outbox::default());
         if let (Ok(true), Some(io)) = (may_be_sending, &mut self.io) {
             let mut lingering = Lingering::begin();
             poll_fn(|cx| lingering.poll(io, cx)).await;

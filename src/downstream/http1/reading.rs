@@ -4,16 +4,18 @@ use super::{Http1, MAX_REQUESTS, Unread};
 use crate::downstream::connection::Expecting;
 use crate::downstream::head::Head;
 use crate::downstream::lingering::LINGER;
-use crate::downstream::reader;
+use crate::downstream::reader::{self, Read};
 use crate::downstream::refused::{RefusedHead, Why, stand_in};
 use crate::downstream::writer::Next;
 use crate::edge::rules::MAX_FIELDS;
 use bytes::Bytes;
+use http::Method;
 use pingora::{Error, ErrorType, Result};
 use std::future::{Future, poll_fn};
 use std::io;
 use std::mem::MaybeUninit;
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
 use tokio::time::Instant;
@@ -28,46 +30,40 @@ const BODY_PIECE: usize = 64 * 1024;
 const READ_AHEAD: usize = 16 * 1024;
 
 impl Http1 {
-    /// Reads the next request head, or refuses it; `false` when there is none: the client is done, or idle for too long.
-    pub async fn next(&mut self) -> bool {
+    /// Reads the next request head, or refuses it; `None` when there is none: the client is done, or idle for too long.
+    pub async fn next(&mut self) -> Option<Arc<Head>> {
         let mut progress = None;
         poll_fn(|cx| self.poll_next(cx, &mut progress)).await
     }
 
-    fn poll_next(&mut self, cx: &mut Context<'_>, progress: &mut Option<Progress>) -> Poll<bool> {
+    fn poll_next(&mut self, cx: &mut Context<'_>, progress: &mut Option<Progress>) -> Poll<Option<Arc<Head>>> {
         loop {
             if !self.input.is_empty() {
                 let progress = progress.get_or_insert_with(|| {
                     self.begin_head();
                     Progress::default()
                 });
-                match reader::read(&self.input, progress, &self.bounds.head(), self.connection.tls) {
-                    Ok(None) => {}
-                    Ok(Some(read)) => {
-                        self.take_head(read);
-                        return Poll::Ready(true);
-                    }
-                    Err(why) => {
-                        self.refuse(why);
-                        return Poll::Ready(true);
-                    }
+                let mut head = RequestHead::default();
+                match reader::read(&mut head, &self.input, progress, &self.bounds.head(), self.connection.tls) {
+                    Ok(Read::Incomplete) => {}
+                    Ok(Read::Complete { target }) => return Poll::Ready(Some(self.take_head(&head, target))),
+                    Err(why) => return Poll::Ready(Some(self.refuse(why))),
                 }
             }
 
             match self.poll_scratch(cx) {
                 Poll::Ready(Ok(1..)) => continue,
-                Poll::Ready(_) => return Poll::Ready(false),
+                Poll::Ready(_) => return Poll::Ready(None),
                 Poll::Pending => {}
             }
             if self.poll_idle_write(cx).is_ready() {
-                return Poll::Ready(false);
+                return Poll::Ready(None);
             }
-            ready!(self.poll_deadline(cx));
+            ready!(self.deadline.poll(cx));
             if progress.is_none() {
-                return Poll::Ready(false);
+                return Poll::Ready(None);
             }
-            self.refuse(Why::Slow(self.bounds.header_timeout));
-            return Poll::Ready(true);
+            return Poll::Ready(Some(self.refuse(Why::Slow(self.bounds.header_timeout))));
         }
     }
 
@@ -75,31 +71,37 @@ impl Http1 {
         let began = self.first_byte.take().unwrap_or_else(Instant::now);
         let ago = u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX);
         self.connection.begin_head(Monotonic(self.host.clock.now().0.saturating_sub(ago)));
-        self.set_deadline(began + self.bounds.header_timeout);
+        self.deadline.set(began + self.bounds.header_timeout);
     }
 
-    fn take_head(&mut self, read: reader::Read) {
-        let bytes = self.input.split_to(read.head.len()).freeze();
-        let target = read.target.unwrap_or_else(|| bytes.slice_ref(read.head.target(&bytes)));
-        self.body = BodyReader::new(read.head.framing(), self.bounds.max_header_bytes, MAX_FIELDS);
-        self.begin_request(&read.head, &bytes, target);
+    fn take_head(&mut self, head: &RequestHead, target: Option<Bytes>) -> Arc<Head> {
+        let bytes = self.input.split_to(head.len()).freeze();
+        let target = target.unwrap_or_else(|| bytes.slice_ref(head.target(&bytes)));
+        self.body = BodyReader::new(head.framing(), self.bounds.max_header_bytes, MAX_FIELDS);
+        self.begin_request(head, &bytes, target)
     }
 
     /// An exchange with a stand-in for the head under way answers for it, and is the last one.
-    fn refuse(&mut self, why: Why) {
+    fn refuse(&mut self, why: Why) -> Arc<Head> {
         let (bytes, unread) = stand_in(&self.input);
         let bytes = Bytes::from(bytes);
         self.body = BodyReader::None;
-        if let Ok(Parsed::Complete(head)) = read_request(&bytes, &mut Progress::default(), &self.bounds.head()) {
-            let target = bytes.slice_ref(head.target(&bytes));
-            self.begin_request(&head, &bytes, target);
-        }
+        let head = match read_request(&bytes, &mut Progress::default(), &self.bounds.head()) {
+            Ok(Parsed::Complete(head)) => {
+                let target = bytes.slice_ref(head.target(&bytes));
+                self.begin_request(&head, &bytes, target)
+            }
+            // It is made so that it can be read.
+            _ => Arc::new(Head::new(Method::GET, "/")),
+        };
         self.next = Next::Closes;
         self.connection.refuse_head(RefusedHead { why, unread });
+        head
     }
 
-    fn begin_request(&mut self, head: &RequestHead, bytes: &Bytes, target: Bytes) {
-        self.head = Head::of_http1(head, bytes, target);
+    fn begin_request(&mut self, head: &RequestHead, bytes: &Bytes, target: Bytes) -> Arc<Head> {
+        let request = Head::of_http1(head, bytes, target);
+        (self.method, self.version) = (request.method.clone(), request.version);
         self.requests += 1;
         let persists = head.connection().persists(head.version()) && self.requests < MAX_REQUESTS;
         self.next = if persists { Next::Serves } else { Next::Closes };
@@ -107,6 +109,7 @@ impl Http1 {
         self.pace.reset();
         (self.answered, self.written, self.reply) = (None, None, Framing::None);
         self.connection.take_head();
+        Arc::new(request)
     }
 
     /// Reads once into a buffer on the stack, so that an idle connection holds none.
@@ -190,11 +193,11 @@ impl Http1 {
         let answered = self.connection.is_answered().then(|| *self.answered.get_or_insert_with(Instant::now));
         let due = [self.pace.waiting_until(Instant::now(), self.bounds.min_body_rate), answered.map(|at| at + LINGER)];
         match due.into_iter().flatten().min() {
-            Some(deadline) => self.set_deadline(deadline),
+            Some(deadline) => self.deadline.set(deadline),
             None => return Poll::Pending,
         }
 
-        ready!(self.poll_deadline(cx));
+        ready!(self.deadline.poll(cx));
         if self.answered.take().is_some() {
             return Poll::Ready(io::Error::new(io::ErrorKind::TimedOut, "answered before the body had come"));
         }

@@ -26,7 +26,7 @@ impl Http1 {
     pub async fn write_head(&mut self, mut head: ResponseHead) -> Result<()> {
         let is_interim = head.is_interim();
         // RFC 9110 section 15.2: they came after HTTP/1.0.
-        if is_interim && self.head.version == Version::HTTP_10 {
+        if is_interim && self.version == Version::HTTP_10 {
             return Ok(());
         }
 
@@ -36,7 +36,7 @@ impl Http1 {
             return self.flush().await;
         }
 
-        self.reply = framing_of(&head, &self.head.method);
+        self.reply = framing_of(&head, &self.method);
         let is_left_open = self.reply == Framing::UntilClose || head.status == StatusCode::SWITCHING_PROTOCOLS;
         let is_unread = self.unread == Unread::Closes && !self.body.is_finished();
         if is_left_open || is_unread {
@@ -44,7 +44,7 @@ impl Http1 {
         }
         if head.status != StatusCode::SWITCHING_PROTOCOLS {
             date::add(&mut head.fields);
-            tell_next(&mut head.fields, self.next, self.head.version);
+            tell_next(&mut head.fields, self.next, self.version);
         }
         write_head(&head, self.out.head());
         // A body of known length is near, and leaves with its head.
@@ -57,6 +57,7 @@ impl Http1 {
     ///
     /// As [`Self::write_head`].
     pub async fn write_body(&mut self, mut piece: Bytes, ends: bool) -> Result<()> {
+        let mut end: &'static [u8] = b"";
         match &mut self.reply {
             Framing::None => piece.clear(),
             Framing::Length(left) => {
@@ -64,13 +65,13 @@ impl Http1 {
                 piece.truncate(usize::try_from(*left).unwrap_or(usize::MAX));
                 *left -= piece.len() as u64;
             }
-            Framing::Chunked if !piece.is_empty() => write_chunk_head(piece.len(), self.out.head()),
+            Framing::Chunked if !piece.is_empty() => {
+                write_chunk_head(piece.len(), self.out.head());
+                end = CHUNK_END;
+            }
             Framing::Chunked | Framing::UntilClose => {}
         }
-        self.write_all(&piece).await?;
-        if self.reply == Framing::Chunked && !piece.is_empty() {
-            self.out.head().extend_from_slice(CHUNK_END);
-        }
+        self.write_all(&piece, end).await?;
 
         if ends {
             return self.finish().await;
@@ -109,17 +110,17 @@ impl Http1 {
         Ok(())
     }
 
-    async fn write_all(&mut self, mut bytes: &[u8]) -> Result<()> {
+    async fn write_all(&mut self, mut bytes: &[u8], end: &'static [u8]) -> Result<()> {
         while !bytes.is_empty() {
-            let written = poll_fn(|cx| self.poll_write(cx, bytes)).await.map_err(not_written)?;
+            let written = poll_fn(|cx| self.poll_write(cx, bytes, end)).await.map_err(not_written)?;
             bytes = &bytes[written..];
         }
         Ok(())
     }
 
-    fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8], end: &'static [u8]) -> Poll<io::Result<usize>> {
         let Some(io) = &mut self.io else { return Poll::Ready(Err(taken())) };
-        let written = self.out.poll_write(io, cx, bytes);
+        let written = self.out.poll_write(io, cx, bytes, end);
         self.timed(cx, written, self.bounds.idle_timeout)
     }
 

@@ -86,9 +86,7 @@ impl Call {
         mut connection: UpstreamConnection,
         interim_to: Option<&InterimResponses>,
     ) -> Result<ReplyHead, Box<Error>> {
-        let head = upstream_head(self, story, &connection);
-        connection.send(&head, self.body_for(&connection))?;
-        story.attempt_sends();
+        self.send(story, &mut connection)?;
 
         if self.request.expects_continue
             && !self.forwards_expectation(&connection)
@@ -122,6 +120,14 @@ impl Call {
             head.fields.set(header::TRAILER, trailer);
         }
         Ok((connection, interim, head))
+    }
+
+    /// Lines the request up.
+    fn send(&self, story: &mut Story, connection: &mut UpstreamConnection) -> Result<(), Box<Error>> {
+        let head = upstream_head(self, story, connection);
+        connection.send(&head, self.body_for(connection))?;
+        story.attempt_sends();
+        Ok(())
     }
 
     /// The body for one more attempt.

@@ -31,7 +31,7 @@ pub struct Call {
     pub pipeline: Arc<Pipeline>,
     pub request: Arc<Request>,
     /// The client's head behind the edge.
-    pub head: downstream::Head,
+    pub head: Arc<downstream::Head>,
     pub body: CallBody,
     pub hold: Hold,
     /// Memory for its reply, until that comes.
@@ -94,7 +94,7 @@ impl Reply {
 impl Call {
     /// The call that answers `exchange`.
     pub fn new(
-        head: downstream::Head,
+        head: Arc<downstream::Head>,
         body: CallBody,
         hold: Hold,
         room: Option<Reservation>,

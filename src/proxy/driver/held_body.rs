@@ -5,8 +5,8 @@ use super::gather::Gather;
 use super::keep::Body;
 use super::look;
 use crate::answer::answer;
-use crate::downstream::Downstream;
 use crate::downstream::connection::Expecting;
+use crate::downstream::{Downstream, Head};
 use crate::exchange::{Exchange, Story};
 use crate::memory_budget::{ConnectionReplies, Reservation, STEP};
 use crate::proxy::failure;
@@ -133,7 +133,7 @@ async fn look_first(
     at: usize,
     wanted: Keep,
 ) -> Result<Option<Flow>> {
-    let head = downstream.head().clone();
+    let head = Head::clone(&exchange.head);
     let looked = tokio::select! {
         biased;
         looked = look::look(head, exchange, wanted) => looked,

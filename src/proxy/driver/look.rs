@@ -8,6 +8,7 @@ use crate::exchange::Exchange;
 use http::Method;
 use http::header::{self, HeaderName};
 use pingora::{Error, ErrorType};
+use std::sync::Arc;
 use tokio::time::timeout;
 use vestibule_plugin::{Detach, Hold, Keep};
 
@@ -44,7 +45,7 @@ pub async fn look(
     }
     let patience = exchange.pipeline.upstream(exchange.story.facts.route()).settings.read_timeout;
     let hold = Hold { request_body: None, response: wanted, detach: Detach::WithClient };
-    let call = Call::new(head, CallBody::None, hold, None, exchange);
+    let call = Call::new(Arc::new(head), CallBody::None, hold, None, exchange);
     let late = |_elapsed| Error::explain(ErrorType::ReadTimedout, "looking at what the target holds").into_up();
     timeout(patience, call.look(&mut exchange.story, wanted)).await.map_err(late)?
 }

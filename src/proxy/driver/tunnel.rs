@@ -14,6 +14,7 @@ use bytes::Bytes;
 use http::StatusCode;
 use pingora::protocols::{Shutdown, Stream};
 use pingora::{Error, ErrorType, Result};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -33,7 +34,7 @@ pub async fn run(downstream: &mut Downstream, exchange: &mut Exchange) -> Result
         return Ok(());
     }
 
-    let call = Call::new(downstream.head().clone(), CallBody::None, NO_HOLD, None, exchange);
+    let call = Call::new(Arc::clone(&exchange.head), CallBody::None, NO_HOLD, None, exchange);
     let (connection, interim, mut head): ReplyHead = tokio::select! {
         biased;
         reached = call.connect_websocket(&mut exchange.story) => reached?,

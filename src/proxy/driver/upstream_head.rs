@@ -4,8 +4,8 @@ use super::call::Call;
 use crate::connections::{RequestHead, Switch, UpstreamConnection};
 use crate::exchange::Story;
 use crate::proxy::wire;
-use bytes::Bytes;
-use http::header::{self, HeaderValue};
+use http::header;
+use std::borrow::Cow;
 use vestibule_plugin::Names;
 
 /// Fields that the edge and the plugins usually add to a head. There is room for more; it is made again then.
@@ -16,7 +16,7 @@ static WRITTEN_ANEW: Names<2> = Names::new(["content-length", "host"]);
 
 /// Prepares the client's head for `connection`: what was meant for the hop to here goes, what the proxy tells the
 /// application comes, and plugins edit the rest. Who writes it frames the body.
-pub fn upstream_head(call: &Call, story: &mut Story, connection: &UpstreamConnection) -> RequestHead {
+pub fn upstream_head<'c>(call: &'c Call, story: &mut Story, connection: &UpstreamConnection) -> RequestHead<'c> {
     let mut fields = call.head.fields.copy(ROOM);
     wire::strip_request_hops(&mut fields);
     if !call.forwards_expectation(connection) {
@@ -30,14 +30,16 @@ pub fn upstream_head(call: &Call, story: &mut Story, connection: &UpstreamConnec
     }
 
     fields.remove_all(&WRITTEN_ANEW);
-    let upstream = call.pipeline.upstream(story.facts.route());
-    // Only HTTP/1.0 may come without one.
-    let authority = call.request.authority.clone().or_else(|| HeaderValue::try_from(upstream.authority()).ok());
+    let authority = match &call.request.authority {
+        Some(authority) => Cow::Borrowed(authority.as_bytes()),
+        // Only HTTP/1.0 may come without one.
+        None => Cow::Owned(call.upstream(story).authority().into()),
+    };
     RequestHead {
-        method: call.head.method.clone(),
+        method: &call.head.method,
         fields,
-        target: Bytes::copy_from_slice(call.request.target.as_bytes()),
-        authority: authority.unwrap_or_else(|| HeaderValue::from_static("")),
+        target: call.request.target.as_bytes(),
+        authority,
         scheme: if connection.is_tls() { "https" } else { "http" },
         switch: if call.request.upgrade { Switch::Asked } else { Switch::NotAsked },
     }

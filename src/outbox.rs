@@ -1,6 +1,6 @@
-//! A small write buffer, so that a head and the body behind it leave in one system call.
+//! A small write buffer, so that a head and the body behind it, or a chunk and its end, leave in one system call.
 
-use std::io::{IoSlice, Result};
+use std::io::{ErrorKind, IoSlice, Result};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use tokio::io::AsyncWrite;
@@ -23,32 +23,50 @@ impl Outbox {
         &mut self.bytes
     }
 
-    /// Takes `buf`, or as much of it as was written behind what waits. Never waits for more than it has to.
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.waiting() == 0
+    }
+
+    /// Bytes that wait.
+    pub fn waiting(&self) -> usize {
+        self.bytes.len() - self.sent
+    }
+
+    /// Takes `buf`, or as much of it as was written behind what waits, and behind its last byte `end`. Never waits for more than
+    /// it has to.
     pub fn poll_write<S: AsyncWrite + Unpin>(
         &mut self,
         io: &mut S,
         cx: &mut Context<'_>,
         buf: &[u8],
+        end: &'static [u8],
     ) -> Poll<Result<usize>> {
-        if self.bytes.len() + buf.len() <= CAPACITY {
+        if self.bytes.len() + buf.len() + end.len() <= CAPACITY {
             self.bytes.extend_from_slice(buf);
+            self.bytes.extend_from_slice(end);
             return Poll::Ready(Ok(buf.len()));
         }
-        if self.bytes.is_empty() {
-            return Pin::new(io).poll_write(cx, buf);
-        }
-        let waiting = self.bytes.len() - self.sent;
-        let both = [IoSlice::new(&self.bytes[self.sent..]), IoSlice::new(buf)];
-        let written = ready!(Pin::new(&mut *io).poll_write_vectored(cx, &both))?;
-        if written < waiting {
-            self.sent += written;
-            ready!(self.poll_drain(io, cx))?;
-            return Pin::new(io).poll_write(cx, buf);
-        }
-        self.clear();
-        match written - waiting {
-            0 => Pin::new(io).poll_write(cx, buf),
-            taken => Poll::Ready(Ok(taken)),
+        loop {
+            let waiting = self.waiting();
+            let parts = [IoSlice::new(&self.bytes[self.sent..]), IoSlice::new(buf), IoSlice::new(end)];
+            let written = ready!(Pin::new(&mut *io).poll_write_vectored(cx, &parts))?;
+            if written == 0 {
+                return Poll::Ready(Err(ErrorKind::WriteZero.into()));
+            }
+
+            self.sent += written.min(waiting);
+            if !self.is_empty() {
+                continue;
+            }
+            self.clear();
+            let taken = (written - waiting.min(written)).min(buf.len());
+            if taken == buf.len() {
+                self.bytes.extend_from_slice(&end[written - waiting - taken..]);
+            }
+            if taken > 0 {
+                return Poll::Ready(Ok(taken));
+            }
         }
     }
 
@@ -56,7 +74,7 @@ impl Outbox {
     pub fn poll_drain<S: AsyncWrite + Unpin>(&mut self, io: &mut S, cx: &mut Context<'_>) -> Poll<Result<()>> {
         while self.sent < self.bytes.len() {
             match ready!(Pin::new(&mut *io).poll_write(cx, &self.bytes[self.sent..]))? {
-                0 => return Poll::Ready(Err(std::io::ErrorKind::WriteZero.into())),
+                0 => return Poll::Ready(Err(ErrorKind::WriteZero.into())),
                 n => self.sent += n,
             }
         }
@@ -105,10 +123,11 @@ mod tests {
             let chunk: Vec<u8> = (0..size).map(|i| (i % 251) as u8).collect();
             let mut left = &chunk[..];
             while !left.is_empty() {
-                let n = poll_fn(|cx| out.poll_write(&mut io, cx, left)).await.unwrap();
+                let n = poll_fn(|cx| out.poll_write(&mut io, cx, left, b"\r\n")).await.unwrap();
                 left = &left[n..];
             }
             expected.extend_from_slice(&chunk);
+            expected.extend_from_slice(b"\r\n");
         }
         poll_fn(|cx| out.poll_drain(&mut io, cx)).await.unwrap();
         assert_eq!(io.0, expected);
@@ -119,7 +138,7 @@ mod tests {
         let (mut near, mut far) = tokio::io::duplex(1024);
         let mut out = Outbox::default();
         for part in ["head", "body"] {
-            let n = poll_fn(|cx| out.poll_write(&mut near, cx, part.as_bytes())).await.unwrap();
+            let n = poll_fn(|cx| out.poll_write(&mut near, cx, part.as_bytes(), b"")).await.unwrap();
             assert_eq!(n, 4);
         }
         poll_fn(|cx| out.poll_drain(&mut near, cx)).await.unwrap();
