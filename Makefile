@@ -1,5 +1,5 @@
 # Each target is a line or two; what they need and is missing is installed first.
-.PHONY: demo test torture fuzz garden lint bench coverage docs deny
+.PHONY: demo test torture fuzz garden lint bench instructions release coverage docs deny
 
 build_tools = cmake cc:build-essential
 test_tools = curl git nginx:nginx-light python3 redis-server faketime chromium
@@ -42,10 +42,22 @@ lint:
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps
 
-bench: ## beside pingora alone, nginx and HAProxy, in one run
-	@tools/need $(build_tools) nginx:nginx-light haproxy wrk h2load:nghttp2-client openssl python3 redis-server redis-benchmark:redis-tools
-	cargo build --locked --release --bin vestibule --example bare
+bench: ## beside pingora alone, nginx, HAProxy, Envoy, Traefik and Caddy, in one run
+	@tools/need $(build_tools) nginx:nginx-light haproxy wrk h2load:nghttp2-client openssl python3 redis-server redis-benchmark:redis-tools curl valgrind strace
+	@python3 -c "import ensurepip" 2>/dev/null || tools/need ensurepip:python3-venv
+	@bench/tools
+	cargo build --locked --release --bin vestibule
+	cargo build --locked --release --manifest-path bench/bare/Cargo.toml --target-dir $${CARGO_TARGET_DIR:-target}/bare
 	bench/run
+
+instructions: ## instructions a request, each below its bound
+	@tools/need $(build_tools) nginx:nginx-light h2load:nghttp2-client valgrind python3
+	cargo build --locked --release --bin vestibule
+	bench/instructions --check
+
+release: ## the profile-guided build, stripped, in target/dist
+	@tools/need $(build_tools) nginx:nginx-light wrk h2load:nghttp2-client openssl python3
+	tools/release
 
 coverage: ## line coverage of the workspace, in target/coverage
 	@tools/need $(build_tools) $(test_tools)

@@ -1,8 +1,6 @@
 """What idempotency keys cost: a first execution, a replay, a record, and many executions at once."""
 
-import contextlib
 import os
-import random
 import resource
 import shutil
 import statistics
@@ -11,64 +9,30 @@ import time
 from . import contender, load, machine, measure, turns
 
 KINDS = ("plain", "first", "again")
-# Keys that `again` repeats; see keyed.lua.
-KNOWN_KEYS = 4096
+# Far more than are used in one load.
+KEYS_BETWEEN = 10_000_000
 FEW, MANY = 100, 10_000
 # Files of a proxy that are no connections.
 OTHER_FILES = 500
 TTL_SECONDS = 20
 
 
-def build(binary, ttl):
-    """Vestibule with keys on."""
-
-    def command(home, shared, port, admin, origin):
-        values = {"PORT": port, "ADMIN": admin, "ORIGIN": origin, "DIR": shared, "TTL": ttl}
-        return [binary, "run", "-c", contender.fill("vestibule-keyed.toml", f"{home}/vestibule.toml", **values)]
-
-    return command
+def keyed(binary, name, ttl="1h", kind=None):
+    """Vestibule with keys on; of a kind, with the requests that go with it."""
+    build = contender.vestibule(binary, "vestibule-keyed.toml", TTL=ttl)
+    sends = {} if kind is None else requests(kind)
+    return contender.Contender(name, "", build, contender.built(binary), **sends)
 
 
-def keyed(binary, name, ttl="1h"):
-    """A contender of this name."""
-    return contender.Contender(name, "", build(binary, ttl), contender.built(binary))
+def requests(kind):
+    """The POSTs of a kind; each time from where no key was before, and the first time fills the store for `again`."""
+    return {"script": "keyed.lua", "arguments": lambda times: (kind, times * KEYS_BETWEEN)}
 
 
 def cost(bench, binary, rounds, count):
-    """CPU time of a POST without a key, of a first execution and of a replay, in turns; and replies a second alone."""
-    samples = []
-    for number in range(rounds):
-        with contextlib.ExitStack() as stack:
-            running = {kind: stack.enter_context(bench.start(keyed(binary, f"keyed-{kind}"))) for kind in KINDS}
-            for kind, each in running.items():
-                # Fills the store with what `again` repeats.
-                load.wrk(each.port, 1, measure.CONNECTIONS, bench.cores, "keyed.lua", (kind, 0))
-            alone = {
-                kind: load.wrk(each.port, bench.seconds, measure.CONNECTIONS, bench.cores, "keyed.lua", (kind, 10_000_000))
-                for kind, each in running.items()
-            }
-            before = {kind: machine.cpu_seconds(each.pid) for kind, each in running.items()}
-            paused = {
-                kind: stack.enter_context(
-                    load.Paused(each.port, measure.CONNECTIONS, bench.cores, "keyed.lua", (kind, 20_000_000))
-                )
-                for kind, each in running.items()
-            }
-            for _ in range(count):
-                for each in random.sample(list(paused.values()), len(paused)):
-                    each.go()
-                    time.sleep(turns.TURN_SECONDS)
-                    each.rest()
-            sample = {}
-            for kind, each in paused.items():
-                done = each.end()
-                spent = machine.cpu_seconds(running[kind].pid) - before[kind]
-                sample[kind] = {
-                    "cpu_us": spent / done["requests"] * 1e6,
-                    "per_second": alone[kind]["per_second"],
-                    "errors": done["errors"] + done["refused"] + alone[kind]["errors"] + alone[kind]["refused"],
-                }
-            samples.append(sample)
+    """CPU time and replies a second of a POST without a key, of a first execution and of a replay, in turns."""
+    every = [keyed(binary, kind, kind=kind) for kind in KINDS]
+    samples = [turns.together(bench, every, count, measure.CONNECTIONS) for _ in range(rounds)]
     ratio = lambda what, kind: statistics.median(each[kind][what] / each["plain"][what] for each in samples)  # noqa: E731
     result = {
         "rounds": samples,
@@ -76,7 +40,7 @@ def cost(bench, binary, rounds, count):
         "replay_cpu": ratio("cpu_us", "again"),
         "replay_throughput": ratio("per_second", "again"),
         "plain_cpu_us": statistics.median(each["plain"]["cpu_us"] for each in samples),
-        "errors": sum(each[kind]["errors"] for each in samples for kind in KINDS),
+        "errors": sum(each[kind]["errors"] + each[kind]["refused"] for each in samples for kind in KINDS),
     }
     return result | {
         "says": f"a first execution costs {result['first_cpu']:.2f} × the CPU of the same POST without a key "

@@ -7,6 +7,11 @@ import subprocess
 
 from .contender import Broken, CONFIG
 
+# Requests over HTTP/2 that stand for a second, and connections on which they are.
+WARM_REQUESTS = 5_000
+H2_CONNECTIONS = 4
+# How long a number of requests may take before something that is slowed down by what watches it.
+H1_SECONDS = 300
 UNITS = {"us": 1, "ms": 1_000, "s": 1_000_000, "m": 60_000_000}
 
 
@@ -49,18 +54,35 @@ def longest_us(text):
     return float(found.group(1)) * UNITS[found.group(2)]
 
 
-def wrk_command(port, seconds, connections, script=None, arguments=()):
+def wrk_command(port, seconds, connections, script=None, arguments=(), tls=False, path="/"):
     """Requests one after another on each of so many kept connections, for so many seconds."""
-    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "--timeout", "10s", f"http://127.0.0.1:{port}/"]
+    url = f"http{'s' if tls else ''}://127.0.0.1:{port}{path}"
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "--timeout", "10s", url]
     if script is not None:
         command[1:1] = ["-s", os.path.join(CONFIG, script)]
         command += ["--", *map(str, arguments)]
     return command
 
 
-def wrk(port, seconds, connections, cores, script=None, arguments=()):
+def wrk(port, seconds, connections, cores, script=None, arguments=(), tls=False, path="/"):
     """What wrk counts in so many seconds."""
-    return counted(run(wrk_command(port, seconds, connections, script, arguments), cores, seconds + 60))
+    command = wrk_command(port, seconds, connections, script, arguments, tls, path)
+    return counted(run(command, cores, seconds + 60))
+
+
+def warm(one, running, connections, cores, seconds=1):
+    """About so many seconds of what is sent to a contender."""
+    if one.http2:
+        h2load(running.port, seconds * WARM_REQUESTS, H2_CONNECTIONS, connections // H2_CONNECTIONS, cores)
+    else:
+        wrk(running.port, seconds, connections, cores, one.script, one.argued(0), one.tls, one.path)
+
+
+def paused(one, running, connections, cores):
+    """What is sent to a contender, in turns; use it in a `with`."""
+    if one.http2:
+        return PausedStreams(running.port, connections, cores, f"{running.home}/h2load.log")
+    return Paused(running.port, connections, cores, one.script, one.argued(1), one.tls, one.path)
 
 
 class Background:
@@ -110,8 +132,8 @@ class Paused:
     LONGEST_SECONDS = 3600
     ASKED_TO_END = 20
 
-    def __init__(self, port, connections, cores, script=None, arguments=()):
-        command = wrk_command(port, self.LONGEST_SECONDS, connections, script, arguments)
+    def __init__(self, port, connections, cores, script=None, arguments=(), tls=False, path="/"):
+        command = wrk_command(port, self.LONGEST_SECONDS, connections, script, arguments, tls, path)
         self.process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, preexec_fn=pinned(cores)
         )
@@ -145,6 +167,28 @@ class Paused:
         raise Broken("wrk does not end")
 
 
+class PausedStreams(Paused):
+    """The same over HTTP/2 by h2load, whose log of replies is counted, since it says nothing when it is ended."""
+
+    def __init__(self, port, connections, cores, log):
+        self.log = log
+        command = ["h2load", f"-D{self.LONGEST_SECONDS}", f"-c{H2_CONNECTIONS}", f"-m{connections // H2_CONNECTIONS}"]
+        command += ["-t1", f"--log-file={log}", f"https://127.0.0.1:{port}/"]
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, preexec_fn=pinned(cores)
+        )
+        self.rest()
+
+    def end(self):
+        """What its log counted: a line a reply, with the status as its second word."""
+        self.process.kill()
+        self.process.wait()
+        with open(self.log) as lines:
+            statuses = [line.split("\t")[1] for line in lines if line.count("\t") >= 2]
+        good = sum(status.startswith("2") for status in statuses)
+        return {"requests": good, "errors": 0, "refused": len(statuses) - good}
+
+
 def counted(text):
     """What wrk says."""
     socket_errors = re.search(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", text)
@@ -167,6 +211,15 @@ def round_trip(port, core):
     # "test","rps","avg","min","p50","p95","p99","max", times in ms.
     words = [word.strip('"') for word in text.strip().splitlines()[-1].split(",")]
     return {"p50_us": float(words[4]) * 1e3, "p99_us": float(words[6]) * 1e3}
+
+
+def h1load(port, requests, connections, cores):
+    """So many requests over HTTP/1 on kept connections, neither more nor fewer; all must succeed."""
+    command = ["h2load", "--h1", f"-n{requests}", f"-c{connections}", "-t1", f"http://127.0.0.1:{port}/"]
+    text = run(command, cores, H1_SECONDS)
+    good = int(number(r"status codes: (\d+) 2xx", text))
+    if good != requests:
+        raise Broken(f"{requests - good} of {requests} requests failed:\n{text}")
 
 
 def h2load(port, requests, connections, streams, cores):

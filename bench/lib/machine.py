@@ -27,17 +27,23 @@ def tree(pid):
     return pids
 
 
-def cpu_seconds(pid):
-    """User and system time of the process and everything below it."""
-    ticks = 0
+def cpu_times(pid):
+    """User time and system time of the process and everything below it, in seconds."""
+    user = system = 0
     for one in tree(pid):
         try:
             with open(f"/proc/{one}/stat") as stat:
                 words = stat.read().rsplit(")", 1)[1].split()
-            ticks += int(words[11]) + int(words[12])
+            user += int(words[11])
+            system += int(words[12])
         except OSError:
             pass
-    return ticks / TICKS
+    return user / TICKS, system / TICKS
+
+
+def cpu_seconds(pid):
+    """User and system time of the process and everything below it."""
+    return sum(cpu_times(pid))
 
 
 def rss_bytes(pid):
@@ -50,6 +56,26 @@ def rss_bytes(pid):
         except OSError:
             pass
     return total
+
+
+def rss_peak_bytes(pid):
+    """The most resident memory since `forget_peak`, summed over the process and everything below it."""
+    total = 0
+    for one in tree(pid):
+        try:
+            with open(f"/proc/{one}/status") as status:
+                total += sum(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM:"))
+        except OSError:
+            pass
+    return total
+
+
+def forget_peak(pid):
+    """Has the peak begin anew at what is resident now."""
+    for one in tree(pid):
+        with open(f"/proc/{one}/clear_refs", "w") as refs:
+            # See proc(5).
+            refs.write("5")
 
 
 def busy_seconds():

@@ -1,10 +1,8 @@
 """The measurements of one contender alone: a sample of a round, and the single checks."""
 
-import os
 import re
 import resource
 import statistics
-import subprocess
 import time
 import urllib.request
 
@@ -12,6 +10,8 @@ from . import contender, load, machine
 
 CONNECTIONS = 64
 WARM_SECONDS = 1
+# Connections to the origin that a contender opens for CONNECTIONS of its clients when it keeps them.
+MOST_REUSED = 4 * CONNECTIONS
 STARTS = 10
 
 
@@ -72,9 +72,21 @@ class Bench:
             says = f"{connections} connections, {result['per_second']:,.0f} req/s, {failed} errors, {mib(rss)} MiB"
             return result | {"connections": connections, "rss": rss, "says": says}
 
+    def reuse(self, one, requests=20_000):
+        """Connections that the origin took for so many requests, whose replies are the origin's; few must be."""
+        with self.start(one) as running:
+            before = origin_connections(self.origin.port)
+            load.h1load(running.port, requests, CONNECTIONS, self.cores)
+            # Each question is a connection of its own.
+            took = origin_connections(self.origin.port) - before - 1
+            same = page(running.port) == page(self.origin.port)
+            errors = int(not same or took > MOST_REUSED)
+            says = f"{took} connections to the origin for {requests:,} requests on {CONNECTIONS}"
+            return {"connections": took, "errors": errors, "says": says + ("" if same else "; NOT THE ORIGIN'S REPLY")}
+
     def http2(self, one, connections=2, streams=100):
         """Streams at once over TLS; `errors` must be 0."""
-        certificate(self.directory)
+        contender.certificate(self.directory)
         with self.start(one) as running:
             result = load.h2load(running.port, 20_000, connections, streams, self.cores)
             rss = machine.rss_bytes(running.pid)
@@ -120,10 +132,20 @@ def mib(count):
     return f"{count / 2**20:.1f}"
 
 
+def page(port, path="/"):
+    """The body of a reply."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
+        return answer.read().decode()
+
+
+def origin_connections(port):
+    """Connections that the origin took so far: the first of the three numbers of its counters."""
+    return int(re.search(r"requests\s+(\d+)", page(port, "/status")).group(1))
+
+
 def metrics(admin):
     """What /metrics shows."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{admin}/metrics", timeout=10) as answer:
-        return answer.read().decode()
+    return page(admin, "/metrics")
 
 
 def sample(text, name, **labels):
@@ -137,13 +159,3 @@ def sample(text, name, **labels):
 def metric(admin, name):
     """The sum of the samples of a metric, or None when there is none."""
     return sample(metrics(admin), name)
-
-
-def certificate(directory):
-    """A self-signed certificate for localhost as cert.pem and key.pem."""
-    if os.path.exists(f"{directory}/cert.pem"):
-        return
-    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost".split()
-    files = ["-addext", "subjectAltName=DNS:localhost", "-keyout", f"{directory}/key.pem", "-out", f"{directory}/cert.pem"]
-    subprocess.run(command + files, check=True, capture_output=True)
-    os.chmod(f"{directory}/key.pem", 0o600)

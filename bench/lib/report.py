@@ -7,7 +7,7 @@ import statistics
 
 from .measure import mib
 
-FIGURES = ["per_second", "p50_us", "p99_us", "cpu_us", "rss", "idle_rss", "others_cores"]
+FIGURES = ["per_second", "p50_us", "p99_us", "cpu_us", "user_us", "system_us", "rss", "idle_rss", "others_cores"]
 # A round in which strangers used more than this share of a core says little.
 DISTURBED = 0.1
 # Resamples behind an interval; more change its second decimal no longer.
@@ -56,10 +56,10 @@ def spread(values):
 
 def rows(result):
     """The table: a header and a row a contender."""
-    yield ["", "req/s", "p50 µs", "p99 µs", "CPU µs/req", "× bare (95 %)", "RSS MiB", "idle MiB", "errors", "what"]
+    yield ["", "req/s", "p50 µs", "p99 µs", "CPU µs/req", "user", "system", "× bare (95 %)", "RSS MiB", "idle MiB", "errors", "what"]
     for name, entry in result["contenders"].items():
         if "skipped" in entry:
-            yield [name, *["–"] * 8, entry["skipped"]]
+            yield [name, *["–"] * 10, entry["skipped"]]
             continue
         sums, factor = entry["summary"], entry.get("cpu_ratio")
         ratio = f"{factor['median']:.2f} ({factor['low']:.2f}–{factor['high']:.2f})" if factor else "–"
@@ -69,6 +69,8 @@ def rows(result):
             f"{sums['p50_us']['median']:,.0f}",
             f"{sums['p99_us']['median']:,.0f}",
             f"{sums['cpu_us']['median']:.1f}",
+            f"{sums['user_us']['median']:.1f}",
+            f"{sums['system_us']['median']:.1f}",
             ratio,
             mib(sums["rss"]["median"]),
             mib(sums["idle_rss"]["median"]),
@@ -78,14 +80,14 @@ def rows(result):
 
 
 def checks(result):
-    """A line a check."""
+    """A line a check, the table behind it, where it has one, and whether the last column of that is words."""
     for name, check in result["checks"].items():
         if "skipped" in check:
-            yield f"{name}: skipped, {check['skipped']}"
+            yield f"{name}: skipped, {check['skipped']}", [], False
         elif "failed" in check:
-            yield f"{name}: FAILED, {check['failed']}"
+            yield f"{name}: FAILED, {check['failed']}", [], False
         else:
-            yield f"{name}: {check['says']}"
+            yield f"{name}: {check['says']}", check.get("table", []), check.get("words_last", False)
 
 
 def notes(result):
@@ -110,25 +112,40 @@ def notes(result):
 
 def terminal(result):
     """Aligned columns."""
-    table = list(rows(result))
-    widths = [max(len(row[column]) for row in table) for column in range(len(table[0]))]
-    lines = []
+    lines = [*notes(result), ""]
+    if result["contenders"]:
+        lines += [*aligned(list(rows(result)), words_last=True), ""]
+    for says, table, words_last in checks(result):
+        lines += [says, *(f"    {line}" for line in aligned(table, words_last))]
+    return "\n".join(lines)
+
+
+def aligned(table, words_last):
+    """The lines of a table: names to the left, figures to the right, and the last column to the left if it is words."""
+    widths = [max(map(len, column)) for column in zip(*table)]
     for row in table:
+        left = (0, len(row) - 1) if words_last else (0,)
         cells = [
-            cell.ljust(width) if column in (0, len(row) - 1) else cell.rjust(width)
+            cell.ljust(width) if column in left else cell.rjust(width)
             for column, (cell, width) in enumerate(zip(row, widths))
         ]
-        lines.append("  ".join(cells).rstrip())
-    return "\n".join([*notes(result), "", *lines, "", *checks(result)])
+        yield "  ".join(cells).rstrip()
 
 
 def markdown(result):
-    """A table and two lists."""
-    table = list(rows(result))
-    align = [":--", *["--:"] * (len(table[0]) - 2), ":--"]
+    """Tables and two lists."""
     lines = ["# Bench", "", *[f"- {note}" for note in notes(result)], ""]
-    lines += ["| " + " | ".join(row) + " |" for row in [table[0], align, *table[1:]]]
-    return "\n".join([*lines, "", *[f"- {check}" for check in checks(result)], ""])
+    if result["contenders"]:
+        lines += [*piped(list(rows(result)), words_last=True), ""]
+    for says, table, words_last in checks(result):
+        lines += [f"- {says}", *(["", *piped(table, words_last), ""] if table else [])]
+    return "\n".join([*lines, ""])
+
+
+def piped(table, words_last):
+    """The lines of a table in Markdown."""
+    align = [":--", *["--:"] * (len(table[0]) - 2), ":--" if words_last else "--:"]
+    return ["| " + " | ".join(row) + " |" for row in [table[0], align, *table[1:]]]
 
 
 def write(result, directory):

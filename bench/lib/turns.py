@@ -14,31 +14,34 @@ from . import load, machine
 TURN_SECONDS = 0.1
 
 
-def together(bench, contenders, turns, connections):
+def together(bench, contenders, turns, connections, seconds=TURN_SECONDS):
     """CPU time of each contender a reply in µs, its replies a second of its turns, and what went wrong."""
     with contextlib.ExitStack() as stack:
         running = {one.name: stack.enter_context(bench.start(one)) for one in contenders}
-        for one, each in zip(contenders, running.values()):
-            load.wrk(each.port, 1, connections, bench.cores, one.script, one.arguments)
-        before = {name: machine.cpu_seconds(each.pid) for name, each in running.items()}
+        for one in contenders:
+            load.warm(one, running[one.name], connections, bench.cores)
+        before = {name: machine.cpu_times(each.pid) for name, each in running.items()}
         loads = {
-            one.name: stack.enter_context(
-                load.Paused(running[one.name].port, connections, bench.cores, one.script, one.arguments)
-            )
+            one.name: stack.enter_context(load.paused(one, running[one.name], connections, bench.cores))
             for one in contenders
         }
         for _ in range(turns):
             for each in random.sample(list(loads.values()), len(loads)):
                 each.go()
-                time.sleep(TURN_SECONDS)
+                time.sleep(seconds)
                 each.rest()
         result = {}
         for name, each in loads.items():
             done = each.end()
-            spent = machine.cpu_seconds(running[name].pid) - before[name]
+            user, system = [
+                (now - then) / done["requests"] * 1e6
+                for now, then in zip(machine.cpu_times(running[name].pid), before[name])
+            ]
             result[name] = {
-                "cpu_us": spent / done["requests"] * 1e6,
-                "per_second": done["requests"] / (turns * TURN_SECONDS),
+                "cpu_us": user + system,
+                "user_us": user,
+                "system_us": system,
+                "per_second": done["requests"] / (turns * seconds),
                 "errors": done["errors"],
                 "refused": done["refused"],
             }

@@ -1,4 +1,4 @@
-//! What everything is measured against: pingora-proxy that passes requests through and does nothing else.
+//! The yardstick of the bench: pingora-proxy that passes requests through and does nothing else.
 //!
 //! `bare LISTEN UPSTREAM [THREADS]`, e.g. `bare 127.0.0.1:8080 127.0.0.1:3000 1`. The allocator, the connection pool
 //! and every other setting are the framework's own, as for anybody who starts from its examples.
