@@ -179,3 +179,21 @@ async fn run_detached(downstream: &mut Downstream, exchange: &mut Exchange, call
         gone = downstream.leaves() => Err(gone),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Bytes of the future that a function makes.
+    fn size<A, F: Future>(_function: impl FnOnce(&'static mut Downstream, &'static mut Exchange, A) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    /// Each is moved to the heap once a request, and lives as long as its half of an exchange.
+    #[test]
+    fn the_futures_of_an_exchange_stay_small() {
+        for (what, size) in [("a call", size(call)), ("its reply", size(finish))] {
+            assert!(size <= 2_560, "{what} takes {size} bytes");
+        }
+    }
+}
