@@ -24,6 +24,7 @@ use crate::downstream::http1::{Bounds, First, Http1};
 use crate::host::Host;
 use crate::serve::worker;
 use crowd::{Crowd, Full, Limits};
+use futures::future::BoxFuture;
 use head_clock::HeadClock;
 use live::Live;
 use open_streams::OpenStreams;
@@ -185,59 +186,75 @@ impl<A: App> Listener<A> {
         });
     }
 
+    /// From the first byte to the last. What goes before the first request is boxed and gone by then: a connection lives on.
     async fn serve(&self, socket: Socket, connection: Arc<Connection>, bounds: Bounds) {
-        let accepted = Instant::now();
-        let Some(acceptor) = &self.tls else {
-            return self.serve_in_clear(socket, accepted, connection, bounds).await;
-        };
-
-        // The handshake shares the deadline of the first head.
-        let handshake = tokio::time::timeout_at(accepted + bounds.header_timeout, acceptor.tls_handshake(socket));
-        let Ok(Ok(stream)) = handshake.await else { return };
-        if stream.selected_alpn_proto() == Some(ALPN::H2) {
-            self.serve_http2(stream, accepted, connection, bounds).await;
-        } else {
-            self.serve_http1(stream, First::ByteSince(accepted), connection, bounds).await;
+        match Box::pin(self.greet(socket, connection, bounds)).await {
+            Some(Greeted::Http1(http1)) => http1::serve(self, http1).await,
+            Some(Greeted::Http2(served)) => served.await,
+            None => {}
         }
     }
 
-    /// Without TLS, the client's first bytes say what it speaks.
-    async fn serve_in_clear(&self, mut socket: Socket, accepted: Instant, connection: Arc<Connection>, bounds: Bounds) {
+    /// Makes a connection of TLS or in clear, and finds out what the client speaks; `None`: it has left, or took too long.
+    async fn greet(&self, mut socket: Socket, connection: Arc<Connection>, bounds: Bounds) -> Option<Greeted<'_>> {
+        let accepted = Instant::now();
+        if let Some(acceptor) = &self.tls {
+            // The handshake shares the deadline of the first head.
+            let handshake = tokio::time::timeout_at(accepted + bounds.header_timeout, acceptor.tls_handshake(socket));
+            let stream = handshake.await.ok()?.ok()?;
+            return Some(if stream.selected_alpn_proto() == Some(ALPN::H2) {
+                self.http2(stream, accepted, connection, bounds)
+            } else {
+                self.http1(stream, First::ByteSince(accepted), connection, bounds)
+            });
+        }
         if let Room::Fixed(_) = self.room {
-            return self.serve_http1(socket, First::ByteSince(accepted), connection, bounds).await;
+            return Some(self.http1(socket, First::ByteSince(accepted), connection, bounds));
         }
 
+        // In clear, the client's first bytes say what it speaks.
         let mut draining = self.draining.clone();
         let spoken = tokio::select! {
             biased;
             spoken = preface::recognise(&mut socket, accepted, bounds.header_timeout) => spoken,
             _ = draining.wait_for(|draining| *draining) => None,
         };
-        match spoken {
-            Some(Spoken::Http1(began)) => self.serve_http1(socket, First::ByteAt(began), connection, bounds).await,
-            Some(Spoken::Http2(began)) => self.serve_http2(socket, began, connection, bounds).await,
-            None => {}
-        }
+        Some(match spoken? {
+            Spoken::Http1(began) => self.http1(socket, First::ByteAt(began), connection, bounds),
+            Spoken::Http2(began) => self.http2(socket, began, connection, bounds),
+        })
     }
 
-    async fn serve_http1<S: IO + 'static>(&self, stream: S, first: First, connection: Arc<Connection>, bounds: Bounds) {
+    fn http1<S: IO + 'static>(
+        &self,
+        stream: S,
+        first: First,
+        connection: Arc<Connection>,
+        bounds: Bounds,
+    ) -> Greeted<'_> {
         let http1 = Http1::new(Box::new(stream), first, connection, bounds, Arc::clone(&self.host));
-        http1::serve(self, http1).await;
+        Greeted::Http1(Box::new(http1))
     }
 
     /// The rest of the preface is due a `header_timeout` after `since`.
-    async fn serve_http2<S: IO + 'static>(
+    fn http2<S: IO + 'static>(
         &self,
         stream: S,
         since: Instant,
         connection: Arc<Connection>,
         bounds: Bounds,
-    ) {
+    ) -> Greeted<'_> {
         let open = Arc::new(OpenStreams::default());
         let host = Arc::clone(&self.host);
         let clocked = HeadClock::new(stream, bounds.header_timeout, connection.peer, host, Arc::clone(&open));
-        http2::serve(self, Box::new(clocked), open, connection, since, bounds).await;
+        Greeted::Http2(Box::pin(http2::serve(self, Box::new(clocked), open, connection, since, bounds)))
     }
+}
+
+/// A connection whose client has said what it speaks.
+enum Greeted<'l> {
+    Http1(Box<Http1>),
+    Http2(BoxFuture<'l, ()>),
 }
 
 /// Sets what a client's socket does with bytes on their way out; one that refuses an option still works.

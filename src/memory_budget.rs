@@ -7,6 +7,7 @@
 use bytes::Bytes;
 use parking_lot::Mutex;
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -121,30 +122,30 @@ impl MemoryBudget {
     /// Takes `steps` for `client`, or none.
     fn take(&self, client: ClientAddress, steps: usize) -> bool {
         let most = self.max.load(Ordering::Relaxed) / STEP;
-        let mut usage = self.usage.lock();
-        let after = usage.steps + steps;
-        let own = usage.by_client.get(&client).copied().unwrap_or(0) + steps;
-        let is_scarce = usage.steps > most / 2;
-        if after > most || (is_scarce && own > most / SHARE) {
+        let Usage { steps: all, by_client } = &mut *self.usage.lock();
+        let (before, entry) = (*all, by_client.entry(client));
+        let own = if let Entry::Occupied(own) = &entry { *own.get() } else { 0 } + steps;
+        let is_scarce = before > most / 2;
+        if before + steps > most || (is_scarce && own > most / SHARE) {
             return false;
         }
 
-        usage.steps = after;
-        usage.by_client.insert(client, own);
-        self.show(after);
+        *all += steps;
+        entry.insert_entry(own);
+        self.show(before + steps);
         true
     }
 
     fn give_back(&self, client: ClientAddress, steps: usize) {
-        let mut usage = self.usage.lock();
-        usage.steps -= steps;
-        if let Some(own) = usage.by_client.get_mut(&client) {
-            *own -= steps;
-            if *own == 0 {
-                usage.by_client.remove(&client);
+        let Usage { steps: all, by_client } = &mut *self.usage.lock();
+        *all -= steps;
+        if let Entry::Occupied(mut own) = by_client.entry(client) {
+            *own.get_mut() -= steps;
+            if *own.get() == 0 {
+                own.remove();
             }
         }
-        self.show(usage.steps);
+        self.show(*all);
     }
 
     fn show(&self, steps: usize) {

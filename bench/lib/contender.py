@@ -218,7 +218,7 @@ def vestibule(binary, template, **more):
     """Vestibule with one worker and this configuration; `more` are further marks of the template."""
 
     def build(home, shared, port, admin, origin):
-        values = {"PORT": port, "ADMIN": admin, "ORIGIN": origin, "DIR": shared, "SERVER": ""} | more
+        values = {"PORT": port, "ADMIN": admin, "ORIGIN": origin, "DIR": shared, "SERVER": "", "WORKERS": 1} | more
         return [binary, "run", "-c", fill(template, f"{home}/vestibule.toml", **values)]
 
     return build

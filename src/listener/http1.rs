@@ -5,8 +5,7 @@ use crate::downstream::http1::Http1;
 use crate::downstream::{App, Downstream};
 
 /// Serves until either side is done with the connection.
-pub async fn serve<A: App>(listener: &Listener<A>, http1: Http1) {
-    let mut http1 = Box::new(http1);
+pub async fn serve<A: App>(listener: &Listener<A>, mut http1: Box<Http1>) {
     let mut draining = listener.draining.clone();
     loop {
         let head = tokio::select! {

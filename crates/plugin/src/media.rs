@@ -28,7 +28,9 @@ pub fn is_event_stream(content_type: &[u8]) -> bool {
 
 /// Whether its bytes are meant to be seen one after the other, and its end may never come.
 pub fn is_open_ended(content_type: &[u8]) -> bool {
-    is_event_stream(content_type) || is(content_type, "multipart/x-mixed-replace") || is_grpc(content_type)
+    let essence = essence(content_type);
+    let is_one = |wanted: &str| essence.eq_ignore_ascii_case(wanted.as_bytes());
+    is_one("text/event-stream") || is_one("multipart/x-mixed-replace") || is_grpc(essence)
 }
 
 /// Whether the bytes of a reply are meant to be seen one after the other: by its media type, or as the application asks
