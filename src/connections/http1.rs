@@ -331,6 +331,10 @@ impl Http1 {
             while !self.piece.is_empty() {
                 let taken = ready!(self.out.poll_write(&mut self.stream, cx, &self.piece, self.piece_end))?;
                 self.piece.advance(taken);
+                if self.piece.is_empty() {
+                    // What is behind it counts as held as long as anything refers to it.
+                    self.piece = Bytes::new();
+                }
                 self.moved += taken as u64;
                 self.is_flushed = false;
             }
