@@ -7,14 +7,17 @@ use tokio::io::AsyncWrite;
 
 /// Bytes gathered before they are written; a head and a small body fit.
 const CAPACITY: usize = 16 * 1024;
-/// Kept between responses; more is given back, so that an idle connection stays small.
+/// Kept between messages; more is given back, so that an idle connection stays small.
 const KEPT: usize = 2 * 1024;
 
 /// Bytes on their way out.
 #[derive(Debug, Default)]
 pub struct Outbox {
     bytes: Vec<u8>,
+    /// Of those, how many have left.
     sent: usize,
+    /// Bytes that have left since it was made.
+    written: u64,
 }
 
 impl Outbox {
@@ -31,6 +34,11 @@ impl Outbox {
     /// Bytes that wait.
     pub fn waiting(&self) -> usize {
         self.bytes.len() - self.sent
+    }
+
+    /// Bytes that have left since it was made, those of `buf` included.
+    pub fn written(&self) -> u64 {
+        self.written
     }
 
     /// Takes `buf`, or as much of it as was written behind what waits, and behind its last byte `end`. Never waits for more than
@@ -55,6 +63,7 @@ impl Outbox {
                 return Poll::Ready(Err(ErrorKind::WriteZero.into()));
             }
 
+            self.written += written as u64;
             self.sent += written.min(waiting);
             if !self.is_empty() {
                 continue;
@@ -75,7 +84,10 @@ impl Outbox {
         while self.sent < self.bytes.len() {
             match ready!(Pin::new(&mut *io).poll_write(cx, &self.bytes[self.sent..]))? {
                 0 => return Poll::Ready(Err(ErrorKind::WriteZero.into())),
-                n => self.sent += n,
+                n => {
+                    self.sent += n;
+                    self.written += n as u64;
+                }
             }
         }
         self.clear();

@@ -46,6 +46,8 @@ pub struct Http1 {
     piece: Bytes,
     piece_end: &'static [u8],
     is_flushed: bool,
+    /// The upstream takes no more for now.
+    is_held_up: bool,
     upload: Option<Chunking>,
     /// Why the upstream took no more of the request.
     write_error: Option<io::Error>,
@@ -56,8 +58,8 @@ pub struct Http1 {
     state: State,
     /// A byte of an answer has come.
     has_heard: bool,
-    /// Changes with every byte that moved.
-    moved: u64,
+    /// Bytes that have come.
+    received: u64,
 }
 
 /// A body that is still to come, and how its pieces are framed.
@@ -86,6 +88,7 @@ impl Http1 {
             piece: Bytes::new(),
             piece_end: b"",
             is_flushed: true,
+            is_held_up: false,
             upload: None,
             write_error: None,
             input: BytesMut::new(),
@@ -94,7 +97,7 @@ impl Http1 {
             body: BodyReader::None,
             state: State::Spent,
             has_heard: false,
-            moved: 0,
+            received: 0,
         }
     }
 
@@ -289,7 +292,7 @@ impl Http1 {
                 Poll::Pending if self.out.is_empty() && self.piece.is_empty() && self.is_flushed => Waiting::Client,
                 Poll::Pending => Waiting::Write,
             };
-            let overdue = ready!(self.patience.poll_overdue(cx, waiting, self.moved));
+            let overdue = ready!(self.patience.poll_overdue(cx, waiting, self.out.written() + self.received));
             let silent = waiting == Waiting::EarlyAnswer;
             Poll::Ready(Err(if silent { self.ended_before_an_answer() } else { overdue }))
         })
@@ -308,7 +311,7 @@ impl Http1 {
         // Stateless between polls, so it may be made anew for each.
         let came = ready!(pin!(self.stream.read_buf(&mut self.input)).poll(cx))?;
         self.has_heard |= came > 0;
-        self.moved += came as u64;
+        self.received += came as u64;
         Poll::Ready(Ok(came))
     }
 
@@ -319,6 +322,7 @@ impl Http1 {
                 // It may have decided already, and want no more (RFC 9112 section 9.5).
                 self.write_error = Some(error);
                 (self.out, self.piece, self.upload) = (Outbox::default(), Bytes::new(), None);
+                self.is_held_up = false;
                 Poll::Ready(())
             }
             Poll::Ready(Ok(())) => Poll::Ready(()),
@@ -327,6 +331,10 @@ impl Http1 {
     }
 
     fn poll_write_all(&mut self, cx: &mut Context<'_>, seen: &mut (dyn FnMut(&Bytes) + Send)) -> Poll<io::Result<()>> {
+        // A client that sends on is not asked for more, and puts no deadline off.
+        if self.is_held_up {
+            ready!(self.poll_flush(cx))?;
+        }
         loop {
             while !self.piece.is_empty() {
                 let taken = ready!(self.out.poll_write(&mut self.stream, cx, &self.piece, self.piece_end))?;
@@ -335,7 +343,6 @@ impl Http1 {
                     // What is behind it counts as held as long as anything refers to it.
                     self.piece = Bytes::new();
                 }
-                self.moved += taken as u64;
                 self.is_flushed = false;
             }
 
@@ -363,14 +370,12 @@ impl Http1 {
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let waiting = self.out.waiting();
         let drained = self.out.poll_drain(&mut self.stream, cx);
-        self.moved += (waiting - self.out.waiting()) as u64;
+        self.is_held_up = drained.is_pending();
         ready!(drained)?;
         if !self.is_flushed {
             ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
             self.is_flushed = true;
-            self.moved += 1;
         }
         Poll::Ready(Ok(()))
     }
@@ -442,3 +447,60 @@ fn response_head(head: &codec::ResponseHead, bytes: Bytes) -> Result<ResponseHea
 /// Fields that the edge and the plugins usually add to a response. There is room for more; it is
 /// made again then.
 const FIELDS_ADDED: usize = 10;
+
+#[cfg(test)]
+mod tests {
+    use super::super::upload::{Replay, upload};
+    use super::*;
+    use crate::memory_budget::MemoryBudget;
+    use pingora::protocols::l4::stream::Stream as L4;
+    use std::borrow::Cow;
+    use std::time::Duration;
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio::time::{sleep, timeout};
+    use vestibule_plugin::ClientAddress;
+
+    /// A connection whose other end reads nothing, and has no room left.
+    async fn full() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
+        let address = listener.local_addr().expect("address");
+        let (ours, theirs) = tokio::join!(TcpStream::connect(address), listener.accept());
+        let (ours, theirs) = (ours.expect("connect"), theirs.expect("accept").0);
+        while timeout(Duration::from_millis(200), ours.writable()).await.is_ok() {
+            let _ = ours.try_write(&[0; 64 * 1024]);
+        }
+        (ours, theirs)
+    }
+
+    #[tokio::test]
+    async fn a_client_that_sends_on_puts_no_deadline_off() {
+        let (ours, _silent) = full().await;
+        let timeouts = Timeouts { read: None, write: Some(Duration::from_millis(400)) };
+        let mut http1 = Http1::new(Box::new(L4::from(ours)), timeouts);
+        let (sender, body) = upload(MemoryBudget::for_tests(0).nothing_yet(ClientAddress::Local));
+        let from = body.reader(Replay::Dropped).expect("nothing was sent");
+        let head = RequestHead {
+            method: &Method::POST,
+            fields: Fields::new(),
+            target: b"/",
+            authority: Cow::Borrowed(b"a"),
+            scheme: "http",
+            switch: Switch::NotAsked,
+        };
+        http1.send(&head, RequestBody::Streamed { from, length: None });
+
+        let drips = async {
+            loop {
+                poll_fn(|cx| sender.poll_wanted(cx)).await;
+                sender.send(Bytes::from_static(b"x"));
+                sleep(Duration::from_millis(50)).await;
+            }
+        };
+        let mut seen = |_: &Bytes| {};
+        let answered = tokio::select! {
+            answered = timeout(Duration::from_secs(5), http1.read_head(USUAL_HEAD, &mut seen)) => answered.expect("a deadline"),
+            () = drips => unreachable!("it has no end"),
+        };
+        assert_eq!(answered.expect_err("nothing was read").etype, ErrorType::WriteTimedout);
+    }
+}

@@ -48,7 +48,8 @@ impl Idle {
         None
     }
 
-    /// Keeps `connection` for others under `key`; who takes it up sees whether it is still open.
+    /// Keeps `connection` for others under `key`; who takes it up sees whether it is still open. Its timer stays, and with it, until
+    /// that fires, what is left of the task that was last woken by it: to begin a timer anew costs every request more.
     pub fn keep(&self, shelf: usize, key: u64, mut connection: Box<Http1>) {
         if self.room == 0 {
             return;

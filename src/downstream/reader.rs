@@ -37,9 +37,6 @@ pub fn read(
     }
 
     let (method, sent) = (head.method(bytes), head.target(bytes));
-    if method == b"CONNECT" {
-        return Err(Why::Connect);
-    }
     let target = settle(method, sent, head.version(), tls, head.fields().all(bytes, Known::Host));
     let target = target.map_err(|bad| match bad {
         BadTarget::Host => Why::BadHost,
@@ -48,6 +45,9 @@ pub fn read(
         BadTarget::Asterisk => Why::BadTarget("`*` is a target for OPTIONS only"),
     })?;
 
+    if method == b"CONNECT" {
+        return Err(Why::Connect);
+    }
     if target.len() > MAX_TARGET || head.fields().iter(bytes).any(|(name, _)| name.len() > MAX_NAME) {
         return Err(Why::Fault(HeadFault::TooManyBytes.into()));
     }

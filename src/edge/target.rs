@@ -54,7 +54,7 @@ pub enum BadTarget {
 ///
 /// # Errors
 ///
-/// Host first, as in the order of the rules. CONNECT is not looked at: its method is refused.
+/// Host first, as in the order of the rules. The target of CONNECT is not looked at: its method is refused.
 pub fn settle<'t, 'h>(
     method: &[u8],
     target: &'t [u8],
@@ -62,9 +62,6 @@ pub fn settle<'t, 'h>(
     tls: bool,
     hosts: impl IntoIterator<Item = &'h [u8]>,
 ) -> Result<Cow<'t, [u8]>, BadTarget> {
-    if method == Method::CONNECT.as_str().as_bytes() {
-        return Ok(Cow::Borrowed(target));
-    }
     let own = if tls { "https" } else { "http" };
     let mut hosts = hosts.into_iter();
     let host = match (hosts.next(), hosts.next()) {
@@ -72,6 +69,9 @@ pub fn settle<'t, 'h>(
         (None, None) if version == Version::HTTP_10 => None,
         _ => return Err(BadTarget::Host),
     };
+    if method == Method::CONNECT.as_str().as_bytes() {
+        return Ok(Cow::Borrowed(target));
+    }
 
     match target {
         [b'/', ..] => return Ok(encoded(target).map_or(Cow::Borrowed(target), Cow::Owned)),

@@ -9,7 +9,6 @@ use crate::downstream::refused::{RefusedHead, Why, stand_in};
 use crate::downstream::writer::Next;
 use crate::edge::rules::MAX_FIELDS;
 use bytes::Bytes;
-use http::Method;
 use pingora::{Error, ErrorType, Result};
 use std::future::{Future, poll_fn};
 use std::io;
@@ -19,7 +18,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
 use tokio::time::Instant;
-use vestibule_http1::{BodyReader, Framing, Parsed, Progress, RequestHead, read_request};
+use vestibule_http1::{BodyReader, Framing, Limits, Parsed, Progress, RequestHead};
 use vestibule_plugin::Monotonic;
 
 /// Bytes read at once where a head is due: most heads in one piece.
@@ -86,17 +85,17 @@ impl Http1 {
         let (bytes, unread) = stand_in(&self.input);
         let bytes = Bytes::from(bytes);
         self.body = BodyReader::None;
-        let head = match read_request(&bytes, &mut Progress::default(), &self.bounds.head()) {
-            Ok(Parsed::Complete(head)) => {
-                let target = bytes.slice_ref(head.target(&bytes));
-                self.begin_request(&head, &bytes, target)
-            }
-            // It is made so that it can be read.
-            _ => Arc::new(Head::new(Method::GET, "/")),
-        };
+        // It is made so that it can be read, whatever bound the one it stands for has exceeded.
+        let mut head = RequestHead::default();
+        let limits = Limits { max_bytes: bytes.len(), max_fields: MAX_FIELDS };
+        let read = head.read(&bytes, &mut Progress::default(), &limits);
+        debug_assert_eq!(read, Ok(Parsed::Complete(())), "{bytes:?}");
+
+        let target = bytes.slice_ref(head.target(&bytes));
+        let request = self.begin_request(&head, &bytes, target);
         self.next = Next::Closes;
         self.connection.refuse_head(RefusedHead { why, unread });
-        head
+        request
     }
 
     fn begin_request(&mut self, head: &RequestHead, bytes: &Bytes, target: Bytes) -> Arc<Head> {

@@ -1,7 +1,4 @@
 //! WebSocket: the handshake goes up, and after a 101 bytes pass both ways until one side is done.
-//!
-//! The engine's own lane is not used: its end of an empty request body races with the 101, and when it comes second it
-//! ends the tunnel.
 
 use super::attempt::ReplyHead;
 use super::call::{Call, CallBody, Reply};

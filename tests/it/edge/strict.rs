@@ -178,6 +178,7 @@ async fn where_two_rules_are_broken_the_first_counts() {
         ("TRACE http://b/ HTTP/1.1\r\nhost: a\r\n\r\n", 400, "bad_target"),
         ("TRACE / HTTP/1.1\r\nhost: a b\r\n\r\n", 400, "bad_host"),
         ("CONNECT a:80 HTTP/1.1\r\nhost: a:80\r\nexpect: x\r\n\r\n", 405, "method"),
+        ("CONNECT a:80 HTTP/1.1\r\n\r\n", 400, "bad_host"),
     ] {
         let before = blocked(&proxy).await;
         let mut raw = proxy.connect().await;
@@ -186,6 +187,24 @@ async fn where_two_rules_are_broken_the_first_counts() {
         assert_eq!(blocked_since(&proxy, &before).await, once(kind), "{head:?}");
     }
     assert_eq!(origin.hits(), 0);
+}
+
+/// SEC-01: nothing of the request before is left in it, however small the bound that it exceeds.
+#[tokio::test]
+async fn a_refusal_is_that_of_its_own_request() {
+    let origin = Origin::returning(200, "ok");
+    let proxy = proxy(&origin, "[server]\nmax_header_bytes = \"1KiB\"\n").await;
+    let mut raw = proxy.connect().await;
+    raw.write("HEAD / HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    assert_eq!(raw.answer_to("HEAD").await.status, 200);
+
+    let long = format!("/{}", "x".repeat(1_500));
+    raw.write(format!("PUT {long} HTTP/1.1\r\nhost: a\r\nuser-agent: me\r\n\r\n")).await;
+    let answer = is_refused(&proxy, &mut raw, "a long target").await;
+    assert_eq!((answer.status, answer.problem().as_str()), (431, "header-too-large"));
+    let line = line_of(&proxy, answer.field("x-trace-id")).await;
+    assert_eq!([&line["method"], &line["user_agent"]], ["PUT", "me"]);
+    assert!(line["path"].as_str().is_some_and(|path| path.starts_with("/xxx")), "{line}");
 }
 
 /// SEC-01: the answer is told in the client's form, within its trace, and says what was read.
