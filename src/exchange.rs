@@ -29,7 +29,7 @@ pub struct Exchange {
     pub host: Arc<Host>,
     /// The configuration this exchange began with, and ends with.
     pub pipeline: Arc<Pipeline>,
-    /// The socket.
+    /// What is known of the client's connection, or stream.
     pub connection: Arc<Connection>,
     /// First byte of the head.
     pub began: Monotonic,
@@ -55,7 +55,7 @@ pub struct Exchange {
 
 /// The client's side of an exchange, apart from its story.
 pub struct ClientSide<'a> {
-    /// The socket.
+    /// What is known of the client's connection, or stream.
     pub connection: &'a Connection,
     /// The head.
     pub request: &'a Request,

@@ -124,7 +124,7 @@ impl MemoryBudget {
         let most = self.max.load(Ordering::Relaxed) / STEP;
         let Usage { steps: all, by_client } = &mut *self.usage.lock();
         let (before, entry) = (*all, by_client.entry(client));
-        let own = if let Entry::Occupied(own) = &entry { *own.get() } else { 0 } + steps;
+        let own = steps + if let Entry::Occupied(own) = &entry { *own.get() } else { 0 };
         let is_scarce = before > most / 2;
         if before + steps > most || (is_scarce && own > most / SHARE) {
             return false;

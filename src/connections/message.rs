@@ -12,7 +12,7 @@ pub struct RequestHead<'a> {
     pub method: &'a Method,
     /// The fields, without those of framing and of connections.
     pub fields: Fields,
-    /// Path and query, or `*`, as the client sent them.
+    /// Path and query in origin-form, percent-encoded, or `*`.
     pub target: &'a [u8],
     /// `Host` for HTTP/1.1, `:authority` for HTTP/2.
     pub authority: Cow<'a, [u8]>,

@@ -18,7 +18,7 @@ pub struct Timeouts {
 /// How long an answer may take that came before its request was sent: it is there, or there is none.
 const EARLY_ANSWER: Duration = Duration::from_secs(1);
 
-/// First deadline of who waits for ever; it is moved before it counts.
+/// First deadline where there is none for reading; it is moved before it counts.
 const UNUSED: Duration = Duration::from_secs(60);
 
 /// The party that is waited for.

@@ -9,7 +9,7 @@ use http::{HeaderValue, Method, Version};
 pub struct Request {
     /// One of the configured methods, unless the edge refused it.
     pub method: Method,
-    /// Path and query as sent.
+    /// Path and query in origin-form, percent-encoded, or `*`.
     pub target: String,
     /// The normalised path where it differs from the one sent.
     pub normal_path: Option<String>,

@@ -1,9 +1,8 @@
 //! What would become of a request, without anything becoming of it.
 
-use super::judge::{Refusal, judge, settle};
+use super::judge::{Refusal, judge, settle_http1};
 use super::provenance;
 use super::request;
-use super::wire;
 use crate::downstream::Head;
 use crate::pipeline::Pipeline;
 use http::Method;
@@ -34,10 +33,9 @@ pub fn explain(
         head.fields.append(name, value);
     }
     let tls = pipeline.settings.server.tls.is_some();
-    if let Err(refusal) = settle(&mut head, tls) {
+    if let Err(refusal) = settle_http1(&mut head, tls) {
         return Ok(refused(&refusal));
     }
-    wire::join_cookies(&mut head);
     let mut request = request::read(&head, tls, true);
     let route = match judge(pipeline, &mut request, &mut head) {
         Ok(route) => route,

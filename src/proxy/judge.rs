@@ -23,7 +23,7 @@ pub struct Refusal {
     pub problem: Problem,
 }
 
-/// The edge rules, in the order in which they count, of a head whose target is [settled](settle).
+/// The edge rules, in the order in which they count. The target of HTTP/1 is [settled](settle_http1).
 pub fn judge(pipeline: &Pipeline, request: &mut Request, head: &mut Head) -> Result<RouteId, Box<Refusal>> {
     // The reader counts those of HTTP/1, the protocol itself the bytes of HTTP/2.
     if head.fields.len() > rules::MAX_FIELDS {
@@ -69,7 +69,7 @@ fn is_framing_twin(name: &[u8]) -> bool {
 
 /// Brings the target of a head of HTTP/1 into origin-form and sees whether it and Host go together, as whoever reads one from
 /// a connection has done. `tls` is that of the connection.
-pub fn settle(head: &mut Head, tls: bool) -> Result<(), Box<Refusal>> {
+pub fn settle_http1(head: &mut Head, tls: bool) -> Result<(), Box<Refusal>> {
     let hosts = head.fields.lines(header::HOST);
     let settled = target::settle(head.method.as_str().as_bytes(), &head.target, head.version, tls, hosts);
     let settled = settled.map_err(refuse_target)?.into_owned();
@@ -77,7 +77,7 @@ pub fn settle(head: &mut Head, tls: bool) -> Result<(), Box<Refusal>> {
     Ok(())
 }
 
-/// Whether authority and path go together in HTTP/2, where authority and path come apart (RFC 9113 section 8.3.1).
+/// Whether `:authority`, Host and path of HTTP/2 go together (RFC 9113 section 8.3.1).
 fn http2_target(request: &Request, head: &Head) -> Result<(), BadTarget> {
     let fields = head.fields.lines(header::HOST);
     let is_known = |scheme: &Scheme| [Scheme::HTTP, Scheme::HTTPS].contains(scheme);

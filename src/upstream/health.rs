@@ -4,7 +4,6 @@ use super::{Reuse, Upstream};
 use crate::config::settings::{self, Target};
 use crate::connections::{RequestBody, RequestHead, Switch, USUAL_HEAD};
 use crate::host::{Host, Lent};
-
 use http::Method;
 use http::header::{self, HeaderValue};
 use std::borrow::Cow;

@@ -96,6 +96,7 @@ impl RequestHead {
     ///
     /// The same.
     pub fn read(&mut self, bytes: &[u8], progress: &mut Progress, limits: &Limits) -> Result<Parsed<()>, RequestFault> {
+        debug_assert!(self.fields.is_empty(), "the head is blank");
         if let [first, ..] = bytes.strip_prefix(b"\r\n").unwrap_or(bytes)
             && !matches!(first, b'\r' | b'\n')
             && !is_token_byte(*first)

@@ -117,6 +117,7 @@ impl ResponseHead {
         limits: &Limits,
         request: RequestKind,
     ) -> Result<Parsed<()>, ResponseFault> {
+        debug_assert!(self.fields.is_empty(), "the head is blank");
         let is_resumed = progress.is_resumed();
         let Some(end) = self.walk(bytes, progress, limits)? else { return Ok(Parsed::Incomplete) };
         if is_resumed {
