@@ -64,7 +64,7 @@ class Running:
         pin = None if core is None else lambda: os.sched_setaffinity(0, {core})
         began = time.perf_counter()
         with open(log_path, "wb") as log:
-            sink = subprocess.DEVNULL if name == "vestibule-log" else log
+            sink = subprocess.DEVNULL if name.endswith("-log") else log
             self.process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=sink, stderr=sink, cwd=directory, preexec_fn=pin
             )
@@ -218,7 +218,7 @@ def vestibule(binary, template, **more):
     """Vestibule with one worker and this configuration; `more` are further marks of the template."""
 
     def build(home, shared, port, admin, origin):
-        values = {"PORT": port, "ADMIN": admin, "ORIGIN": origin, "DIR": shared, "SERVER": "", "WORKERS": 1} | more
+        values = {"PORT": port, "ADMIN": admin, "ORIGIN": origin, "DIR": shared, "HOME": home, "SERVER": "", "WORKERS": 1} | more
         return [binary, "run", "-c", fill(template, f"{home}/vestibule.toml", **values)]
 
     return build
@@ -282,7 +282,24 @@ def ours(vestibule_path, name, says):
     return Contender(name, says, vestibule(vestibule_path, f"{name}.toml"), built(vestibule_path))
 
 
-def contenders(bare_path, vestibule_path):
+# Vestibule's rows: what is on in each.
+OURS = {
+    "off": "nothing on",
+    "on": "trace, metrics, rate limit, ETag",
+    "log": "the same and an access line",
+    "all": "every plugin",
+}
+
+
+def released(path):
+    """The same rows of the binary that `make release` has built."""
+    missing = built(path) and f"{path} is not there: make release builds it"
+    for what, says in OURS.items():
+        build = vestibule(path, f"vestibule-{what}.toml")
+        yield Contender(f"released-{what}", f"{says}; built by a profile", build, missing)
+
+
+def contenders(bare_path, vestibule_path, released_path):
     """The rows of the table, in order; the first is what the others are divided by."""
     no_nginx = tool("nginx")
     return [
@@ -295,10 +312,8 @@ def contenders(bare_path, vestibule_path):
         Contender("envoy", "router and local rate limit", envoy, brought("envoy")),
         Contender("traefik", "one route", traefik, brought("traefik")),
         Contender("caddy", "reverse_proxy", caddy, brought("caddy")),
-        ours(vestibule_path, "vestibule-off", "nothing on"),
-        ours(vestibule_path, "vestibule-on", "trace, metrics, rate limit, ETag"),
-        ours(vestibule_path, "vestibule-log", "the same and an access line"),
-        ours(vestibule_path, "vestibule-all", "every plugin"),
+        *(ours(vestibule_path, f"vestibule-{what}", says) for what, says in OURS.items()),
+        *released(released_path),
     ]
 
 
