@@ -71,6 +71,7 @@ fn render(exchange: &mut Exchange, problem: &Problem) -> FullResponse {
             "answered with a problem"
         );
     }
+
     let form = Form::of(&exchange.request, &exchange.head);
     form.render(problem, exchange.story.facts.trace().trace_id)
 }
@@ -102,10 +103,12 @@ async fn write(
         exchange.story.ended = Some(Ended::UpstreamError);
         head = head_of(&full);
     }
+
     let body_allowed = may_have_body(full.status);
     let send_body = body_allowed && exchange.request.method != Method::HEAD && !full.body.is_empty();
     exchange.story.status = Some(head.status);
     exchange.story.head_at = Some(exchange.host.clock.now());
+
     plan_unread_body(downstream, exchange).await;
     close_when_done(downstream, exchange);
     if !send_body {

@@ -46,7 +46,7 @@ pub struct Connections {
 pub struct UpstreamConnection {
     protocol: Protocol,
     peer: Arc<HttpPeer>,
-    /// What others look for who want the same peer.
+    /// Key of the peer among idle connections.
     key: u64,
 }
 

@@ -64,14 +64,15 @@ impl Outbox {
             }
 
             self.written += written as u64;
-            self.sent += written.min(waiting);
-            if !self.is_empty() {
+            if written < waiting {
+                self.sent += written;
                 continue;
             }
             self.clear();
-            let taken = (written - waiting.min(written)).min(buf.len());
+            let taken = (written - waiting).min(buf.len());
             if taken == buf.len() {
                 self.bytes.extend_from_slice(&end[written - waiting - taken..]);
+                return Poll::Ready(Ok(taken));
             }
             if taken > 0 {
                 return Poll::Ready(Ok(taken));
@@ -110,17 +111,32 @@ mod tests {
     use std::future::poll_fn;
     use tokio::io::AsyncReadExt;
 
-    /// Takes at most seven bytes a call, as a congested socket would.
-    struct Trickle(Vec<u8>);
+    /// Takes at most so many bytes a call, across parts, as a congested socket would.
+    struct Trickle {
+        taken: Vec<u8>,
+        most: usize,
+    }
+
     impl AsyncWrite for Trickle {
-        fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, buf: &[u8]) -> Poll<Result<usize>> {
-            let n = buf.len().min(7);
-            self.0.extend_from_slice(&buf[..n]);
+        fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<Result<usize>> {
+            self.poll_write_vectored(cx, &[IoSlice::new(buf)])
+        }
+
+        fn poll_write_vectored(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            parts: &[IoSlice<'_>],
+        ) -> Poll<Result<usize>> {
+            let all: Vec<u8> = parts.iter().flat_map(|part| part.iter().copied()).collect();
+            let n = all.len().min(self.most);
+            self.taken.extend_from_slice(&all[..n]);
             Poll::Ready(Ok(n))
         }
+
         fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<()>> {
             Poll::Ready(Ok(()))
         }
+
         fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<()>> {
             Poll::Ready(Ok(()))
         }
@@ -128,21 +144,36 @@ mod tests {
 
     #[tokio::test]
     async fn bytes_arrive_in_order_however_little_the_socket_takes() {
-        let mut io = Trickle(Vec::new());
-        let mut out = Outbox::default();
-        let mut expected = Vec::new();
-        for size in [10, 20_000, 3, 16_384, 1] {
-            let chunk: Vec<u8> = (0..size).map(|i| (i % 251) as u8).collect();
-            let mut left = &chunk[..];
-            while !left.is_empty() {
-                let n = poll_fn(|cx| out.poll_write(&mut io, cx, left, b"\r\n")).await.unwrap();
-                left = &left[n..];
+        for most in [1, 7, 3_000, 20_001, 20_002, 1 << 20] {
+            let mut io = Trickle { taken: Vec::new(), most };
+            let (mut out, mut expected) = (Outbox::default(), Vec::new());
+            for size in [10, 20_000, 3, 16_384, 1, 0] {
+                let chunk: Vec<u8> = (0..size).map(|i| (i % 251) as u8).collect();
+                let mut left = &chunk[..];
+                loop {
+                    let n = poll_fn(|cx| out.poll_write(&mut io, cx, left, b"\r\n")).await.unwrap();
+                    left = &left[n..];
+                    if left.is_empty() {
+                        break;
+                    }
+                }
+                expected.extend_from_slice(&chunk);
+                expected.extend_from_slice(b"\r\n");
             }
-            expected.extend_from_slice(&chunk);
-            expected.extend_from_slice(b"\r\n");
+            poll_fn(|cx| out.poll_drain(&mut io, cx)).await.unwrap();
+            assert!(io.taken == expected, "{most} a call");
+            assert_eq!(out.written(), expected.len() as u64);
         }
+    }
+
+    #[tokio::test]
+    async fn behind_more_than_fits_an_empty_piece_ends_once() {
+        let mut io = Trickle { taken: Vec::new(), most: 3_000 };
+        let mut out = Outbox::default();
+        out.head().resize(CAPACITY, b'x');
+        assert_eq!(poll_fn(|cx| out.poll_write(&mut io, cx, b"", b"\r\n")).await.unwrap(), 0);
         poll_fn(|cx| out.poll_drain(&mut io, cx)).await.unwrap();
-        assert_eq!(io.0, expected);
+        assert_eq!((io.taken.len(), io.taken.ends_with(b"x\r\n")), (CAPACITY + 2, true));
     }
 
     #[tokio::test]

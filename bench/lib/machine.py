@@ -48,23 +48,21 @@ def cpu_seconds(pid):
 
 def rss_bytes(pid):
     """Resident memory of the process and everything below it; pages they share are counted in each."""
-    total = 0
-    for one in tree(pid):
-        try:
-            with open(f"/proc/{one}/status") as status:
-                total += sum(int(line.split()[1]) * 1024 for line in status if line.startswith("VmRSS:"))
-        except OSError:
-            pass
-    return total
+    return memory_bytes(pid, "VmRSS:")
 
 
 def rss_peak_bytes(pid):
     """The most resident memory since `forget_peak`, summed over the process and everything below it."""
+    return memory_bytes(pid, "VmHWM:")
+
+
+def memory_bytes(pid, line_of):
+    """A line of proc(5)'s status, summed over the process and everything below it."""
     total = 0
     for one in tree(pid):
         try:
             with open(f"/proc/{one}/status") as status:
-                total += sum(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM:"))
+                total += sum(int(line.split()[1]) * 1024 for line in status if line.startswith(line_of))
         except OSError:
             pass
     return total

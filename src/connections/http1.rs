@@ -42,8 +42,9 @@ pub struct Http1 {
     stream: Stream,
     patience: Patience,
     out: Outbox,
-    /// What leaves behind that, and what ends it.
+    /// Bytes of the body that leave behind that.
     piece: Bytes,
+    /// Bytes behind these.
     piece_end: &'static [u8],
     is_flushed: bool,
     /// The upstream takes no more for now.
@@ -236,7 +237,7 @@ impl Http1 {
         (self.input.freeze(), self.stream)
     }
 
-    /// Whether another exchange may follow: request and response were complete, and nothing came behind them.
+    /// `true` when another exchange may follow: request and response were complete, and nothing came behind them.
     pub fn is_idle(&self) -> bool {
         let request_is_complete = self.is_sent() && self.is_flushed && self.write_error.is_none();
         let response_is_complete = self.state == State::Answered && self.body.is_finished() && self.input.is_empty();
@@ -248,7 +249,7 @@ impl Http1 {
         (self.input, self.body) = (BytesMut::new(), BodyReader::None);
     }
 
-    /// Of a connection that is idle: whether the other end has neither closed it nor said anything, which nobody asked it to.
+    /// `true` while the other end of an idle connection has neither closed it nor said anything, which nobody asked it to.
     pub fn is_open(&mut self) -> bool {
         let mut byte = [0];
         // Outside the budget of the task: an exhausted one would make every connection look open.
@@ -449,58 +450,4 @@ fn response_head(head: &codec::ResponseHead, bytes: Bytes) -> Result<ResponseHea
 const FIELDS_ADDED: usize = 10;
 
 #[cfg(test)]
-mod tests {
-    use super::super::upload::{Replay, upload};
-    use super::*;
-    use crate::memory_budget::MemoryBudget;
-    use pingora::protocols::l4::stream::Stream as L4;
-    use std::borrow::Cow;
-    use std::time::Duration;
-    use tokio::net::{TcpListener, TcpStream};
-    use tokio::time::{sleep, timeout};
-    use vestibule_plugin::ClientAddress;
-
-    /// A connection whose other end reads nothing, and has no room left.
-    async fn full() -> (TcpStream, TcpStream) {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
-        let address = listener.local_addr().expect("address");
-        let (ours, theirs) = tokio::join!(TcpStream::connect(address), listener.accept());
-        let (ours, theirs) = (ours.expect("connect"), theirs.expect("accept").0);
-        while timeout(Duration::from_millis(200), ours.writable()).await.is_ok() {
-            let _ = ours.try_write(&[0; 64 * 1024]);
-        }
-        (ours, theirs)
-    }
-
-    #[tokio::test]
-    async fn a_client_that_sends_on_puts_no_deadline_off() {
-        let (ours, _silent) = full().await;
-        let timeouts = Timeouts { read: None, write: Some(Duration::from_millis(400)) };
-        let mut http1 = Http1::new(Box::new(L4::from(ours)), timeouts);
-        let (sender, body) = upload(MemoryBudget::for_tests(0).nothing_yet(ClientAddress::Local));
-        let from = body.reader(Replay::Dropped).expect("nothing was sent");
-        let head = RequestHead {
-            method: &Method::POST,
-            fields: Fields::new(),
-            target: b"/",
-            authority: Cow::Borrowed(b"a"),
-            scheme: "http",
-            switch: Switch::NotAsked,
-        };
-        http1.send(&head, RequestBody::Streamed { from, length: None });
-
-        let drips = async {
-            loop {
-                poll_fn(|cx| sender.poll_wanted(cx)).await;
-                sender.send(Bytes::from_static(b"x"));
-                sleep(Duration::from_millis(50)).await;
-            }
-        };
-        let mut seen = |_: &Bytes| {};
-        let answered = tokio::select! {
-            answered = timeout(Duration::from_secs(5), http1.read_head(USUAL_HEAD, &mut seen)) => answered.expect("a deadline"),
-            () = drips => unreachable!("it has no end"),
-        };
-        assert_eq!(answered.expect_err("nothing was read").etype, ErrorType::WriteTimedout);
-    }
-}
+mod tests;

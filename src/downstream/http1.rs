@@ -81,7 +81,7 @@ pub struct Http1 {
     bounds: Bounds,
     host: Arc<Host>,
 
-    /// Of the request under way.
+    /// Method of the request under way.
     method: Method,
     version: Version,
     body: BodyReader,

@@ -1,7 +1,7 @@
 //! A request head of HTTP/1, read by the rules of the edge. Pure.
 
 use super::refused::Why;
-use crate::edge::target::{BadTarget, MAX_TARGET, settle};
+use crate::edge::target::{MAX_TARGET, settle};
 use bytes::Bytes;
 use std::borrow::Cow;
 use vestibule_http1::{HeadFault, Known, Limits, Parsed, Progress, RequestHead};
@@ -9,18 +9,8 @@ use vestibule_http1::{HeadFault, Known, Limits, Parsed, Progress, RequestHead};
 /// Longest field name that the types behind hold.
 const MAX_NAME: usize = 32 * 1024;
 
-/// What has been read.
-pub enum Read {
-    /// The head is not whole yet.
-    Incomplete,
-    /// All of it.
-    Complete {
-        /// The target in origin-form, encoded, where that is not the one that came.
-        target: Option<Bytes>,
-    },
-}
-
-/// Reads a head at the start of `bytes` into a blank one. `tls` is that of the connection.
+/// Reads a head at the start of `bytes` into a blank one, and gives its target in origin-form, encoded, where that is not the one
+/// that came. `tls` is that of the connection.
 ///
 /// # Errors
 ///
@@ -31,20 +21,14 @@ pub fn read(
     progress: &mut Progress,
     limits: &Limits,
     tls: bool,
-) -> Result<Read, Why> {
+) -> Result<Parsed<Option<Bytes>>, Why> {
     if head.read(bytes, progress, limits).map_err(Why::Fault)? == Parsed::Incomplete {
-        return Ok(Read::Incomplete);
+        return Ok(Parsed::Incomplete);
     }
 
     let (method, sent) = (head.method(bytes), head.target(bytes));
-    let target = settle(method, sent, head.version(), tls, head.fields().all(bytes, Known::Host));
-    let target = target.map_err(|bad| match bad {
-        BadTarget::Host => Why::BadHost,
-        BadTarget::OtherAuthority => Why::BadTarget("the target names another authority than Host"),
-        BadTarget::Form => Why::BadTarget("the target is neither a path nor an http or https URL"),
-        BadTarget::Asterisk => Why::BadTarget("`*` is a target for OPTIONS only"),
-    })?;
-
+    let hosts = head.fields().all(bytes, Known::Host);
+    let target = settle(method, sent, head.version(), tls, hosts).map_err(Why::Target)?;
     if method == b"CONNECT" {
         return Err(Why::Connect);
     }
@@ -56,5 +40,5 @@ pub fn read(
         Cow::Borrowed(part) => Some(Bytes::copy_from_slice(part)),
         Cow::Owned(settled) => Some(settled.into()),
     };
-    Ok(Read::Complete { target })
+    Ok(Parsed::Complete(target))
 }

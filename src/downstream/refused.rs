@@ -3,6 +3,7 @@
 //! What cannot be read is an exchange like any other: with a problem, a trace id and an access line. It gets a head that keeps
 //! what was readable of the refused one, and finds the refusal beside it.
 
+use crate::edge::target::BadTarget;
 use crate::edge::threats::Threat;
 use http::{HeaderValue, Method};
 use std::time::Duration;
@@ -25,10 +26,8 @@ pub enum Why {
     Fault(RequestFault),
     /// It took longer than this.
     Slow(Duration),
-    /// No Host, two, or one that is none.
-    BadHost,
-    /// Its target does not go with its Host, or is of a form that is not served.
-    BadTarget(&'static str),
+    /// Its Host is none, or its target does not go with it, or is of a form that is not served.
+    Target(BadTarget),
     /// CONNECT, whose target is no path.
     Connect,
 }
@@ -43,8 +42,8 @@ impl Why {
                 FaultKind::HeaderSize => Threat::HeaderSize,
             },
             Self::Slow(_) => Threat::SlowHead,
-            Self::BadHost => Threat::BadHost,
-            Self::BadTarget(_) => Threat::BadTarget,
+            Self::Target(BadTarget::Host) => Threat::BadHost,
+            Self::Target(_) => Threat::BadTarget,
             Self::Connect => Threat::Method,
         }
     }

@@ -125,12 +125,14 @@ fn spawn<A: App>(
             own.upload().overdue(floor, || own.expecting() == Expecting::Body).await;
             own.mark_slow_body();
         };
+
         let served = tokio::select! {
             biased;
             served = app.serve(&mut downstream, head) => served,
             // The exchange is dropped where it stands, and its stream reset.
             () = overdue => Served::Failed,
         };
+
         if served == Served::Whole {
             // Whoever cannot be told has gone.
             let _ = downstream.finish().await;

@@ -1,9 +1,10 @@
 //! What would become of a request, without anything becoming of it.
 
-use super::judge::{Refusal, judge, settle_http1};
+use super::judge::{Refusal, judge, refuse_target};
 use super::provenance;
 use super::request;
 use crate::downstream::Head;
+use crate::edge::target::{self, BadTarget};
 use crate::pipeline::Pipeline;
 use http::Method;
 use http::header::{self, HeaderName, HeaderValue};
@@ -33,9 +34,10 @@ pub fn explain(
         head.fields.append(name, value);
     }
     let tls = pipeline.settings.server.tls.is_some();
-    if let Err(refusal) = settle_http1(&mut head, tls) {
-        return Ok(refused(&refusal));
+    if let Err(bad) = settle(&mut head, tls) {
+        return Ok(refused(&refuse_target(bad)));
     }
+
     let mut request = request::read(&head, tls, true);
     let route = match judge(pipeline, &mut request, &mut head) {
         Ok(route) => route,
@@ -80,7 +82,15 @@ pub fn explain(
     Ok(said)
 }
 
-/// What the edge answers.
+/// Brings the target into origin-form, as whoever reads a head from a connection does.
+fn settle(head: &mut Head, tls: bool) -> Result<(), BadTarget> {
+    let hosts = head.fields.lines(header::HOST);
+    let settled = target::settle(head.method.as_str().as_bytes(), &head.target, head.version, tls, hosts)?;
+    head.target = settled.into_owned().into();
+    Ok(())
+}
+
+/// Tells what the edge answers.
 fn refused(refusal: &Refusal) -> String {
     let problem = &refusal.problem;
     row("edge", &format!("would answer {} {}: {}", problem.status.as_u16(), problem.slug, problem.detail))

@@ -23,7 +23,8 @@ pub struct Refusal {
     pub problem: Problem,
 }
 
-/// The edge rules, in the order in which they count. The target of HTTP/1 is [settled](settle_http1).
+/// The edge rules, in the order in which they count. Whoever read a head of HTTP/1 has settled its target
+/// ([`target::settle`]).
 pub fn judge(pipeline: &Pipeline, request: &mut Request, head: &mut Head) -> Result<RouteId, Box<Refusal>> {
     // The reader counts those of HTTP/1, the protocol itself the bytes of HTTP/2.
     if head.fields.len() > rules::MAX_FIELDS {
@@ -67,16 +68,6 @@ fn is_framing_twin(name: &[u8]) -> bool {
     name.contains(&b'_') && vestibule_http1::is_framing_twin(name)
 }
 
-/// Brings the target of a head of HTTP/1 into origin-form and sees whether it and Host go together, as whoever reads one from
-/// a connection has done. `tls` is that of the connection.
-pub fn settle_http1(head: &mut Head, tls: bool) -> Result<(), Box<Refusal>> {
-    let hosts = head.fields.lines(header::HOST);
-    let settled = target::settle(head.method.as_str().as_bytes(), &head.target, head.version, tls, hosts);
-    let settled = settled.map_err(refuse_target)?.into_owned();
-    head.target = settled.into();
-    Ok(())
-}
-
 /// Whether `:authority`, Host and path of HTTP/2 go together (RFC 9113 section 8.3.1).
 fn http2_target(request: &Request, head: &Head) -> Result<(), BadTarget> {
     let fields = head.fields.lines(header::HOST);
@@ -96,11 +87,10 @@ fn bad_request(slug: &'static str, title: &'static str, detail: String) -> Probl
     Problem::new(slug, StatusCode::BAD_REQUEST, title).detail(detail)
 }
 
-fn refuse_target(bad: BadTarget) -> Box<Refusal> {
-    match bad {
-        BadTarget::Host => refuse(Some(Threat::BadHost), bad_request("bad-host", "Bad host", bad.to_string())),
-        _ => bad_target(bad.to_string()),
-    }
+/// The refusal of a target, or of the Host beside it.
+pub fn refuse_target(bad: BadTarget) -> Box<Refusal> {
+    let why = Why::Target(bad);
+    refuse(Some(why.threat()), refused_head::problem(why))
 }
 
 fn bad_target(detail: String) -> Box<Refusal> {

@@ -3,6 +3,7 @@
 use super::judge::{Refusal, judge};
 use crate::downstream::Head;
 use crate::downstream::refused::{RefusedHead, Unread, Why};
+use crate::edge::target::BadTarget;
 use crate::exchange::Request;
 use crate::pipeline::Pipeline;
 use http::{Method, StatusCode};
@@ -32,9 +33,13 @@ pub fn problem(why: Why) -> Problem {
         Why::Fault(fault) => of_fault(fault),
         Why::Slow(limit) => Problem::new("request-timeout", StatusCode::REQUEST_TIMEOUT, "Request timeout")
             .detail(format!("the request head took longer than {limit:?}")),
-        Why::BadHost => Problem::new("bad-host", StatusCode::BAD_REQUEST, "Bad host")
-            .detail("send exactly one Host field, a name or an address"),
-        Why::BadTarget(detail) => Problem::new("bad-target", StatusCode::BAD_REQUEST, "Bad target").detail(detail),
+        Why::Target(bad) => {
+            let (slug, title) = match bad {
+                BadTarget::Host => ("bad-host", "Bad host"),
+                _ => ("bad-target", "Bad target"),
+            };
+            Problem::new(slug, StatusCode::BAD_REQUEST, title).detail(bad.to_string())
+        }
         Why::Connect => Problem::new("method-not-allowed", StatusCode::METHOD_NOT_ALLOWED, "Method not allowed")
             .detail("CONNECT is not served"),
     }

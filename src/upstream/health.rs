@@ -130,6 +130,7 @@ async fn ask(host: &Host, upstream: &Upstream) -> Result<(), String> {
     let peer = upstream.peer(false, Reuse::Fresh).await.map_err(|e| e.to_string())?;
     let cause = |error: Box<pingora::Error>| crate::proxy::cause_of(&error);
     let (mut connection, _) = host.connector.connect(Arc::new(peer)).await.map_err(cause)?;
+
     let agent = [(header::USER_AGENT, HeaderValue::from_static("vestibule-health"))];
     let head = RequestHead {
         method: &Method::GET,
@@ -140,6 +141,7 @@ async fn ask(host: &Host, upstream: &Upstream) -> Result<(), String> {
         switch: Switch::NotAsked,
     };
     connection.send(&head, RequestBody::None).map_err(cause)?;
+
     let status = loop {
         let head = connection.read_head(USUAL_HEAD, &mut |_| {}).await.map_err(cause)?;
         if !head.status.is_informational() {

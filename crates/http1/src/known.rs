@@ -117,7 +117,7 @@ impl Known {
     }
 }
 
-/// Whether `name` is `lower`, which is as long, in any case.
+/// Compares `name` with `lower`, which is as long, letters folded.
 fn folds_to(name: &[u8], lower: &[u8]) -> bool {
     let (Some(end), Some(lower_end)) = (name.last_chunk(), lower.last_chunk()) else {
         return name.iter().zip(lower).fold(true, |all, (byte, lower)| all & (byte | (lower & 0x40) >> 1 == *lower));
@@ -127,7 +127,7 @@ fn folds_to(name: &[u8], lower: &[u8]) -> bool {
     words.all(|(word, lower)| word_folds_to(*word, *lower)) && word_folds_to(*end, *lower_end)
 }
 
-/// Of the bytes in these names letters alone have the bit 0x40, and differ from their capitals by 0x20.
+/// Compares eight bytes of them: in these names letters alone have the bit 0x40, and differ from their capitals by 0x20.
 fn word_folds_to(word: [u8; 8], lower: [u8; 8]) -> bool {
     const LETTER: u64 = u64::MAX / 0xff * 0x40;
     let (word, lower) = (u64::from_le_bytes(word), u64::from_le_bytes(lower));

@@ -167,7 +167,7 @@ impl ResponseHead {
     }
 }
 
-/// Of a head whose status line has not been read.
+/// Status of a head whose status line has not been read.
 const NO_STATUS: u16 = 0;
 
 impl Default for ResponseHead {

@@ -107,6 +107,7 @@ async fn run(
                 listener = Some(socket.listen(1024).expect("a bound socket can listen"));
             }
         }
+
         heed.send_replace(now);
         let accept = async {
             match &listener {
@@ -114,6 +115,7 @@ async fn run(
                 None => pending().await,
             }
         };
+
         tokio::select! {
             accepted = accept => {
                 let Ok((client, peer)) = accepted else { continue };

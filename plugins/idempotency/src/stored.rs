@@ -200,10 +200,12 @@ fn parse(mut rest: Bytes) -> Result<FullResponse, Unreadable> {
     let status = Some(short(&mut rest)?).filter(|status| STATUSES.contains(status));
     let status = status.and_then(|status| StatusCode::from_u16(status).ok());
     let status = status.ok_or(Unreadable::Broken("its status is not one that is stored"))?;
+
     let count = usize::from(short(&mut rest)?);
     if count > MAX_FIELDS {
         return Err(Unreadable::Broken("it has too many fields"));
     }
+
     let mut fields = Fields::with_capacity(count);
     for _ in 0..count {
         let length = usize::from(short(&mut rest)?);
@@ -216,6 +218,7 @@ fn parse(mut rest: Bytes) -> Result<FullResponse, Unreadable> {
         let value = HeaderValue::from_maybe_shared(take(&mut rest, length)?);
         fields.append(name, value.map_err(|_| Unreadable::Broken("a field has no value"))?);
     }
+
     if long(&mut rest)? != rest.len() {
         return Err(CUT);
     }
@@ -323,6 +326,7 @@ mod tests {
         let given: Vec<(&str, &[u8])> = all.iter().map(|name| (*name, &b"1"[..])).collect();
         let stored = encode_within(StatusCode::OK, &fields(&given), b"", None, &HOLD).expect("stored");
         assert_eq!(lines(&read(&stored, None).expect("read").fields), []);
+
         let kept = [
             "location",
             "content-location",

@@ -4,7 +4,7 @@ use super::{Http1, MAX_REQUESTS, Unread};
 use crate::downstream::connection::Expecting;
 use crate::downstream::head::Head;
 use crate::downstream::lingering::LINGER;
-use crate::downstream::reader::{self, Read};
+use crate::downstream::reader;
 use crate::downstream::refused::{RefusedHead, Why, stand_in};
 use crate::downstream::writer::Next;
 use crate::edge::rules::MAX_FIELDS;
@@ -44,8 +44,8 @@ impl Http1 {
                 });
                 let mut head = RequestHead::default();
                 match reader::read(&mut head, &self.input, progress, &self.bounds.head(), self.connection.tls) {
-                    Ok(Read::Incomplete) => {}
-                    Ok(Read::Complete { target }) => return Poll::Ready(Some(self.take_head(&head, target))),
+                    Ok(Parsed::Incomplete) => {}
+                    Ok(Parsed::Complete(target)) => return Poll::Ready(Some(self.take_head(&head, target))),
                     Err(why) => return Poll::Ready(Some(self.refuse(why))),
                 }
             }

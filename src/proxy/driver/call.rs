@@ -297,6 +297,7 @@ impl Call {
             let Some(hold) = attached.hold else { continue };
             let mut response = reply.head.edited();
             let body = reply.body.as_held(hold.response);
+
             let verdict = attached.enter().on_held(&mut response, body, facts).get().await;
             attached.leave();
             match verdict {
@@ -307,6 +308,7 @@ impl Call {
                 }
             }
         }
+
         if drop_body {
             let now = self.host.clock.now();
             story.end_attempt(now, None);

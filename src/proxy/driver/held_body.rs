@@ -41,6 +41,7 @@ pub async fn take_body(
             failure::no_memory()
         }
     };
+
     answer(downstream, exchange, AnsweredBy::Edge, problem.into()).await?;
     Ok(None)
 }
